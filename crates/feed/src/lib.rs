@@ -1,1 +1,9 @@
-//! placeholder
+//! The ingestor: from a venue's bytes to normalised events.
+//!
+//! A [`Handler`] knows one venue's language and owns no socket, no clock and no retry loop; the
+//! driver around it owns connecting, backing off, heartbeats and pacing. A replay and a fuzz
+//! target call the same handlers.
+
+mod handler;
+
+pub use handler::{Command, ConnectionIndex, Handler, Io, Limits, Tally};
