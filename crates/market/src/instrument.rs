@@ -56,6 +56,11 @@ impl InstrumentIndex {
     pub const fn index(self) -> usize {
         self.0 as usize
     }
+
+    /// Which of `partitions` publishers owns it. *Panics* when there are none.
+    pub const fn partition(self, partitions: usize) -> usize {
+        self.index() % partitions
+    }
 }
 
 /// The number of a change within one epoch of a stream: starts at 1; 0 means "I hold nothing".
