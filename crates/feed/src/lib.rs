@@ -5,5 +5,7 @@
 //! target call the same handlers.
 
 mod handler;
+mod sim;
 
 pub use handler::{Command, ConnectionIndex, Handler, Io, Limits, Tally};
+pub use sim::{Pace, Sim, SimAdvance, SimConfig, SimError};
