@@ -5,6 +5,7 @@
 //! target call the same handlers.
 
 mod handler;
+<<<<<<< HEAD
 mod recording;
 
 pub use handler::{Command, ConnectionIndex, Handler, Io, Limits, Tally};
@@ -12,3 +13,9 @@ pub use recording::{
     RECORDING_LINE_BYTES_MAX, Record, RecordKind, RecordingClock, RecordingError, RecordingHeader,
     RecordingReader, RecordingWriter,
 };
+=======
+mod sim;
+
+pub use handler::{Command, ConnectionIndex, Handler, Io, Limits, Tally};
+pub use sim::{Pace, Sim, SimAdvance, SimConfig, SimError};
+>>>>>>> h/sim
