@@ -5,5 +5,10 @@
 //! target call the same handlers.
 
 mod handler;
+mod recording;
 
 pub use handler::{Command, ConnectionIndex, Handler, Io, Limits, Tally};
+pub use recording::{
+    RECORDING_LINE_BYTES_MAX, Record, RecordKind, RecordingClock, RecordingError, RecordingHeader,
+    RecordingReader, RecordingWriter,
+};

@@ -57,7 +57,8 @@ impl InstrumentIndex {
         self.0 as usize
     }
 
-    /// Which of `partitions` publishers owns it. *Panics* when there are none.
+    /// Which of `partitions` publisher partitions owns it; dense indices spread evenly.
+    /// *Panics* when `partitions` is 0.
     pub const fn partition(self, partitions: usize) -> usize {
         self.index() % partitions
     }
