@@ -9,7 +9,7 @@ use tickcast_market::{Nanos, Venue};
 /// Growing, jittered delays of one line. The first retry is almost at once, because a lone cut is
 /// usually followed by a connection that holds; every further one waits about twice as long.
 #[derive(Clone, Debug)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     min: Nanos,
     max: Nanos,
     failures: u32,
@@ -18,13 +18,13 @@ pub struct Backoff {
 
 impl Backoff {
     /// Delays from about `min` to at most `max`; `seed` moves the jitter.
-    pub fn new(min: Nanos, max: Nanos, seed: u64) -> Backoff {
+    pub(crate) fn new(min: Nanos, max: Nanos, seed: u64) -> Backoff {
         Backoff { min, max, failures: 0, random: fastrand::Rng::with_seed(seed) }
     }
 
     /// The delay after one more failure: between half of and the whole of `min × 2^(n-1)`, at most
     /// `max`; the first one between zero and `min`.
-    pub fn next_delay(&mut self) -> Nanos {
+    pub(crate) fn next_delay(&mut self) -> Nanos {
         let full = self.min.0.saturating_mul(1i64 << self.failures.saturating_sub(1).min(30));
         let full = full.clamp(0, self.max.0.max(0));
         let floor = if self.failures == 0 { 0 } else { full / 2 };
@@ -33,25 +33,25 @@ impl Backoff {
     }
 
     /// Forgets the failures: the connection has been healthy for long enough.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }
 }
 
 /// Keeps a gap between requests.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Pacer {
+pub(crate) struct Pacer {
     free_at: Nanos,
 }
 
 impl Pacer {
     /// The moment from which the next request may go out.
-    pub fn free_at(&self) -> Nanos {
+    pub(crate) fn free_at(&self) -> Nanos {
         self.free_at
     }
 
     /// Whether a request may go out at `now`; if so the next may not before `gap` has passed.
-    pub fn take(&mut self, now: Nanos, gap: Nanos) -> bool {
+    pub(crate) fn take(&mut self, now: Nanos, gap: Nanos) -> bool {
         let free = now >= self.free_at;
         if free {
             self.free_at = now.plus(gap);
@@ -59,15 +59,8 @@ impl Pacer {
         free
     }
 
-    /// Reserves the next turn and says when it is.
-    pub fn reserve(&mut self, now: Nanos, gap: Nanos) -> Nanos {
-        let turn = now.max(self.free_at);
-        self.free_at = turn.plus(gap);
-        turn
-    }
-
     /// No request before `until` (the venue said so).
-    pub fn hold(&mut self, until: Nanos) {
+    pub(crate) fn hold(&mut self, until: Nanos) {
         self.free_at = self.free_at.max(until);
     }
 }
@@ -85,9 +78,12 @@ impl ConnectPacer {
         all[at].clone()
     }
 
-    /// Reserves the next attempt and says when it is.
-    pub fn reserve(&self, now: Nanos, gap: Nanos) -> Nanos {
-        self.0.lock().reserve(now, gap)
+    /// Takes a turn at `now`.
+    ///
+    /// *Errors:* the moment to try again, when somebody else's attempt was less than `gap` ago.
+    pub(crate) fn take(&self, now: Nanos, gap: Nanos) -> Result<(), Nanos> {
+        let mut pacer = self.0.lock();
+        if pacer.take(now, gap) { Ok(()) } else { Err(pacer.free_at()) }
     }
 }
 
@@ -120,11 +116,23 @@ mod tests {
     fn turns_are_a_gap_apart_and_the_venue_may_hold_them() {
         let mut pacer = Pacer::default();
         let gap = Nanos(10);
-        assert_eq!(pacer.reserve(Nanos(100), gap), Nanos(100));
-        assert_eq!(pacer.reserve(Nanos(101), gap), Nanos(110));
-        assert!(!pacer.take(Nanos(119), gap));
-        assert!(pacer.take(Nanos(120), gap));
+        assert!(pacer.take(Nanos(100), gap));
+        assert!(!pacer.take(Nanos(109), gap));
+        assert!(pacer.take(Nanos(110), gap));
         pacer.hold(Nanos(500));
-        assert_eq!(pacer.reserve(Nanos(130), gap), Nanos(500));
+        assert!(!pacer.take(Nanos(499), gap));
+        assert_eq!(pacer.free_at(), Nanos(500));
+    }
+
+    #[test]
+    fn everybody_who_connects_to_a_venue_shares_its_pace() {
+        let (mine, yours) = (ConnectPacer::default(), ConnectPacer::of(Venue::Sim));
+        let (gap, late) = (Nanos(10), Nanos::from_secs(1 << 30));
+        assert_eq!(mine.take(Nanos(1), gap), Ok(()));
+        let same = mine.clone();
+        assert_eq!(same.take(Nanos(2), gap), Err(Nanos(11)));
+        assert_eq!(mine.take(Nanos(11), gap), Ok(()));
+        assert_eq!(yours.take(late, gap), Ok(()));
+        assert_eq!(ConnectPacer::of(Venue::Sim).take(late, gap), Err(late.plus(gap)));
     }
 }

@@ -72,8 +72,7 @@ impl fmt::Debug for Connector {
 impl Connector {
     /// Trusts the certificate authorities that browsers trust.
     pub(crate) fn new() -> Connector {
-        let roots =
-            rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect() };
+        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -206,12 +205,10 @@ mod tests {
 
     #[test]
     fn a_stream_url_with_at_signs_and_slashes_in_its_query_keeps_its_host() {
-        let uri: Uri = "wss://stream.binance.com:9443/stream?streams=a@depth@100ms/b@trade".parse().unwrap();
+        let uri: Uri =
+            "wss://stream.binance.com:9443/stream?streams=a@depth@100ms/b@trade".parse().unwrap();
         assert_eq!((uri.host(), uri.port_u16()), (Some("stream.binance.com"), Some(9443)));
-        assert_eq!(
-            uri.path_and_query().unwrap().as_str(),
-            "/stream?streams=a@depth@100ms/b@trade"
-        );
+        assert_eq!(uri.path_and_query().unwrap().as_str(), "/stream?streams=a@depth@100ms/b@trade");
     }
 
     #[test]

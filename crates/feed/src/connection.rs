@@ -94,9 +94,7 @@ impl Connection {
             (Open { heard_at, .. }, Input::Replace) => {
                 (Replaced { since: now, heard_at }, Act::OpenNext)
             }
-            (Open { since, .. }, Input::Heard) => {
-                (Open { since, heard_at: now }, Act::Nothing)
-            }
+            (Open { since, .. }, Input::Heard) => (Open { since, heard_at: now }, Act::Nothing),
             (Open { .. }, Input::Lost | Input::Cut) => (Ended, Act::Close),
 
             (Replaced { since, .. }, Input::Heard) => {
@@ -215,7 +213,8 @@ mod tests {
             let steps: Vec<_> = old.iter().copied().chain([(1030, input, act)]).collect();
             check(&steps);
         }
-        let silent: Vec<_> = old.iter().copied().chain([(1123, Input::Tick, Act::CloseOld)]).collect();
+        let silent: Vec<_> =
+            old.iter().copied().chain([(1123, Input::Tick, Act::CloseOld)]).collect();
         check(&silent);
     }
 

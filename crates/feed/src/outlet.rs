@@ -62,15 +62,6 @@ pub struct Outlet {
     state_counts: StateCounts,
 }
 
-/// The publisher's end of one partition's inbox.
-#[derive(Clone, Debug)]
-pub struct Inbox {
-    /// Gives batches of every source, in the order of each.
-    pub batches: Receiver<EventBatch>,
-    /// Takes emptied batches back; use `try_send` and forget one that does not fit.
-    pub recycled: Sender<EventBatch>,
-}
-
 /// The feeds' end of one partition's inbox; every outlet gets a clone.
 #[derive(Clone, Debug)]
 pub struct InboxSender {
@@ -80,15 +71,16 @@ pub struct InboxSender {
     pub recycled: Receiver<EventBatch>,
 }
 
-/// Makes the inbox of one partition with room for `batches_max` batches.
-pub fn inbox(batches_max: usize) -> (InboxSender, Inbox) {
-    let (batches, batches_out) = bounded(batches_max);
-    // Twice the room, so that what is under way in both directions always fits.
-    let (recycled, recycled_out) = bounded(batches_max.saturating_mul(2).max(1));
-    (
-        InboxSender { batches, recycled: recycled_out },
-        Inbox { batches: batches_out, recycled },
-    )
+impl InboxSender {
+    /// The inbox of one partition with room for `batches_max` batches, and what the publisher
+    /// needs of it: the batches of every source in the order of each, and the way back for
+    /// emptied ones (use `try_send` and forget one that does not fit).
+    pub fn bounded(batches_max: usize) -> (Self, Receiver<EventBatch>, Sender<EventBatch>) {
+        let (batches, batches_out) = bounded(batches_max);
+        // Twice the room, so that what is under way in both directions always fits.
+        let (recycled, recycled_out) = bounded(batches_max.saturating_mul(2).max(1));
+        (InboxSender { batches, recycled: recycled_out }, batches_out, recycled)
+    }
 }
 
 impl Outlet {
@@ -107,7 +99,7 @@ impl Outlet {
             .into_iter()
             .zip(recycled)
             .map(|(sender, recycled)| Lane {
-                batch: EventBatch { source, ..EventBatch::default() },
+                batch: empty(source),
                 sent_at: Nanos::ZERO,
                 sender,
                 recycled,
@@ -209,6 +201,12 @@ impl Outlet {
     }
 }
 
+fn empty(source: SourceIndex) -> EventBatch {
+    let mut batch = EventBatch::default();
+    batch.source = source;
+    batch
+}
+
 impl Lane {
     fn take(&mut self, source: SourceIndex, clock: Nanos) -> EventBatch {
         let mut next = self.recycled.try_recv().unwrap_or_default();
@@ -290,8 +288,17 @@ mod tests {
         }
     }
 
+    struct Inbox {
+        batches: Receiver<EventBatch>,
+        recycled: Sender<EventBatch>,
+    }
+
     fn outlet(partitions: usize, room: usize) -> (Outlet, Vec<Inbox>) {
-        let (senders, inboxes): (Vec<_>, Vec<_>) = (0..partitions).map(|_| inbox(room)).unzip();
+        let inbox = |_| {
+            let (sender, batches, recycled) = InboxSender::bounded(room);
+            (sender, Inbox { batches, recycled })
+        };
+        let (senders, inboxes): (Vec<_>, Vec<_>) = (0..partitions).map(inbox).unzip();
         (Outlet::to_inboxes(SourceIndex(3), Arc::default(), &senders), inboxes)
     }
 
@@ -306,7 +313,10 @@ mod tests {
         outlet.flush(Nanos(77)).unwrap();
         for (inbox, expected) in inboxes.iter().zip([2, 1]) {
             let batch = inbox.batches.try_recv().unwrap();
-            assert_eq!((batch.len(), batch.source, batch.clock), (expected, SourceIndex(3), Nanos(77)));
+            assert_eq!(
+                (batch.len(), batch.source, batch.clock),
+                (expected, SourceIndex(3), Nanos(77))
+            );
         }
         assert_eq!(outlet.state_counts(), [1, 0, 0, 1, 0]);
         assert_eq!(outlet.take_counts().by_kind[6], 3);
@@ -354,10 +364,7 @@ mod tests {
         outlet.beat(Nanos::from_secs(10).plus(Nanos::from_millis(249))).unwrap();
         outlet.beat(Nanos::from_secs(10).plus(Nanos::from_millis(250))).unwrap();
         let clocks: Vec<_> = inboxes[0].batches.try_iter().map(|b| (b.len(), b.clock)).collect();
-        assert_eq!(
-            clocks,
-            [(0, Nanos::from_secs(10)), (0, Nanos::from_millis(10_250))]
-        );
+        assert_eq!(clocks, [(0, Nanos::from_secs(10)), (0, Nanos::from_millis(10_250))]);
     }
 
     #[test]

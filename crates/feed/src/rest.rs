@@ -20,7 +20,7 @@ const BODY_BYTES_MAX: usize = 32 << 20;
 /// How long a venue that says "too many requests" is left alone when it does not say.
 const HOLD_DEFAULT: Nanos = Nanos::from_secs(60);
 /// The longest that it may ask for.
-const HOLD_MAX: Nanos = Nanos::from_secs(3600);
+pub(crate) const HOLD_MAX: Nanos = Nanos::from_secs(3600);
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,10 +106,9 @@ async fn get_unbounded(connector: &Connector, url: &str) -> Result<BytesMut, Get
     let failed = |what: &dyn std::fmt::Display| no_answer(format!("GET {url}: {what}"));
     let uri: Uri = url.parse().map_err(|error| failed(&error))?;
     let stream = connector.open(&uri).await.map_err(|error| failed(&error))?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| failed(&error))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| failed(&error))?;
     let pump = tokio::spawn(connection);
     let outcome = async {
         let request = Request::get(uri.path_and_query().map_or("/", |path| path.as_str()))
