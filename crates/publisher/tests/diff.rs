@@ -17,8 +17,8 @@ use tickcast_market::{
     TradingState, Venue, Volume,
 };
 use tickcast_publisher::{
-    Ask, Batch, Config, Hub, Partition, Publisher, Scratch, Served, ShardFeed, ShardIndex, Tier,
-    Tiers, TopicId, TopicKey,
+    Ask, Batch, Config, Hub, Partition, Publisher, Resync, Scratch, Served, ShardFeed, ShardIndex,
+    Tier, Tiers, TopicId, TopicKey,
 };
 use tickcast_wire::{Depth, Encoding, FieldSet, TickerField, View};
 
@@ -82,14 +82,13 @@ impl World {
             lot_size: None,
             scales: Scales { price: 1, size: 0, volume: 0 },
         });
-        let (resync, _) = crossbeam_channel::bounded(16);
         let mut publisher = Publisher::new(
             Config {
                 run: 1_770_000_000,
                 tiers: Tiers::default(),
                 partitions: 1,
                 wakes: vec![Arc::new(|| {})],
-                resync,
+                resync: Resync(Arc::new(|_| true)),
             },
             directory,
         );
@@ -146,7 +145,8 @@ impl World {
                 self.event(EventBody::BookUpdate(&changes));
             }
             3 => {
-                let levels: Vec<_> = (0..40).map(|i| self.change(a.wrapping_mul(i), b + i)).collect();
+                let levels: Vec<_> =
+                    (0..40).map(|i| self.change(a.wrapping_mul(i), b + i)).collect();
                 self.event(EventBody::BookSnapshot(&levels));
             }
             4 => {
@@ -167,10 +167,19 @@ impl World {
             10 => self.live(usize::from(a), usize::from(b)),
             11 => self.pull(usize::from(a)),
             _ => {
-                let start = Interval::M1.start_of(self.now).plus(Nanos::from_secs(-60 * i64::from(a % 9)));
+                let start =
+                    Interval::M1.start_of(self.now).plus(Nanos::from_secs(-60 * i64::from(a % 9)));
                 let price = Price(i64::from(b));
-                let bar = Bar { start, open: price, high: price, low: price, close: price,
-                    volume: Volume(1), trades: 1, closed: true };
+                let bar = Bar {
+                    start,
+                    open: price,
+                    high: price,
+                    low: price,
+                    close: price,
+                    volume: Volume(1),
+                    trades: 1,
+                    closed: true,
+                };
                 self.event(EventBody::Bars(Interval::M1, &[bar]));
             }
         }
