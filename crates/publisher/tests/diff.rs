@@ -130,7 +130,7 @@ impl World {
     }
 
     fn change(&self, a: u16, b: u16) -> BookChange {
-        let side = if a % 2 == 0 { BookSide::Bid } else { BookSide::Ask };
+        let side = if a.is_multiple_of(2) { BookSide::Bid } else { BookSide::Ask };
         // Never crossed: bids below 100, asks above.
         let offset = i64::from(a / 2 % 60) + 1;
         let price = if side == BookSide::Bid { 100 - offset } else { 100 + offset };
@@ -150,16 +150,16 @@ impl World {
                 self.event(EventBody::BookSnapshot(&levels));
             }
             4 => {
-                let side = |n: u16| (n % 5 != 0).then_some((Price(i64::from(n)), Size(1)));
+                let side = |n: u16| (!n.is_multiple_of(5)).then_some((Price(i64::from(n)), Size(1)));
                 self.event(EventBody::Quote(Quote { bid: side(a), ask: side(b) }));
             }
             5 | 6 => self.trades(a, b),
             7 => {
-                let high = (a % 3 != 0).then_some(Price(i64::from(a)));
+                let high = (!a.is_multiple_of(3)).then_some(Price(i64::from(a)));
                 let volume = Some(Volume(i128::from(b)));
                 self.event(EventBody::Day(DayStats { high, volume, ..DayStats::default() }));
             }
-            8 if a % 16 == 0 && self.scales.price < 6 => self.scales.price += 1,
+            8 if a.is_multiple_of(16) && self.scales.price < 6 => self.scales.price += 1,
             8 => self.event(EventBody::State(
                 [TradingState::Live, TradingState::Stale, TradingState::Resync][a as usize % 3],
             )),
@@ -187,8 +187,8 @@ impl World {
 
     /// Some trades, now and then so many that they run over the ring, some of them late.
     fn trades(&mut self, a: u16, b: u16) {
-        let count = if a % 64 == 0 { 700 } else { u64::from(a % 4) + 1 };
-        let late = if b % 8 == 0 { Nanos::from_secs(-90) } else { Nanos::ZERO };
+        let count = if a.is_multiple_of(64) { 700 } else { u64::from(a % 4) + 1 };
+        let late = if b.is_multiple_of(8) { Nanos::from_secs(-90) } else { Nanos::ZERO };
         let trades: Vec<_> = (0..count)
             .map(|i| Trade {
                 id: self.trade_id + i,
@@ -206,7 +206,7 @@ impl World {
     /// misses it.
     fn live(&mut self, misses: usize, at: usize) {
         self.partition.turn(self.now, &[]);
-        let miss = (at % 3 == 0).then_some(misses % self.clients.len());
+        let miss = (at.is_multiple_of(3)).then_some(misses % self.clients.len());
         while let Some(batch) = self.feed.try_next() {
             for frame in &batch.frames {
                 for (number, client) in self.clients.iter_mut().enumerate() {
