@@ -14,6 +14,15 @@ mod driver_core;
 mod driver_line;
 #[cfg(test)]
 mod driver_tests;
+mod binance;
+mod binance_book;
+mod binance_fast;
+mod binance_lines;
+mod binance_message;
+mod binance_number;
+mod binance_rest;
+mod binance_symbols;
+mod fixed_decimal;
 mod handler;
 mod metrics;
 mod outlet;
@@ -24,6 +33,9 @@ mod sim;
 pub use backoff::ConnectPacer;
 pub use driver::Driver;
 pub use driver_config::{DriverConfig, DriverError, FeedState, FeedStatus, Recorder};
+mod replay;
+
+pub use binance::{BinanceConfig, BinanceHandler};
 pub use handler::{Command, ConnectionIndex, Handler, Io, Limits, Tally};
 pub use metrics::{FeedMetrics, Metrics};
 pub use outlet::{
@@ -35,3 +47,4 @@ pub use recording::{
     RecordingReader, RecordingWriter,
 };
 pub use sim::{Pace, Sim, SimAdvance, SimConfig, SimError};
+pub use replay::{REPORTS_MAX, Replay, ReplaySpeed, Step};
