@@ -4,6 +4,9 @@
 //! driver around it owns connecting, backing off, heartbeats and pacing. A replay and a fuzz
 //! target call the same handlers.
 
+mod coinbase;
+mod coinbase_decode;
+mod coinbase_products;
 mod faults;
 mod fields;
 mod grid;
@@ -19,6 +22,7 @@ mod rfc3339;
 mod roster;
 mod scan;
 
+pub use coinbase::{CoinbaseConfig, CoinbaseHandler};
 pub use handler::{Command, ConnectionIndex, Handler, Io, Limits, Tally};
 pub use kraken::{KrakenConfig, KrakenHandler};
 pub use recording::{
