@@ -42,6 +42,27 @@ pub use outlet::{
     BATCH_EVENTS_MAX, CLOCK_SPAN, EVENT_KINDS, EventCounts, FlushError, InboxSender, Outlet,
     StateCounts,
 };
+mod coinbase;
+mod coinbase_decode;
+mod coinbase_products;
+mod faults;
+mod fields;
+mod grid;
+mod handler;
+mod kraken;
+mod kraken_answers;
+mod kraken_book;
+mod kraken_scan;
+mod lines;
+mod recording;
+mod retry;
+mod rfc3339;
+mod roster;
+mod scan;
+
+pub use coinbase::{CoinbaseConfig, CoinbaseHandler};
+pub use handler::{Command, ConnectionIndex, Handler, Io, Limits, Tally};
+pub use kraken::{KrakenConfig, KrakenHandler};
 pub use recording::{
     RECORDING_LINE_BYTES_MAX, Record, RecordKind, RecordingClock, RecordingError, RecordingHeader,
     RecordingReader, RecordingWriter,
