@@ -40,7 +40,7 @@ impl KrakenBook {
     /// Applies changes in their order, then cuts each side to the depth and appends a removal for
     /// every level that was cut.
     pub(crate) fn apply(&mut self, changes: &mut Vec<BookChange>) {
-        for change in changes {
+        for change in changes.iter() {
             self.book.apply(change);
         }
         for side in [BookSide::Bid, BookSide::Ask] {
