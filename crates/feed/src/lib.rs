@@ -15,11 +15,11 @@ mod driver_line;
 #[cfg(test)]
 mod driver_tests;
 mod handler;
-<<<<<<< HEAD
 mod metrics;
 mod outlet;
 mod recording;
 mod rest;
+mod sim;
 
 pub use backoff::ConnectPacer;
 pub use driver::Driver;
@@ -34,9 +34,4 @@ pub use recording::{
     RECORDING_LINE_BYTES_MAX, Record, RecordKind, RecordingClock, RecordingError, RecordingHeader,
     RecordingReader, RecordingWriter,
 };
-=======
-mod sim;
-
-pub use handler::{Command, ConnectionIndex, Handler, Io, Limits, Tally};
 pub use sim::{Pace, Sim, SimAdvance, SimConfig, SimError};
->>>>>>> h/sim
