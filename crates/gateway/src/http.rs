@@ -4,14 +4,12 @@
 use crate::door::Door;
 use crate::handshake::{Route, route};
 use crate::http_line::{Answer, Disposal};
+use crate::page::page;
 use crate::refusal::Refusal;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Version};
-
-/// The dashboard: one page without further files.
-const PAGE: &[u8] = include_bytes!("../../../dashboard/index.html");
 
 /// Where the answers come from. Queries are what follows `?`, still encoded.
 pub trait Source: Send + Sync {
@@ -82,7 +80,8 @@ fn respond(door: &Door, request: &Request<Incoming>, route: Route) -> Result<Dis
         return Err(Refusal::origin(&String::from_utf8_lossy(origin.as_bytes())));
     }
     let path = request.uri().path();
-    if !["/", "/v1/instruments", "/v1/snapshot"].contains(&path) {
+    let page = page(path);
+    if page.is_none() && !["/v1/instruments", "/v1/snapshot"].contains(&path) {
         return Err(Refusal::not_found("there is nothing at this path"));
     }
     match *request.method() {
@@ -90,31 +89,16 @@ fn respond(door: &Door, request: &Request<Incoming>, route: Route) -> Result<Dis
         Method::OPTIONS => return Ok(Disposal::Answer(preflight())),
         ref method => return Err(Refusal::wrong_method(method.as_str())),
     }
+    if let Some(page) = page {
+        return Ok(Disposal::Answer(page));
+    }
     let query = request.uri().query().unwrap_or("");
     let mut body = Vec::new();
     match path {
-        "/" => return Ok(Disposal::Answer(page())),
         "/v1/instruments" => door.source.instruments(query, &mut body)?,
         _ => door.source.snapshot(query, &mut body)?,
     }
     Ok(Disposal::Answer(json(StatusCode::OK, body)))
-}
-
-fn page() -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from_static(PAGE)));
-    let headers = answer.headers_mut();
-    set(headers, header::CONTENT_TYPE, "text/html; charset=utf-8");
-    set(headers, header::CACHE_CONTROL, "no-cache");
-    set(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    // Everything that the page needs is in it; it talks to its own server only.
-    set(
-        headers,
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
-         img-src data:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; \
-         frame-ancestors 'none'",
-    );
-    answer
 }
 
 fn preflight() -> Answer {

@@ -89,6 +89,8 @@ where
         .header_read_timeout(limits.head_deadline)
         .max_headers(HEADERS_MAX)
         .max_buf_size(HTTP_BUFFER_BYTES)
+        // A client may say that it is done asking and still want its answer.
+        .half_close(true)
         .serve_connection(TokioIo::new(line), service);
     let mut drained =
         pin!(async move { draining.wait_for(|is_draining| *is_draining).await.is_ok() });

@@ -11,9 +11,11 @@ mod handoff;
 mod handshake;
 mod http;
 mod http_line;
+mod http_source;
 mod limits;
 mod metrics;
 mod origin;
+mod page;
 mod refusal;
 
 pub use admin::{Admin, Clients, FeedReport, NoClients, Readiness};
@@ -27,6 +29,7 @@ pub use handshake::{
     route,
 };
 pub use http::Source;
+pub use http_source::HubSource;
 pub use limits::DoorLimits;
 pub use metrics::{Metrics, SECONDS_BUCKETS};
 pub use origin::Origins;

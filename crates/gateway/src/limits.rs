@@ -52,3 +52,5 @@ pub(crate) const GIVE_PAUSE: Duration = Duration::from_millis(10);
 pub(crate) const ADMIN_CONNECTIONS_MAX: usize = 64;
 /// How many symbols one snapshot over REST may have.
 pub(crate) const SNAPSHOT_SYMBOLS_MAX: usize = 500;
+/// How long the answer to one may be.
+pub(crate) const SNAPSHOT_BYTES_MAX: usize = 16 << 20;
