@@ -23,8 +23,16 @@ use tickcast_market::{
 
 /// What is subscribed to when nothing is said.
 const SYMBOLS_DEFAULT: [&str; 10] = [
-    "BTC-USDT", "ETH-USDT", "SOL-USDT", "BNB-USDT", "XRP-USDT", "DOGE-USDT", "ADA-USDT",
-    "TRX-USDT", "LINK-USDT", "LTC-USDT",
+    "BTC-USDT",
+    "ETH-USDT",
+    "SOL-USDT",
+    "BNB-USDT",
+    "XRP-USDT",
+    "DOGE-USDT",
+    "ADA-USDT",
+    "TRX-USDT",
+    "LINK-USDT",
+    "LTC-USDT",
 ];
 /// A symbol that has said nothing for so long after it was subscribed to is reported.
 const FIRST_MESSAGE_WAIT: Nanos = Nanos::from_secs(60);
@@ -350,8 +358,10 @@ impl BinanceHandler {
         for name in unknown {
             report(io, format!("symbol {name:?} is not in the venue's list"));
         }
-        let listed: Vec<String> =
-            listed.into_iter().filter(|name| self.symbols.find_or_add(name, io).is_some()).collect();
+        let listed: Vec<String> = listed
+            .into_iter()
+            .filter(|name| self.symbols.find_or_add(name, io).is_some())
+            .collect();
         self.is_complete = true;
         self.lines = lines(&self.config.ws_url, &listed);
         for (line, number) in self.lines.iter().zip(0u16..) {

@@ -300,7 +300,13 @@ mod tests {
             (&[(10, 12), (14, 15)], 12, TooOld, &[], None),
             (&[(10, 12), (14, 15)], 13, Joined { skip: 0 }, &[15], Some(15)),
             // Duplicates, overlaps and reordering among them.
-            (&[(10, 12), (10, 12), (12, 14), (11, 13)], 11, Joined { skip: 0 }, &[12, 14], Some(14)),
+            (
+                &[(10, 12), (10, 12), (12, 14), (11, 13)],
+                11,
+                Joined { skip: 0 },
+                &[12, 14],
+                Some(14),
+            ),
         ];
         for (events, id, joining, applied, last) in cases {
             let mut sync = BookSync::default();

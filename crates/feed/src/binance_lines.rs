@@ -103,8 +103,9 @@ mod tests {
         let mut seen = Vec::new();
         for line in &lines {
             assert!(line.url.len() <= URL_BYTES_MAX);
-            let mut streams: Vec<_> =
-                streams_of(&line.url).map(|(symbol, stream)| format!("{symbol}@{stream}")).collect();
+            let mut streams: Vec<_> = streams_of(&line.url)
+                .map(|(symbol, stream)| format!("{symbol}@{stream}"))
+                .collect();
             for message in line.subscribe_messages() {
                 let message: serde_json::Value = serde_json::from_str(&message).unwrap();
                 assert_eq!(message["method"], "SUBSCRIBE");

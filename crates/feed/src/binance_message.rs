@@ -118,18 +118,12 @@ fn text<'input>(data: Value<'_, 'input>, field: &'static str) -> Result<&'input 
     data.get(field).and_then(ValueIntoString::into_string).ok_or_else(|| Fault::shape(field))
 }
 
-fn read_quote(
-    data: Value<'_, '_>,
-    symbol: usize,
-    scales: &mut Scales,
-) -> Result<Message, Fault> {
+fn read_quote(data: Value<'_, '_>, symbol: usize, scales: &mut Scales) -> Result<Message, Fault> {
     let id = whole(data, "u")?;
     let quote = Numbers::read(scales, |numbers| {
         let mut side = |price, size| -> Result<Option<(Price, Size)>, Stop> {
-            let level = (
-                numbers.price(price, text(data, price)?)?,
-                numbers.size(size, text(data, size)?)?,
-            );
+            let level =
+                (numbers.price(price, text(data, price)?)?, numbers.size(size, text(data, size)?)?);
             Ok((level.1.0 > 0).then_some(level))
         };
         Ok(Quote { bid: side("b", "B")?, ask: side("a", "A")? })

@@ -5,9 +5,7 @@ use crate::binance_message::{read_levels, venue_time};
 use crate::binance_number::{Fault, Numbers};
 use simd_json::prelude::{ValueAsScalar, ValueIntoString, ValueObjectAccessAsScalar};
 use simd_json::tape::Value;
-use tickcast_market::{
-    Bar, BookChange, Decimal, InstrumentSpec, Interval, Nanos, Scales, Venue,
-};
+use tickcast_market::{Bar, BookChange, Decimal, InstrumentSpec, Interval, Nanos, Scales, Venue};
 
 /// How many bars are asked for at start.
 const BARS_COUNT: u32 = 500;
@@ -35,9 +33,9 @@ impl<'a> Resource<'a> {
             query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
         };
         match path.rsplit('/').next()? {
-            "exchangeInfo" => Some(Resource::List {
-                is_by_name: field("symbols").or(field("symbol")).is_some(),
-            }),
+            "exchangeInfo" => {
+                Some(Resource::List { is_by_name: field("symbols").or(field("symbol")).is_some() })
+            }
             "depth" => Some(Resource::Depth { symbol: field("symbol")? }),
             "klines" => Some(Resource::Bars {
                 symbol: field("symbol")?,
@@ -62,7 +60,10 @@ pub(crate) fn list_url(rest_url: &str, names: &[String], by_name: bool) -> (Stri
         encode(name, &mut list);
         list.push_str("%22");
     }
-    (format!("{rest_url}/api/v3/exchangeInfo?symbols=%5B{list}%5D&showPermissionSets=false"), WEIGHT)
+    (
+        format!("{rest_url}/api/v3/exchangeInfo?symbols=%5B{list}%5D&showPermissionSets=false"),
+        WEIGHT,
+    )
 }
 
 /// The URL of one symbol's book, with its weight.
@@ -78,10 +79,7 @@ pub(crate) fn bars_url(rest_url: &str, symbol: &str, interval: Interval) -> (Str
     let mut name = String::new();
     encode(symbol, &mut name);
     let interval = interval.name();
-    (
-        format!("{rest_url}/api/v3/klines?symbol={name}&interval={interval}&limit={BARS_COUNT}"),
-        2,
-    )
+    (format!("{rest_url}/api/v3/klines?symbol={name}&interval={interval}&limit={BARS_COUNT}"), 2)
 }
 
 /// Appends `text` percent-encoded for a URL.
@@ -183,7 +181,9 @@ pub(crate) fn read_bars(value: Value<'_, '_>, scales: &mut Scales) -> Result<Vec
         for (index, row) in rows.iter().enumerate() {
             let row = row.as_array().ok_or_else(|| Fault::shape("kline"))?;
             let text = |at: usize, field: &'static str| {
-                row.get(at).and_then(ValueIntoString::into_string).ok_or_else(|| Fault::shape(field))
+                row.get(at)
+                    .and_then(ValueIntoString::into_string)
+                    .ok_or_else(|| Fault::shape(field))
             };
             let whole = |at: usize, field: &'static str| {
                 row.get(at).and_then(|item| item.as_u64()).ok_or_else(|| Fault::shape(field))

@@ -7,8 +7,7 @@
 
 use tickcast_market::{Decimal, NumberError, SCALE_MAX};
 
-const POW10: [u64; 9] =
-    [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+const POW10: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 
 /// The most digits before the point on the fast way; with eight after it they fit an `i64`.
 const WHOLE_DIGITS_MAX: usize = 10;
@@ -137,7 +136,8 @@ mod tests {
         ] {
             for scale in 0..=9 {
                 let general = Decimal::parse(text.as_bytes()).and_then(|d| d.at(scale));
-                let general = general.and_then(|m| if m < 0 { Err(NumberError::Syntax) } else { Ok(m) });
+                let general =
+                    general.and_then(|m| if m < 0 { Err(NumberError::Syntax) } else { Ok(m) });
                 assert_eq!(at_scale(text.as_bytes(), scale), general, "{text} at {scale}");
                 if let Some((mantissa, length)) = read_eight_decimals(text.as_bytes(), scale) {
                     assert_eq!((Ok(mantissa), length), (general, text.len()), "{text} at {scale}");
@@ -168,7 +168,10 @@ mod tests {
 
     #[test]
     fn volumes_are_read_beyond_sixty_four_bits() {
-        assert_eq!(read_volume(b"123456789012345678901.12000000"), Ok((12345678901234567890112, 2)));
+        assert_eq!(
+            read_volume(b"123456789012345678901.12000000"),
+            Ok((12345678901234567890112, 2))
+        );
         assert_eq!(read_volume(b"0.00000000"), Ok((0, 0)));
         assert_eq!(read_volume(b"5"), Ok((5, 0)));
         for text in ["", ".5", "5.", "-1", "1e5", "1.2.3", "a"] {
