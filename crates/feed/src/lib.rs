@@ -6,6 +6,8 @@
 
 mod coinbase;
 mod coinbase_decode;
+mod coinbase_exchange;
+mod coinbase_exchange_decode;
 mod coinbase_products;
 mod faults;
 mod fields;
@@ -23,6 +25,7 @@ mod roster;
 mod scan;
 
 pub use coinbase::{CoinbaseConfig, CoinbaseHandler};
+pub use coinbase_exchange::{CoinbaseExchangeConfig, CoinbaseExchangeHandler};
 pub use handler::{Command, ConnectionIndex, Handler, Io, Limits, Tally};
 pub use kraken::{KrakenConfig, KrakenHandler};
 pub use recording::{
