@@ -17,8 +17,8 @@ use tickcast_market::{
     TradingState, Venue, Volume,
 };
 use tickcast_publisher::{
-    Ask, Batch, Config, Hub, Partition, Publisher, Scratch, Served, ShardFeed, ShardIndex, Tier,
-    Tiers, TopicId, TopicKey,
+    Ask, Batch, Config, Hub, Partition, Publisher, Resync, Scratch, Served, ShardFeed, ShardIndex,
+    Tier, Tiers, TopicId, TopicKey,
 };
 use tickcast_wire::{Depth, Encoding, FieldSet, TickerField, View};
 
@@ -82,14 +82,13 @@ impl World {
             lot_size: None,
             scales: Scales { price: 1, size: 0, volume: 0 },
         });
-        let (resync, _) = crossbeam_channel::bounded(16);
         let mut publisher = Publisher::new(
             Config {
                 run: 1_770_000_000,
                 tiers: Tiers::default(),
                 partitions: 1,
                 wakes: vec![Arc::new(|| {})],
-                resync,
+                resync: Resync(Arc::new(|_| true)),
             },
             directory,
         );
@@ -131,7 +130,7 @@ impl World {
     }
 
     fn change(&self, a: u16, b: u16) -> BookChange {
-        let side = if a % 2 == 0 { BookSide::Bid } else { BookSide::Ask };
+        let side = if a.is_multiple_of(2) { BookSide::Bid } else { BookSide::Ask };
         // Never crossed: bids below 100, asks above.
         let offset = i64::from(a / 2 % 60) + 1;
         let price = if side == BookSide::Bid { 100 - offset } else { 100 + offset };
@@ -146,20 +145,21 @@ impl World {
                 self.event(EventBody::BookUpdate(&changes));
             }
             3 => {
-                let levels: Vec<_> = (0..40).map(|i| self.change(a.wrapping_mul(i), b + i)).collect();
+                let levels: Vec<_> =
+                    (0..40).map(|i| self.change(a.wrapping_mul(i), b + i)).collect();
                 self.event(EventBody::BookSnapshot(&levels));
             }
             4 => {
-                let side = |n: u16| (n % 5 != 0).then_some((Price(i64::from(n)), Size(1)));
+                let side = |n: u16| (!n.is_multiple_of(5)).then_some((Price(i64::from(n)), Size(1)));
                 self.event(EventBody::Quote(Quote { bid: side(a), ask: side(b) }));
             }
             5 | 6 => self.trades(a, b),
             7 => {
-                let high = (a % 3 != 0).then_some(Price(i64::from(a)));
+                let high = (!a.is_multiple_of(3)).then_some(Price(i64::from(a)));
                 let volume = Some(Volume(i128::from(b)));
                 self.event(EventBody::Day(DayStats { high, volume, ..DayStats::default() }));
             }
-            8 if a % 16 == 0 && self.scales.price < 6 => self.scales.price += 1,
+            8 if a.is_multiple_of(16) && self.scales.price < 6 => self.scales.price += 1,
             8 => self.event(EventBody::State(
                 [TradingState::Live, TradingState::Stale, TradingState::Resync][a as usize % 3],
             )),
@@ -167,10 +167,19 @@ impl World {
             10 => self.live(usize::from(a), usize::from(b)),
             11 => self.pull(usize::from(a)),
             _ => {
-                let start = Interval::M1.start_of(self.now).plus(Nanos::from_secs(-60 * i64::from(a % 9)));
+                let start =
+                    Interval::M1.start_of(self.now).plus(Nanos::from_secs(-60 * i64::from(a % 9)));
                 let price = Price(i64::from(b));
-                let bar = Bar { start, open: price, high: price, low: price, close: price,
-                    volume: Volume(1), trades: 1, closed: true };
+                let bar = Bar {
+                    start,
+                    open: price,
+                    high: price,
+                    low: price,
+                    close: price,
+                    volume: Volume(1),
+                    trades: 1,
+                    closed: true,
+                };
                 self.event(EventBody::Bars(Interval::M1, &[bar]));
             }
         }
@@ -178,8 +187,8 @@ impl World {
 
     /// Some trades, now and then so many that they run over the ring, some of them late.
     fn trades(&mut self, a: u16, b: u16) {
-        let count = if a % 64 == 0 { 700 } else { u64::from(a % 4) + 1 };
-        let late = if b % 8 == 0 { Nanos::from_secs(-90) } else { Nanos::ZERO };
+        let count = if a.is_multiple_of(64) { 700 } else { u64::from(a % 4) + 1 };
+        let late = if b.is_multiple_of(8) { Nanos::from_secs(-90) } else { Nanos::ZERO };
         let trades: Vec<_> = (0..count)
             .map(|i| Trade {
                 id: self.trade_id + i,
@@ -197,7 +206,7 @@ impl World {
     /// misses it.
     fn live(&mut self, misses: usize, at: usize) {
         self.partition.turn(self.now, &[]);
-        let miss = (at % 3 == 0).then_some(misses % self.clients.len());
+        let miss = (at.is_multiple_of(3)).then_some(misses % self.clients.len());
         while let Some(batch) = self.feed.try_next() {
             for frame in &batch.frames {
                 for (number, client) in self.clients.iter_mut().enumerate() {
