@@ -53,6 +53,7 @@ pub use backoff::ConnectPacer;
 pub use binance::{BinanceConfig, BinanceHandler};
 pub use coinbase::{CoinbaseConfig, CoinbaseHandler};
 pub use coinbase_exchange::{CoinbaseExchangeConfig, CoinbaseExchangeHandler};
+pub use connect::{ClientSocket, DialError, dial};
 pub use driver::Driver;
 pub use driver_config::{DriverConfig, DriverError, FeedState, FeedStatus, Recorder};
 pub use handler::{Command, ConnectionIndex, Handler, Io, Limits, Tally};

@@ -213,7 +213,7 @@ async fn watch_topics(hub: Arc<tickcast_publisher::Hub>, metrics: tickcast_publi
     }
 }
 
-async fn wait_for_stop() -> Result<()> {
+pub(crate) async fn wait_for_stop() -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;

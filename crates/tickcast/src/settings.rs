@@ -271,7 +271,7 @@ fn resolve_venues(
 }
 
 /// A time such as `20ms`, `30s`, `5m`; a bare number is seconds.
-fn time(name: &str, text: Option<&str>, default: &str) -> Result<Duration> {
+pub(crate) fn time(name: &str, text: Option<&str>, default: &str) -> Result<Duration> {
     let text = text.unwrap_or(default);
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let unit = match &text[digits..] {
