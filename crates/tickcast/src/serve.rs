@@ -13,8 +13,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tickcast_feed::InboxSender;
 use tickcast_gateway::{
-    Admin, Door, DoorLimits, FeedReport, HubSource, Origins, Readiness, ShardDriver, ShardSettings,
-    Shards,
+    Admin, Door, DoorLimits, FeedReport, HubSource, Origins, Poller, Readiness, Shard,
+    ShardHandle, ShardInbox, ShardSettings, Shards,
 };
 use tickcast_market::{Directory, InstrumentIndex, SourceIndex, Venue};
 use tickcast_publisher::{Config, Inbox, Publisher, Resync, ShardIndex};
@@ -72,20 +72,17 @@ async fn serve(settings: Resolved) -> Result<()> {
         stopping,
     };
 
-    let mut drivers = Vec::new();
-    let mut shard_wakes = Vec::new();
-    for _ in 0..settings.shards {
-        let driver = ShardDriver::new().context("a shard's poller")?;
-        shard_wakes.push(driver.wake());
-        drivers.push(driver);
-    }
+    let pollers = (0..settings.shards)
+        .map(|_| Poller::new())
+        .collect::<std::io::Result<Vec<_>>>()
+        .context("a shard's poller")?;
     let (live, resyncs) = feeds.prepare_live(&settings)?;
     let publisher = Publisher::new(
         Config {
             run: u64::try_from(clock::now().0 / 1_000_000_000).unwrap_or(0),
             tiers: settings.tiers.clone(),
             partitions: settings.partitions,
-            wakes: shard_wakes,
+            wakes: pollers.iter().map(Poller::wake).collect(),
             resync: route_resyncs(directory.clone(), resyncs),
         },
         directory.clone(),
@@ -96,16 +93,20 @@ async fn serve(settings: Resolved) -> Result<()> {
 
     let mut handles = Vec::new();
     let mut shard_threads = Vec::new();
-    for ((index, driver), feed) in drivers.into_iter().enumerate().zip(publisher.feeds) {
-        let shard_settings =
-            ShardSettings { flush_interval: settings.flush_interval, ..ShardSettings::default() };
-        let index = ShardIndex(index as u8);
-        let seed = fastrand_seed(index);
-        let (handle, thread) = driver
-            .start(hub.clone(), index, feed, shard_settings, &gateway_metrics, seed, clock::now)
-            .context("a shard's thread")?;
+    for ((number, poller), feed) in pollers.into_iter().enumerate().zip(publisher.feeds) {
+        let wake = poller.wake();
+        let (handle, inbox) = ShardHandle::new(move || wake());
         handles.push(handle);
-        shard_threads.push(thread);
+        let shard = Shard::new(
+            hub.clone(),
+            ShardIndex(number as u8),
+            feed,
+            ShardSettings::default(),
+            &gateway_metrics,
+            inbox.connections.clone(),
+            clock::now().0.unsigned_abs().wrapping_add(number as u64),
+        );
+        shard_threads.push(start_shard(number, poller, shard, inbox)?);
     }
     let shards = Arc::new(Shards::new(handles));
     let origins = Origins::new(settings.allow_origin.clone(), public);
@@ -146,8 +147,19 @@ async fn serve(settings: Resolved) -> Result<()> {
     Ok(())
 }
 
-fn fastrand_seed(index: ShardIndex) -> u64 {
-    clock::now().0.unsigned_abs() ^ (u64::from(index.0) << 56)
+fn start_shard(
+    number: usize,
+    poller: Poller,
+    shard: Shard<mio::net::TcpStream>,
+    inbox: ShardInbox,
+) -> Result<JoinHandle<()>> {
+    let run = move || {
+        if let Err(error) = poller.run(shard, &inbox, clock::now) {
+            tracing::error!(shard = number, %error, "a shard has ended");
+        }
+    };
+    let thread = std::thread::Builder::new().name(format!("shard-{number}"));
+    thread.spawn(run).context("a shard's thread")
 }
 
 fn register_process(registry: &Registry) -> Result<()> {
