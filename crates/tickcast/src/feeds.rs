@@ -195,7 +195,7 @@ impl Feeds {
     }
 
     fn run_sim(&self, mut sim: Sim, health: &FeedHealth) {
-        let mut metrics = self.metrics.of(Venue::Sim);
+        let metrics = self.metrics.of(Venue::Sim);
         let mut outlet = self.outlet(source_of(Venue::Sim));
         sim.start(clock::now(), &mut outlet);
         self.lists.complete_one();

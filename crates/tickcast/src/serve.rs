@@ -16,7 +16,7 @@ use tickcast_gateway::{
     Admin, Door, DoorLimits, FeedReport, HubSource, Origins, Poller, Readiness, Shard,
     ShardHandle, ShardInbox, ShardSettings, Shards,
 };
-use tickcast_market::{Directory, InstrumentIndex, SourceIndex, Venue};
+use tickcast_market::{Directory, InstrumentIndex, Venue};
 use tickcast_publisher::{Config, Inbox, Publisher, Resync, ShardIndex};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -115,7 +115,7 @@ async fn serve(settings: Resolved) -> Result<()> {
 
     let subscribed = {
         let metrics = gateway_metrics.clone();
-        move || metrics.has_subscriptions()
+        move || metrics.has_had_subscribers()
     };
     let (health, feed_threads) = feeds.start(&settings, live, subscribed)?;
     let readiness = Arc::new(Ready { health, door: door.clone() });
