@@ -16,6 +16,8 @@ mod driver_line;
 mod driver_tests;
 mod handler;
 mod metrics;
+#[cfg(feature = "mock")]
+pub mod mock;
 mod outlet;
 mod recording;
 mod rest;
