@@ -38,6 +38,8 @@ mod kraken_book;
 mod kraken_scan;
 mod lines;
 mod metrics;
+#[cfg(feature = "mock")]
+pub mod mock;
 mod outlet;
 mod recording;
 mod replay;
