@@ -11,10 +11,29 @@
 
 #![deny(missing_docs)]
 
+mod bars;
 mod batch;
+mod book;
+mod cell;
+mod day;
+mod diff;
 mod hub;
+mod metrics;
+mod outbox;
+mod partition;
+mod publisher;
+mod schedule;
+mod streams;
+mod ticker;
 mod topic;
+mod trades;
+mod view;
 
 pub use batch::{Batch, Frame, ShardFeed, StateChange};
-pub use hub::{Ask, Hub, Scratch, Served, Status};
+pub use hub::{Ask, FIELD_SETS_MAX, Hub, Scratch, Served};
+pub use metrics::{Metrics, PartitionMetrics};
+pub use outbox::Wake;
+pub use partition::{DEFERRED_EVENTS_MAX, Partition, Turn};
+pub use publisher::{Config, Inbox, Publisher, SHARD_BATCHES_MAX};
+pub use streams::Status;
 pub use topic::{ShardIndex, Tier, Tiers, TopicId, TopicKey};
