@@ -9,6 +9,7 @@ use crate::owing::Owing;
 use crate::subscriptions::Subscriptions;
 use std::net::SocketAddr;
 use tickcast_market::Nanos;
+use tickcast_wire::Encoding;
 
 /// A connection's number within its shard, and its token at the poller. Given again after a
 /// connection has ended; a late event for the one before does no harm.
@@ -62,12 +63,17 @@ pub(crate) struct Connection<S> {
     pub(crate) pongs: Pongs,
     pub(crate) phase: Phase,
     pub(crate) framing: Framing,
+    pub(crate) encoding: Encoding,
     /// The socket took less than it was given; it says when there is room.
     pub(crate) blocked: bool,
     /// It stands in the shard's queue of those that are to be served what they owe.
     pub(crate) queued: bool,
-    /// Bytes may be there that were not read.
+    /// Bytes may be there that were not read: it stands in the shard's queue of those.
     pub(crate) unread: bool,
+    /// Its input is not read until its answers have gone out.
+    pub(crate) paused: bool,
+    /// It counts as lagging.
+    pub(crate) lagging: bool,
     /// A ping of ours has not been answered.
     pub(crate) pinged: bool,
     /// When it is told to go (draining), or given up (closing); on the shard's clock.
@@ -157,7 +163,13 @@ impl ControlRate {
 
 impl<S> Connection<S> {
     /// A connection that was just handed over; `now` is the shard's clock.
-    pub(crate) fn new(socket: S, framing: Framing, account: Account, now: Nanos) -> Connection<S> {
+    pub(crate) fn new(
+        socket: S,
+        framing: Framing,
+        encoding: Encoding,
+        account: Account,
+        now: Nanos,
+    ) -> Connection<S> {
         Connection {
             socket,
             decoder: Decoder::new(),
@@ -167,9 +179,12 @@ impl<S> Connection<S> {
             pongs: Pongs::default(),
             phase: Phase::Open,
             framing,
+            encoding,
             blocked: false,
             queued: false,
             unread: false,
+            paused: false,
+            lagging: false,
             pinged: false,
             leave_at: Nanos::MAX,
             heard_at: now,

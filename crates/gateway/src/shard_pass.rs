@@ -39,6 +39,12 @@ impl Lane {
     }
 }
 
+impl Default for Lane {
+    fn default() -> Lane {
+        Lane::EMPTY
+    }
+}
+
 /// One frame in one connection's chain.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Node {
@@ -84,6 +90,11 @@ impl Pass {
     /// Whether everybody has been written to, so that new batches may be taken.
     pub(crate) fn is_done(&self) -> bool {
         self.done == self.touched.len()
+    }
+
+    /// Whether it has not begun: frames may be added and everybody still gets them in one send.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.done == 0
     }
 
     /// Whether it takes further batches.
