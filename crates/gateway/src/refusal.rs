@@ -56,6 +56,11 @@ impl Refusal {
         Refusal::new(408, "deadline", "the request head was not complete in time")
     }
 
+    /// 413: the answer would be too large; ask for less.
+    pub fn too_large(error: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal::new(413, "too_large", error)
+    }
+
     /// 426: only a WebSocket handshake of version 13 is understood.
     pub fn upgrade_required(error: impl Into<Cow<'static, str>>) -> Refusal {
         Refusal {
@@ -84,10 +89,11 @@ impl Refusal {
         4000 + self.status
     }
 
-    /// Writes the body.
-    pub fn body(&self) -> String {
-        let error = serde_json::Value::from(&*self.error);
-        format!("{{\"code\":{},\"error\":{error}}}", self.code())
+    /// The body.
+    pub fn body(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        tickcast_wire::write_http_error(&mut body, self.code(), &self.error);
+        body
     }
 
     /// Writes the whole answer; the connection is closed after it.
@@ -110,6 +116,6 @@ impl Refusal {
         }
         out.extend_from_slice(head.as_bytes());
         out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(body.as_bytes());
+        out.extend_from_slice(&body);
     }
 }

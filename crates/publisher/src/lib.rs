@@ -33,7 +33,7 @@ pub use batch::{Batch, Frame, ShardFeed, StateChange};
 pub use hub::{Ask, FIELD_SETS_MAX, Hub, Scratch, Served};
 pub use metrics::{Metrics, PartitionMetrics};
 pub use outbox::Wake;
-pub use partition::{DEFERRED_EVENTS_MAX, Partition, Turn};
+pub use partition::{DEFERRED_EVENTS_MAX, Partition, Resync, Turn};
 pub use publisher::{Config, Inbox, Publisher, SHARD_BATCHES_MAX};
 pub use streams::Status;
 pub use topic::{ShardIndex, Tier, Tiers, TopicId, TopicKey};

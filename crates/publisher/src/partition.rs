@@ -7,6 +7,7 @@ use crate::schedule::{OpenBar, Schedule};
 use crate::streams::Effects;
 use crate::topic::{Tiers, TopicId};
 use rustc_hash::FxHashMap;
+use std::fmt;
 use std::sync::Arc;
 use tickcast_market::{
     Event, EventBatch, InstrumentIndex, Nanos, NumberError, Seq, SourceIndex, TradingState,
@@ -19,6 +20,17 @@ pub const DEFERRED_EVENTS_MAX: usize = 65_536;
 
 /// A batch is handed over before a turn's end when it has grown to this.
 const BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// Asks an instrument's feed for a new snapshot of it alone; `false` when it cannot be asked now.
+/// Must not block.
+#[derive(Clone)]
+pub struct Resync(pub Arc<dyn Fn(InstrumentIndex) -> bool + Send + Sync>);
+
+impl fmt::Debug for Resync {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resync")
+    }
+}
 
 /// What a turn did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,7 +58,7 @@ pub struct Partition {
     deferred: FxHashMap<InstrumentIndex, EventBatch>,
     deferred_events: usize,
     schedule: Schedule,
-    resync: crossbeam_channel::Sender<InstrumentIndex>,
+    resync: Resync,
     pieces: Pieces,
     effects: Effects,
     turn: Turn,
@@ -57,7 +69,7 @@ impl Partition {
         cells: Arc<Cells>,
         tiers: Arc<Tiers>,
         outbox: Outbox,
-        resync: crossbeam_channel::Sender<InstrumentIndex>,
+        resync: Resync,
     ) -> Partition {
         Partition {
             cells,
@@ -148,13 +160,7 @@ impl Partition {
     }
 
     /// Applies one event; `false` when a reader is inside and it has to wait.
-    fn apply(
-        &mut self,
-        cells: &Cells,
-        now: Nanos,
-        source: SourceIndex,
-        event: &Event<'_>,
-    ) -> bool {
+    fn apply(&mut self, cells: &Cells, now: Nanos, source: SourceIndex, event: &Event<'_>) -> bool {
         let Some(cell) = cells.get_or_make(event.instrument) else { return true };
         let Some(mut guarded) = cell.guarded.try_write() else { return false };
         self.turn.events += 1;
@@ -198,7 +204,7 @@ impl Partition {
         applied: Result<(), NumberError>,
     ) {
         self.turn.faults += u64::from(applied.is_err());
-        if self.resync.try_send(event.instrument).is_ok() {
+        if (self.resync.0)(event.instrument) {
             guarded.streams.state(TradingState::Resync, event.ts_recv, &mut self.effects);
         }
     }

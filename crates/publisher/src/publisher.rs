@@ -5,13 +5,13 @@ use crate::cell::{Cells, INSTRUMENTS_MAX};
 use crate::hub::Hub;
 use crate::metrics::PartitionMetrics;
 use crate::outbox::{Outbox, ShardLink, Wake};
-use crate::partition::Partition;
+use crate::partition::{Partition, Resync};
 use crate::topic::{ShardIndex, Tiers};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use tickcast_market::{Directory, Epoch, EventBatch, InstrumentIndex, Nanos};
+use tickcast_market::{Directory, Epoch, EventBatch, Nanos};
 
 /// Batches that wait for a shard before it counts as overrun.
 pub const SHARD_BATCHES_MAX: usize = 256;
@@ -35,8 +35,8 @@ pub struct Config {
     pub partitions: usize,
     /// One waker per shard; at most [`ShardIndex::COUNT_MAX`].
     pub wakes: Vec<Wake>,
-    /// Takes requests for a new snapshot of one instrument, for the feeds.
-    pub resync: Sender<InstrumentIndex>,
+    /// Asks a feed for a new snapshot of one instrument.
+    pub resync: Resync,
 }
 
 impl std::fmt::Debug for Config {

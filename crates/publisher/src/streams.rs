@@ -168,7 +168,8 @@ impl Streams {
         ts_recv: Nanos,
         effects: &mut Effects,
     ) -> Result<(), NumberError> {
-        let volume = Volume(i128::from(trade.size.0)).rescaled(self.scales.size, self.scales.volume)?;
+        let volume =
+            Volume(i128::from(trade.size.0)).rescaled(self.scales.size, self.scales.volume)?;
         self.trades.push(trade);
         self.ticker.trade(trade);
         let timed = match trade.ts_event {

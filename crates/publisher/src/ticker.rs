@@ -95,13 +95,10 @@ impl Ticker {
 
     /// Takes all numbers to finer scales; `None` when one does not fit.
     pub(crate) fn rescaled(&self, from: Scales, to: Scales) -> Option<TickerPieces> {
-        let price = |p: Option<Price>| {
-            p.map(|p| p.rescaled(from.price, to.price)).transpose().ok()
-        };
+        let price = |p: Option<Price>| p.map(|p| p.rescaled(from.price, to.price)).transpose().ok();
         let size = |s: Option<Size>| s.map(|s| s.rescaled(from.size, to.size)).transpose().ok();
-        let volume = |v: Option<Volume>| {
-            v.map(|v| v.rescaled(from.volume, to.volume)).transpose().ok()
-        };
+        let volume =
+            |v: Option<Volume>| v.map(|v| v.rescaled(from.volume, to.volume)).transpose().ok();
         let old = &self.values;
         Some(TickerPieces {
             present: old.present,

@@ -107,10 +107,15 @@ mod tests {
     #[test]
     fn the_granted_tier_is_the_fastest_that_is_not_faster_or_else_the_slowest() {
         let tiers = Tiers::default();
-        for (asked, granted) in
-            [(None, None), (Some(20.0), Some(10.0)), (Some(10.0), Some(10.0)), (Some(5.0), Some(4.0)),
-             (Some(4.0), Some(4.0)), (Some(1.5), Some(1.0)), (Some(0.1), Some(1.0))]
-        {
+        for (asked, granted) in [
+            (None, None),
+            (Some(20.0), Some(10.0)),
+            (Some(10.0), Some(10.0)),
+            (Some(5.0), Some(4.0)),
+            (Some(4.0), Some(4.0)),
+            (Some(1.5), Some(1.0)),
+            (Some(0.1), Some(1.0)),
+        ] {
             assert_eq!(tiers.rate(tiers.grant(asked)), granted, "{asked:?}");
         }
         assert_eq!(tiers.interval(Tier(1)), Nanos::from_millis(100));

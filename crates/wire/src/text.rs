@@ -1,6 +1,5 @@
 //! The smallest parts of JSON text: strings, integers, quoted decimals.
 
-use serde_json::value::RawValue;
 use tickcast_market::write_decimal;
 
 /// Appends `text` as a JSON string.
@@ -89,11 +88,6 @@ pub(crate) fn shown_quoted(text: &str) -> String {
     let mut out = Vec::new();
     write_string(&mut out, &shown(text));
     String::from_utf8(out).expect("a string was copied, and ASCII put between its characters")
-}
-
-/// A JSON value as it was sent, shortened for an error.
-pub(crate) fn shown_raw(value: &RawValue) -> String {
-    shown(value.get())
 }
 
 #[cfg(test)]

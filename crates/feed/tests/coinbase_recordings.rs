@@ -1,0 +1,92 @@
+//! Coinbase's recordings end with the books and trades of an independent replay; and a message
+//! that is missing, repeated or unreadable is noticed.
+
+#[path = "coinbase_kraken_witness/mod.rs"]
+mod witness;
+
+use tickcast_feed::{CoinbaseConfig, CoinbaseHandler};
+use tickcast_market::{BookSide, Decimal, Nanos, Scales, Side, TradingState};
+use witness::{Bench, assert_top_ten, replay};
+
+const ADVANCED: &str = "coinbase_advanced_2sym_24s.rec.gz";
+
+fn bench() -> Bench<CoinbaseHandler> {
+    Bench::new(CoinbaseHandler::new(CoinbaseConfig::default()))
+}
+
+#[test]
+fn the_recording_ends_with_the_expected_books_and_trades() {
+    let mut bench = bench();
+    let Some(expected) = replay(&mut bench, ADVANCED, |_, _| {}) else { return };
+    for (symbol, expected) in expected.as_object().unwrap() {
+        let name = format!("coinbase:{symbol}");
+        assert_top_ten(&bench.witness, &name, expected);
+        let seen = bench.witness.of(&name);
+        assert_eq!(expected["trades"], seen.trades.len(), "{name}");
+        assert!(seen.trades.is_sorted_by_key(|trade| trade.id), "oldest first");
+        assert_eq!(seen.states, [TradingState::Live]);
+        assert_eq!(seen.scales, Scales { price: 2, size: 8, volume: 8 });
+        let spec = bench.witness.directory.find(&name).unwrap().spec.clone();
+        assert_eq!(spec.tick_size, Some(Decimal { mantissa: 1, scale: 2 }));
+        assert!(!seen.book.is_crossed());
+    }
+    assert_eq!(bench.tally.gaps, 0);
+    assert_eq!(bench.decode_errors(), 0, "{:?}", bench.tally.decode_errors);
+    assert_eq!(bench.messages("l2_data"), 775);
+    let levels = |side| bench.witness.of("coinbase:BTC-USD").book.side(side).len();
+    assert!(levels(BookSide::Bid) + levels(BookSide::Ask) > 45_000, "the whole book");
+}
+
+#[test]
+fn the_published_side_is_the_aggressor_s() {
+    let mut bench = bench();
+    if replay(&mut bench, ADVANCED, |_, _| {}).is_none() {
+        return;
+    }
+    // The recording's first new trade is at 65083.67, the best ask of the first snapshot, and
+    // marked SELL: somebody bought.
+    let trades = &bench.witness.of("coinbase:BTC-USD").trades;
+    assert_eq!(
+        (trades[0].id, trades[0].price.0, trades[0].side),
+        (1_068_572_091, 6_508_367, Side::Buy)
+    );
+    assert!(trades[0].ts_event > Nanos::from_secs(1_786_309_548));
+}
+
+#[test]
+fn a_message_that_is_missing_leaves_every_book_of_the_connection_in_doubt() {
+    let mut bench = bench();
+    // The number of one quiet message is changed, which is what its loss looks like.
+    let replayed = replay(&mut bench, ADVANCED, |received, payload| {
+        if received == 500 {
+            let text = String::from_utf8(std::mem::take(payload)).unwrap();
+            *payload = text.replace("\"sequence_num\":500,", "\"sequence_num\":501,").into_bytes();
+        }
+    });
+    if replayed.is_none() {
+        return;
+    }
+    for name in ["coinbase:BTC-USD", "coinbase:ETH-USD"] {
+        let states = &bench.witness.of(name).states;
+        assert_eq!(states, &[TradingState::Live, TradingState::Resync], "{name}");
+    }
+    assert!(bench.tally.gaps >= 1);
+    let reconnects = bench.asked();
+    assert_eq!(reconnects.iter().filter(|a| a.starts_with("reconnect 1.0")).count(), 1);
+}
+
+#[test]
+fn a_snapshot_that_is_cut_is_counted_and_has_no_effect() {
+    let mut bench = bench();
+    let replayed = replay(&mut bench, ADVANCED, |_, payload| {
+        if payload.len() > 4_000_000 {
+            payload.truncate(4_000_000);
+        }
+    });
+    if replayed.is_none() {
+        return;
+    }
+    assert_eq!(bench.tally.decode_errors, [("not json", 1)]);
+    assert!(bench.witness.of("coinbase:BTC-USD").book.is_empty());
+    assert_eq!(bench.witness.of("coinbase:BTC-USD").states, []);
+}
