@@ -59,7 +59,12 @@ pub(crate) struct Server {
     pub(crate) runtime: tokio::runtime::Runtime,
 }
 
+/// A door whose REST answers are echoes.
 pub(crate) fn start(limits: DoorLimits) -> Server {
+    start_with(limits, Arc::new(Echo))
+}
+
+pub(crate) fn start_with(limits: DoorLimits, source: Arc<dyn Source>) -> Server {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let _inside = runtime.enter();
@@ -71,7 +76,7 @@ pub(crate) fn start(limits: DoorLimits) -> Server {
         limits,
         Origins::new(vec!["https://desk.example".into()], address),
         Arc::new(Shards::new(vec![shard])),
-        Arc::new(Echo),
+        source,
         metrics.clone(),
     );
     let serving = runtime.spawn({
