@@ -4,7 +4,7 @@
 //! peer's bytes are thrown away until it closes too or its time is up. A socket that is simply
 //! dropped with unread input resets the line, and the code is lost with it.
 
-use crate::connection::{Account, Connection, Framing, Phase};
+use crate::connection::{Account, Connection, Framing, Phase, Token};
 use crate::frame::write_close;
 use crate::handoff::Transport;
 use crate::shard::Shard;
@@ -85,7 +85,7 @@ impl<S: Socket> Shard<S> {
         }
         self.remember_closed(token, code, reason);
         self.detach(token);
-        self.lanes[token as usize] = Lane { shut: true, ..Lane::EMPTY };
+        self.lanes[token as usize] = Lane::SHUT;
         self.flush(token);
     }
 
@@ -99,6 +99,11 @@ impl<S: Socket> Shard<S> {
         } else if !std::mem::replace(&mut connection.unread, true) {
             self.unread.push_back(token);
         }
+    }
+
+    /// Ends a connection at once because its driver cannot serve it.
+    pub fn disconnect(&mut self, token: Token, reason: &str) {
+        self.drop_connection(token.0, 1011, reason);
     }
 
     /// Ends a connection at once: there is nobody left to be told.
@@ -117,8 +122,12 @@ impl<S: Socket> Shard<S> {
         let subscriptions = std::mem::take(&mut connection.subscriptions);
         connection.owing = None;
         self.tally.note_lag(connection);
-        for membership in &subscriptions.memberships {
-            self.leave_topic(membership.place());
+        // A fault in the middle of a request may have left holes.
+        for membership in subscriptions.memberships.iter().filter(|held| !held.is_gone()) {
+            let place = membership.place();
+            let channel = self.topics.at(place.slot).key.view.channel();
+            self.tally.subscribed(channel, -1);
+            self.leave_topic(place);
         }
         if subscriptions.is_waiting() {
             self.growth.waiters.retain(|waiter| *waiter != token);

@@ -64,13 +64,8 @@ impl Owing {
         self.topics.push_front(owed);
     }
 
-    /// What is owed to a membership.
-    pub(crate) fn find(&self, membership: u32) -> Option<Owed> {
-        self.topics.iter().find(|owed| owed.membership == membership).copied()
-    }
-
     /// Renames memberships after a request has changed them: `place` gives the new number, or
-    /// `None` where nothing is owed any more. Of entries before `keep_from` only.
+    /// `None` where nothing is owed any more.
     pub(crate) fn rename(&mut self, place: impl Fn(u32) -> Option<u32>) {
         self.topics.retain_mut(|owed| match place(owed.membership) {
             Some(membership) => {

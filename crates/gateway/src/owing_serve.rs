@@ -7,13 +7,12 @@ use crate::connection::Phase;
 use crate::owing::Owed;
 use crate::shard::Shard;
 use crate::socket::Socket;
-use crate::sse;
 use crate::topics::Topics;
 use rustc_hash::FxHashMap;
 use std::ops::Range;
 use tickcast_market::{InstrumentIndex, Since};
 use tickcast_publisher::{Ask, Served, TopicKey};
-use tickcast_wire::{Channel, Encoding};
+use tickcast_wire::Channel;
 
 /// What is served to one connection at a time, unless a single message is longer.
 const SERVED_BYTES_MAX: usize = 64 << 10;

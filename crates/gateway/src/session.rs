@@ -4,6 +4,7 @@
 //! data that a request brings about. A fault of ours while handling one connection's input closes
 //! that connection alone.
 
+use crate::clients::session_name;
 use crate::connection::{ANSWERS_BYTES_MAX, Framing, PONGS_MAX, Phase, Token};
 use crate::decoder::Event;
 use crate::frame::{Opcode, write_frame};
@@ -232,12 +233,12 @@ impl<S: Socket> Shard<S> {
                 return self.refuse(token, &RequestError { method: Some(method), req_id, code, error });
             }
         }
-        self.tally.request(method, None);
+        self.tally.request(Some(method), None);
     }
 
     /// Answers a request that is not fulfilled.
     pub(crate) fn refuse(&mut self, token: u32, error: &RequestError) {
-        self.tally.request(error.method.unwrap_or(Method::Ping), Some(error.code));
+        self.tally.request(error.method, Some(error.code));
         let event = error.method.map_or("error", Method::name);
         self.say(token, event, &Answer::Error(error));
     }
@@ -265,7 +266,7 @@ impl<S: Socket> Shard<S> {
     pub(crate) fn welcome(&mut self, token: u32) {
         let Some(connection) = self.get(token) else { return };
         let welcome = Welcome {
-            session: format!("{:016x}", connection.account.session),
+            session: session_name(connection.account.session),
             version: self.settings.version.clone(),
             heartbeat_ms: self.settings.heartbeat_ms.into(),
             auth_required: false,

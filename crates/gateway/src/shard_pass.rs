@@ -34,6 +34,9 @@ impl Lane {
     /// Of a connection that has nothing in the pass.
     pub(crate) const EMPTY: Lane = Lane { head: NONE, tail: NONE, stamp: 0, shut: false };
 
+    /// Of a connection that gets nothing more.
+    pub(crate) const SHUT: Lane = Lane { shut: true, ..Lane::EMPTY };
+
     pub(crate) fn is_empty(&self) -> bool {
         self.head == NONE
     }
@@ -116,11 +119,6 @@ impl Pass {
     pub(crate) fn hold(&mut self, batch: Arc<Batch>) -> u32 {
         self.batches.push(batch);
         self.batches.len() as u32 - 1
-    }
-
-    /// The batch of that number.
-    pub(crate) fn batch(&self, number: u32) -> Arc<Batch> {
-        self.batches[number as usize].clone()
     }
 
     /// Makes a frame of a held batch part of the pass.

@@ -5,9 +5,35 @@
 //! never do, or a client would resume from something that is no place in the stream.
 
 use crate::connection::Framing;
+use crate::shard::Shard;
 use crate::shard_pass::PassFrame;
+use crate::socket::Socket;
 use tickcast_market::Since;
-use tickcast_wire::{Channel, write_event_id};
+use tickcast_wire::{Channel, Pattern, parse_event_id, parse_query, write_event_id};
+
+/// Keys of a query that are not options of a subscription.
+const ALSO: [&str; 1] = ["token"];
+
+impl<S: Socket> Shard<S> {
+    /// Subscribes an event stream to what its request names; where it left off, if it says so.
+    pub(crate) fn begin_events(&mut self, token: u32, query: &str, last_event_id: Option<&str>) {
+        let mut params = match parse_query(query, &ALSO) {
+            Ok(params) => params,
+            Err(error) => {
+                self.refuse(token, &error);
+                return self.close(token, error.code.number(), &error.error);
+            }
+        };
+        let Some(connection) = self.get_mut(token) else { return };
+        if let [Pattern::Exact(name)] = &params.symbols[..] {
+            connection.framing = Framing::Sse { ids: true };
+            if let Some(since) = last_event_id.and_then(parse_event_id) {
+                params.since.insert(name.clone(), since);
+            }
+        }
+        self.subscribe(token, None, &params);
+    }
+}
 
 /// Appends an event.
 pub(crate) fn write_event(out: &mut Vec<u8>, event: &str, id: Option<Since>, message: &[u8]) {

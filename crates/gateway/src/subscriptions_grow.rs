@@ -7,7 +7,7 @@ use crate::subscriptions::{WaitingName, stream_of};
 use crate::subscriptions_edit::Want;
 use std::sync::Arc;
 use tickcast_market::{Instrument, Since};
-use tickcast_wire::{Answer, ErrorCode, Method, RequestError, View};
+use tickcast_wire::{ErrorCode, Method, RequestError, View};
 
 /// Pairs of a glob and a new instrument that one turn looks at.
 const MATCHES_MAX: usize = 200_000;

@@ -164,8 +164,12 @@ impl Topics {
     }
 
     fn open(&mut self, hub: &Hub, shard: ShardIndex, key: &TopicKey) -> Option<u32> {
-        // Interest first, snapshots afterwards: nothing can fall in between.
+        // Interest first, snapshots and statuses afterwards: nothing can fall in between.
         let (id, mark) = hub.acquire(shard, key)?;
+        let status = hub.status(key.instrument).map_or(Since::NOTHING, |status| Since {
+            epoch: status.epoch,
+            seq: status.seq,
+        });
         let slot = id.slot as usize;
         if self.slots.len() <= slot {
             self.slots.resize_with(slot + 1, || None);
@@ -173,11 +177,8 @@ impl Topics {
         debug_assert!(self.slots[slot].is_none(), "the publisher gave one slot to two topics");
         self.slots[slot] = Some(Box::new(Topic { key: *key, id, mark, subscribers: Vec::new() }));
         self.by_key.insert(*key, id.slot);
-        let status = hub.status(key.instrument);
-        let local = self.instruments.entry(key.instrument).or_insert_with(|| LocalInstrument {
-            slots: Vec::new(),
-            status: Since { epoch: status.epoch, seq: status.seq },
-        });
+        let local = self.instruments.entry(key.instrument);
+        let local = local.or_insert_with(|| LocalInstrument { slots: Vec::new(), status });
         local.slots.push(id.slot);
         Some(id.slot)
     }
