@@ -12,10 +12,10 @@
 
 use crate::coinbase_decode::{Channel, Message};
 use crate::coinbase_products::{Products, not_a_list, take_up};
-use crate::faults::{Faults, excerpt};
+use crate::faults::{Faults, error_words, excerpt};
 use crate::handler::{Command, ConnectionIndex, Handler, Io, Limits};
 use crate::lines::Lines;
-use crate::roster::{Entry, Feed, Lists, Roster};
+use crate::roster::{Entry, Feed, Listing, Lists, Roster};
 use tickcast_market::{InstrumentIndex, Nanos, Venue};
 
 /// How many products share a connection: a gap costs as many snapshots, of up to 5 MB each.
@@ -170,14 +170,6 @@ impl CoinbaseHandler {
         }
     }
 
-    /// The venue refused something, in words.
-    fn take_error(bytes: &[u8], io: &mut Io<'_>) {
-        let words = serde_json::from_slice::<serde_json::Value>(bytes).unwrap_or_default();
-        let word = |name: &str| words.get(name).and_then(|value| value.as_str()).unwrap_or("");
-        let text = format!("coinbase: error: {} {}", word("message"), word("reason"));
-        io.commands.push(Command::Report { text: text.trim_end().to_owned() });
-    }
-
     /// Asks for one product's snapshot alone, if its moment has come.
     fn ask_again(entry: &mut Entry<()>, lines: &Lines<Sequence>, io: &mut Io<'_>) {
         let Some(connection) = lines.connection(entry.line) else { return };
@@ -189,7 +181,7 @@ impl CoinbaseHandler {
         }
     }
 
-    fn begin(&mut self, chosen: &[crate::roster::Listing], io: &mut Io<'_>) {
+    fn begin(&mut self, chosen: &[Listing], io: &mut Io<'_>) {
         take_up(chosen, &mut self.roster, &self.ws_url, LINE_SYMBOLS_MAX, io);
     }
 }
@@ -266,7 +258,10 @@ impl Handler for CoinbaseHandler {
             Channel::Level2 => self.take_books(connection.line, bytes, io),
             Channel::MarketTrades => self.take_trades(connection.line, bytes, io),
             Channel::Ticker => self.take_days(connection.line, bytes, io),
-            Channel::Error => Self::take_error(bytes, io),
+            Channel::Error => {
+                let text = format!("coinbase: error: {}", error_words(bytes));
+                io.commands.push(Command::Report { text });
+            }
             Channel::Heartbeats | Channel::Subscriptions | Channel::Other => {}
         }
     }

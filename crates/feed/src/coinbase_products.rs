@@ -101,9 +101,9 @@ impl Products {
 }
 
 /// Registers what was chosen, dealt to lines of at most `per_line`, and asks for those lines.
-pub(crate) fn take_up(
+pub(crate) fn take_up<B: Default>(
     chosen: &[Listing],
-    roster: &mut Roster<()>,
+    roster: &mut Roster<B>,
     ws_url: &str,
     per_line: usize,
     io: &mut Io<'_>,

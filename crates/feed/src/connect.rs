@@ -243,3 +243,26 @@ mod tests {
         }
     }
 }
+
+/// An open WebSocket as a client sees it, TLS where the URL says `wss`; for tools that watch a
+/// service. Pings are answered by it.
+pub type ClientSocket = fastwebsockets::WebSocket<TokioIo<Upgraded>>;
+
+/// The largest message that [`dial`]'s socket accepts.
+const DIAL_MESSAGE_BYTES_MAX: usize = 32 << 20;
+
+/// Opens a WebSocket at `url`.
+///
+/// *Errors:* in words: DNS, TCP, TLS, handshake.
+pub async fn dial(url: &str) -> Result<ClientSocket, DialError> {
+    let socket = Connector::new().open_socket(url).await?;
+    let mut socket =
+        fastwebsockets::WebSocket::after_handshake(socket, fastwebsockets::Role::Client);
+    socket.set_max_message_size(DIAL_MESSAGE_BYTES_MAX);
+    Ok(socket)
+}
+
+/// Why [`dial`] failed.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct DialError(#[from] ConnectError);

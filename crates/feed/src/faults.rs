@@ -38,3 +38,14 @@ pub(crate) fn excerpt(bytes: &[u8]) -> String {
     let dots = if start.len() < bytes.len() { "…" } else { "" };
     format!("{}{dots}", String::from_utf8_lossy(start))
 }
+
+/// What Coinbase says in an error message: the message and, where there is one, the reason.
+pub(crate) fn error_words(bytes: &[u8]) -> String {
+    let words = serde_json::from_slice::<serde_json::Value>(bytes).unwrap_or_default();
+    let word = |name: &str| words.get(name).and_then(|value| value.as_str()).unwrap_or_default();
+    match (word("message"), word("reason")) {
+        ("", "") => excerpt(bytes),
+        (message, "") => message.to_owned(),
+        (message, reason) => format!("{message}: {reason}"),
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::binance::{BinanceConfig, BinanceHandler};
 use crate::coinbase::{CoinbaseConfig, CoinbaseHandler};
+use crate::coinbase_exchange::{CoinbaseExchangeConfig, CoinbaseExchangeHandler};
 use crate::handler::Handler;
 use crate::kraken::{KrakenConfig, KrakenHandler};
 use tickcast_market::Venue;
@@ -33,7 +34,7 @@ pub fn handler_of(venue: Venue, config: &VenueConfig) -> Option<Box<dyn Handler>
         Venue::Sim => None,
         Venue::Binance => with!(BinanceConfig, BinanceHandler),
         Venue::Coinbase => with!(CoinbaseConfig, CoinbaseHandler),
-        Venue::CoinbaseExchange => None,
+        Venue::CoinbaseExchange => with!(CoinbaseExchangeConfig, CoinbaseExchangeHandler),
         Venue::Kraken => with!(KrakenConfig, KrakenHandler),
     }
 }

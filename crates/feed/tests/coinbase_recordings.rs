@@ -4,7 +4,9 @@
 #[path = "coinbase_kraken_witness/mod.rs"]
 mod witness;
 
-use tickcast_feed::{CoinbaseConfig, CoinbaseHandler};
+use tickcast_feed::{
+    CoinbaseConfig, CoinbaseExchangeConfig, CoinbaseExchangeHandler, CoinbaseHandler,
+};
 use tickcast_market::{BookSide, Decimal, Nanos, Scales, Side, TradingState};
 use witness::{Bench, assert_top_ten, replay};
 
@@ -89,4 +91,61 @@ fn a_snapshot_that_is_cut_is_counted_and_has_no_effect() {
     assert_eq!(bench.tally.decode_errors, [("not json", 1)]);
     assert!(bench.witness.of("coinbase:BTC-USD").book.is_empty());
     assert_eq!(bench.witness.of("coinbase:BTC-USD").states, []);
+}
+
+fn exchange() -> Bench<CoinbaseExchangeHandler> {
+    Bench::new(CoinbaseExchangeHandler::new(CoinbaseExchangeConfig::default()))
+}
+
+#[test]
+fn the_exchange_s_recordings_end_with_the_expected_books_and_trades() {
+    for (recording, instruments, updates, matches) in [
+        ("coinbase_exchange_10sym_31s.rec.gz", 10, 9719, 97),
+        ("coinbase_exchange_2sym_10s.rec.gz", 2, 314, 61),
+    ] {
+        let mut bench = exchange();
+        let Some(expected) = replay(&mut bench, recording, |_, _| {}) else { return };
+        assert_eq!(expected.as_object().unwrap().len(), instruments);
+        for (symbol, expected) in expected.as_object().unwrap() {
+            let name = format!("coinbase-exchange:{symbol}");
+            assert_top_ten(&bench.witness, &name, expected);
+            let seen = bench.witness.of(&name);
+            assert_eq!(expected["trades"], seen.trades.len(), "{name}");
+            assert_eq!(seen.states, [TradingState::Live], "{name}");
+            assert!(!seen.book.is_crossed());
+        }
+        assert_eq!(bench.messages("l2update"), updates);
+        assert_eq!(bench.messages("match"), matches);
+        assert_eq!(bench.tally.gaps, 0);
+        assert_eq!(bench.decode_errors(), 0, "{:?}", bench.tally.decode_errors);
+        assert!(bench.asked().is_empty());
+    }
+}
+
+#[test]
+fn a_match_that_is_missing_resyncs_its_product_alone() {
+    let mut bench = exchange();
+    let mut taken = 0;
+    let replayed = replay(&mut bench, "coinbase_exchange_2sym_10s.rec.gz", |_, payload| {
+        let text = std::str::from_utf8(payload).unwrap();
+        if text.contains("\"type\":\"match\"") && text.contains("BTC-USD") {
+            taken += 1;
+            if taken == 10 {
+                *payload = br#"{"type":"something new"}"#.to_vec();
+            }
+        }
+    });
+    if replayed.is_none() {
+        return;
+    }
+    assert_eq!(bench.tally.gaps, 1);
+    let states = |name| bench.witness.of(name).states.clone();
+    let expected = [TradingState::Live, TradingState::Resync];
+    assert_eq!(states("coinbase-exchange:BTC-USD"), expected);
+    assert_eq!(states("coinbase-exchange:ETH-USD"), [TradingState::Live]);
+    let asked = bench.asked().join("\n");
+    assert!(asked.contains(
+        r#"{"type":"unsubscribe","product_ids":["BTC-USD"],"channels":["level2_batch"]}"#
+    ));
+    assert!(!asked.contains("ETH-USD"), "{asked}");
 }

@@ -135,6 +135,12 @@ impl Metrics {
         (self.messages_sent.with_label_values(&labels), self.bytes_sent.with_label_values(&labels))
     }
 
+    /// Whether anybody has ever subscribed to anything; cheap enough to be asked now and then.
+    pub fn has_had_subscribers(&self) -> bool {
+        self.requests.with_label_values(&["subscribe", "ok"]).get() > 0
+            || self.connections_opened.with_label_values(&["sse"]).get() > 0
+    }
+
     /// Counts a refusal.
     pub fn refuse(&self, reason: &str) {
         self.refused.with_label_values(&[reason]).inc();

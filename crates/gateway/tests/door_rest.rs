@@ -9,7 +9,7 @@ use tickcast_market::{
     BookChange, BookSide, Decimal, Directory, Event, EventBatch, EventBody, InstrumentSpec, Nanos,
     Price, Quote, Scales, Size, TradingState, Venue,
 };
-use tickcast_publisher::{Ask, Config, Hub, Publisher, Scratch, Tier, Tiers, TopicKey};
+use tickcast_publisher::{Ask, Config, Hub, Publisher, Resync, Scratch, Tier, Tiers, TopicKey};
 use tickcast_wire::{Depth, Encoding, FieldSet, View};
 
 const NOW: Nanos = Nanos::from_secs(1_770_000_001);
@@ -32,13 +32,12 @@ fn publish(directory: &Arc<Directory>) -> Arc<Hub> {
             scales: SCALES,
         });
     }
-    let (resync, _) = crossbeam_channel::bounded(16);
     let config = Config {
         run: 1_770_000_000,
         tiers: Tiers::default(),
         partitions: 1,
         wakes: vec![],
-        resync,
+        resync: Resync(Arc::new(|_| true)),
     };
     let mut publisher = Publisher::new(config, directory.clone());
     let mut batch = EventBatch::default();

@@ -69,7 +69,10 @@ fn main() -> ExitCode {
     let command = Cli::parse().command.or_else(|| Cli::parse_from(["tickcast", "serve"]).command);
     match command.expect("`serve` was filled in") {
         Command::Serve(args) => run_serve(args),
-        Command::Record(args) => finish(record::run(&args)),
+        Command::Record(args) => {
+            start_log(false);
+            finish(record::run(&args))
+        }
         Command::Watch(args) => finish(watch::run(&args)),
         Command::Check(args) => {
             match Settings::from_file(&args.config).and_then(Settings::resolve) {

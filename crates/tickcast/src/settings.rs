@@ -3,12 +3,13 @@
 //! One struct is all three: clap fills it from arguments and `TICKCAST_…`, serde from the file,
 //! and [`Settings::over`] lays one over the other. [`Settings::resolve`] checks what is left.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tickcast_feed::{ReplaySpeed, VenueConfig};
 use tickcast_market::Venue;
 use tickcast_publisher::Tiers;
 
@@ -93,22 +94,13 @@ pub struct VenueSettings {
     pub symbols: Vec<String>,
 }
 
-/// How fast a replay goes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Speed {
-    /// So many times as fast as it was recorded.
-    Times(f64),
-    /// As fast as it can be taken.
-    Max,
-}
-
 /// Settings that have been checked.
 #[derive(Clone, Debug)]
 pub struct Resolved {
     pub feeds: Vec<Venue>,
     pub symbols: Vec<String>,
     pub replay: Vec<PathBuf>,
-    pub replay_speed: Speed,
+    pub replay_speed: ReplaySpeed,
     pub replay_loop: bool,
     pub replay_wait: bool,
     pub sim: tickcast_feed::SimConfig,
@@ -193,12 +185,15 @@ impl Settings {
                 Some(other) => bail!("sim_pace: {other:?} is not one of natural, steady"),
             },
         };
-        tickcast_feed::Sim::new(&sim)?;
+        sim.check()?;
         Ok(Resolved {
             feeds,
             symbols: self.symbols,
             replay: self.replay,
-            replay_speed: resolve_speed(self.replay_speed.as_deref())?,
+            replay_speed: match self.replay_speed {
+                None => ReplaySpeed::Times(1.0),
+                Some(text) => text.parse().map_err(|error| anyhow!("replay_speed: {error}"))?,
+            },
             replay_loop: self.replay_loop.unwrap_or(false),
             replay_wait: self.replay_wait.unwrap_or(false),
             sim,
@@ -213,6 +208,18 @@ impl Settings {
             log_json,
             venues,
         })
+    }
+}
+
+impl Resolved {
+    /// Where a venue is and what is wanted of it.
+    pub fn venue(&self, venue: Venue) -> VenueConfig {
+        let own = self.venues.get(&venue).cloned().unwrap_or_default();
+        VenueConfig {
+            ws_url: own.ws_url,
+            rest_url: own.rest_url,
+            symbols: or(own.symbols, self.symbols.clone()),
+        }
     }
 }
 
@@ -233,17 +240,6 @@ fn resolve_feeds(names: &[String], replay: &[PathBuf]) -> Result<Vec<Venue>> {
         feeds.push(Venue::Sim);
     }
     Ok(feeds)
-}
-
-fn resolve_speed(text: Option<&str>) -> Result<Speed> {
-    match text {
-        None => Ok(Speed::Times(1.0)),
-        Some("max") => Ok(Speed::Max),
-        Some(text) => match text.parse::<f64>() {
-            Ok(times) if times.is_finite() && times > 0.0 => Ok(Speed::Times(times)),
-            _ => bail!("replay_speed: {text:?} is neither a number above 0 nor max"),
-        },
-    }
 }
 
 fn resolve_venues(
@@ -275,7 +271,7 @@ fn resolve_venues(
 }
 
 /// A time such as `20ms`, `30s`, `5m`; a bare number is seconds.
-fn time(name: &str, text: Option<&str>, default: &str) -> Result<Duration> {
+pub(crate) fn time(name: &str, text: Option<&str>, default: &str) -> Result<Duration> {
     let text = text.unwrap_or(default);
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let unit = match &text[digits..] {

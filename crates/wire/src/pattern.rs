@@ -34,6 +34,17 @@ impl Pattern {
     pub fn is_bare(&self) -> bool {
         matches!(self, Pattern::Exact(name) if !name.contains(':'))
     }
+
+    /// Whether it means the instrument of that full name; a bare symbol means it on any venue.
+    pub fn matches(&self, name: &str) -> bool {
+        match self {
+            Pattern::Glob(glob) => glob.matches(name),
+            Pattern::Exact(exact) if exact == name => true,
+            Pattern::Exact(exact) => {
+                self.is_bare() && name.split_once(':').is_some_and(|(_, symbol)| symbol == exact)
+            }
+        }
+    }
 }
 
 impl fmt::Display for Pattern {
@@ -88,6 +99,11 @@ mod tests {
         assert!(Pattern::new("BTC-USD").is_bare());
         assert!(!Pattern::new("BTC-*").is_bare());
         assert_eq!(Pattern::new("kraken:*").to_string(), "kraken:*");
+        for (pattern, expected) in
+            [("kraken:BTC-USD", true), ("BTC-USD", true), ("*USD", true), ("USD", false)]
+        {
+            assert_eq!(Pattern::new(pattern).matches("kraken:BTC-USD"), expected, "{pattern}");
+        }
     }
 
     #[test]

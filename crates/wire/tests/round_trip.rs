@@ -236,7 +236,7 @@ fn check_body<'m>(message: &'m Message<'_>, pieces: &Pieces, ts_publish: Nanos) 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
 
     #[test]
     fn what_is_encoded_is_decoded_to_equal_values(
