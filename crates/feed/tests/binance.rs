@@ -591,9 +591,9 @@ fn bars_from_before_the_start_leave_out_where_nothing_was_traded() {
         "BTC-USDT bars 1m 1700000040:1.00/2.50/0.50/2.00/3 1700000160:2.00/3.00/2.00/3.00/1+";
     assert_eq!(said[0], bars);
     assert!(said[1].starts_with("report binance: error -1121: Invalid symbol."), "{said:?}");
-    let retry = format!("get +15000ms {url}");
+    let retry = [format!("get +15000ms {url}")];
     for _ in 0..8 {
-        assert_eq!(script.lines(&format!("fail 500 {url}")), [retry.clone()]);
+        assert_eq!(script.lines(&format!("fail 500 {url}")), retry);
     }
     let given_up = "report binance: BTCUSDT: no 1m bars before the start";
     assert_eq!(script.lines(&format!("fail 500 {url}")), [given_up]);
