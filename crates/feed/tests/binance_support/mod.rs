@@ -72,7 +72,9 @@ impl Sink for Follower {
             }
             EventBody::BookSnapshot(levels) => followed.book.replace(levels),
             EventBody::BookUpdate(levels) => {
-                levels.iter().for_each(|change: &BookChange| followed.book.apply(change));
+                for change in levels {
+                    followed.book.apply(change);
+                }
             }
             EventBody::State(state) => followed.states.push(state),
             EventBody::Day(_) | EventBody::Bars(..) => {}
