@@ -16,7 +16,7 @@ use crate::kraken_answers::{Answer, read_answer, read_pairs, read_system};
 use crate::kraken_book::KrakenBook;
 use crate::kraken_scan::{BookPart, Kind, Message, Ticker, difference};
 use crate::lines::Lines;
-use crate::roster::{Entry, Feed, Listing, Listings, Lists, Roster};
+use crate::roster::{Entry, Feed, Listing, Listings, Lists, MISFIT, NO_INSTRUMENT, Roster};
 use tickcast_market::{EventBody, InstrumentIndex, Nanos, Scales, TradingState, Venue};
 
 /// The depth that is subscribed to: the smallest that holds the deepest view we offer (500).
@@ -29,7 +29,6 @@ const LIST_WAIT: Nanos = Nanos::from_secs(10);
 const PING_EVERY: Nanos = Nanos::from_secs(30);
 /// The most different warnings that are told.
 const WARNINGS_MAX: usize = 32;
-const MISFIT: &str = "number does not fit";
 const MISMATCH: &str = "the checksum does not match";
 
 /// What is subscribed to when nothing is asked for: what is traded most against the dollar.
@@ -259,12 +258,12 @@ impl KrakenHandler {
     fn take_books(&mut self, connection: ConnectionIndex, bytes: &[u8], io: &mut Io<'_>) {
         let mut misfits = self.message.misfits;
         for at in 0..self.message.books.len() {
-            let KrakenHandler { roster, listings, message, lists, .. } = self;
+            let KrakenHandler { roster, listings, message, lists, faults, .. } = self;
             let part = &message.books[at];
             let (symbol, line) = (part.symbol.of(bytes), connection.line);
             let found = roster.find_or_add(symbol, Venue::Kraken, listings, line, io);
             let Some(entry) = found else {
-                misfits += 1;
+                faults.count(NO_INSTRUMENT, 1, || format!("kraken: {}", excerpt(bytes)), io);
                 continue;
             };
             let taken = take_book(entry, part, message, lists, io);
@@ -317,7 +316,7 @@ impl KrakenHandler {
             let symbol = part.symbol.of(bytes);
             let found = roster.find_or_add(symbol, Venue::Kraken, listings, line, io);
             let Some(entry) = found else {
-                misfits += 1;
+                faults.count(NO_INSTRUMENT, 1, || format!("kraken: {}", excerpt(bytes)), io);
                 continue;
             };
             let trades = &mut message.trades[part.trades.clone()];
@@ -335,14 +334,15 @@ impl KrakenHandler {
 
     fn take_tickers(&mut self, line: u16, bytes: &[u8], io: &mut Io<'_>) {
         let KrakenHandler { roster, listings, message, faults, .. } = self;
+        let mut misfits = message.misfits;
         for ticker in &message.tickers {
             let symbol = ticker.symbol.of(bytes);
             let found = roster.find_or_add(symbol, Venue::Kraken, listings, line, io);
             let Some(entry) = found else { continue };
-            let misfits = entry.quote(ticker.bid, ticker.ask, ticker.ts_event, io);
-            faults.count(MISFIT, misfits, || format!("kraken: {}", excerpt(bytes)), io);
+            misfits += entry.quote(ticker.bid, ticker.ask, ticker.ts_event, io);
             take_day(entry, ticker, io);
         }
+        faults.count(MISFIT, misfits, || format!("kraken: {}", excerpt(bytes)), io);
     }
 
     fn turn_stale(&mut self, line: u16, io: &mut Io<'_>) {

@@ -16,6 +16,10 @@ use tickcast_market::{
 
 /// The most instruments that one venue's handler makes known.
 pub(crate) const INSTRUMENTS_MAX: usize = 8192;
+/// Decode error: a price, size or volume that cannot be had exactly.
+pub(crate) const MISFIT: &str = "number does not fit";
+/// Decode error: a message of something that cannot be made known.
+pub(crate) const NO_INSTRUMENT: &str = "symbol is no instrument";
 
 /// What our own line knows of an instrument's book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -276,11 +280,16 @@ impl<B> Entry<B> {
 pub(crate) struct Roster<B> {
     entries: Vec<Entry<B>>,
     by_symbol: FxHashMap<Box<[u8]>, usize>,
+    by_index: FxHashMap<InstrumentIndex, usize>,
 }
 
 impl<B> Default for Roster<B> {
     fn default() -> Self {
-        Roster { entries: Vec::new(), by_symbol: FxHashMap::default() }
+        Roster {
+            entries: Vec::new(),
+            by_symbol: FxHashMap::default(),
+            by_index: FxHashMap::default(),
+        }
     }
 }
 
@@ -313,7 +322,9 @@ impl<B: Default> Roster<B> {
         }
     }
 
-    /// Makes an instrument known, or finds it; `None` when there are too many.
+    /// Makes an instrument known, or finds it; `None` when there are too many, or when another
+    /// venue symbol (`BTC_USD` beside `BTC/USD`) already goes by its name: two books must not be
+    /// mixed.
     pub(crate) fn add(
         &mut self,
         listing: &Listing,
@@ -326,8 +337,12 @@ impl<B: Default> Roster<B> {
             Some(at) => *at,
             None if self.entries.len() >= INSTRUMENTS_MAX => return None,
             None => {
+                let index = io.sink.instrument(spec);
+                if self.by_index.contains_key(&index) {
+                    return None;
+                }
                 self.entries.push(Entry {
-                    index: io.sink.instrument(spec),
+                    index,
                     venue_symbol: spec.venue_symbol.clone(),
                     line,
                     grid: Grid::new(spec.scales),
@@ -343,6 +358,7 @@ impl<B: Default> Roster<B> {
                     old_price: None,
                 });
                 let at = self.entries.len() - 1;
+                self.by_index.insert(index, at);
                 self.by_symbol.insert(spec.venue_symbol.as_bytes().into(), at);
                 self.entries[at].settle(Nanos::ZERO, io);
                 at
@@ -364,7 +380,7 @@ impl<B: Default> Roster<B> {
 
     /// The instrument of that index.
     pub(crate) fn of_index(&mut self, index: InstrumentIndex) -> Option<&mut Entry<B>> {
-        self.entries.iter_mut().find(|entry| entry.index == index)
+        self.entries.get_mut(*self.by_index.get(&index)?)
     }
 }
 
