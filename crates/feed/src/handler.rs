@@ -164,6 +164,14 @@ pub trait Handler: Send {
     /// A connection has ended: its instruments are stale unless a newer generation serves them.
     fn closed(&mut self, connection: ConnectionIndex, io: &mut Io<'_>);
 
+    /// Whether this connection carries everything that its line should (its books are there), so
+    /// that an older generation of the line may be closed. Asked only while two generations of a
+    /// line are open; the default is content with any message of the newer one.
+    fn is_served(&self, connection: ConnectionIndex) -> bool {
+        let _ = connection;
+        true
+    }
+
     /// Called about once a second: keep-alives, time-outs of subscriptions.
     fn timer(&mut self, io: &mut Io<'_>);
 

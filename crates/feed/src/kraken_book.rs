@@ -40,7 +40,9 @@ impl KrakenBook {
     /// Applies changes in their order, then cuts each side to the depth and appends a removal for
     /// every level that was cut.
     pub(crate) fn apply(&mut self, changes: &mut Vec<BookChange>) {
-        changes.iter().for_each(|change| self.book.apply(change));
+        for change in changes.iter() {
+            self.book.apply(change);
+        }
         for side in [BookSide::Bid, BookSide::Ask] {
             self.book.truncate(side, self.depth, |left| {
                 changes.push(BookChange { side, price: left.price, size: Size(0) });

@@ -1,16 +1,35 @@
 //! The ingestor: from a venue's bytes to normalised events.
 //!
 //! A [`Handler`] knows one venue's language and owns no socket, no clock and no retry loop; the
-//! driver around it owns connecting, backing off, heartbeats and pacing. A replay and a fuzz
-//! target call the same handlers.
+//! [`Driver`] around it owns connecting, backing off, heartbeats and pacing, and an [`Outlet`]
+//! carries events to the publisher. A replay and a fuzz target call the same handlers.
 
+mod backoff;
+mod binance;
+mod binance_book;
+mod binance_fast;
+mod binance_lines;
+mod binance_message;
+mod binance_number;
+mod binance_rest;
+mod binance_symbols;
 mod coinbase;
 mod coinbase_decode;
 mod coinbase_exchange;
 mod coinbase_exchange_decode;
 mod coinbase_products;
+mod connect;
+mod connection;
+mod connection_socket;
+mod driver;
+mod driver_config;
+mod driver_core;
+mod driver_line;
+#[cfg(test)]
+mod driver_tests;
 mod faults;
 mod fields;
+mod fixed_decimal;
 mod grid;
 mod handler;
 mod kraken;
@@ -18,17 +37,38 @@ mod kraken_answers;
 mod kraken_book;
 mod kraken_scan;
 mod lines;
+mod metrics;
+#[cfg(feature = "mock")]
+pub mod mock;
+mod outlet;
 mod recording;
+mod replay;
+mod rest;
 mod retry;
 mod rfc3339;
 mod roster;
 mod scan;
+mod sim;
+mod venue;
 
+pub use backoff::ConnectPacer;
+pub use binance::{BinanceConfig, BinanceHandler};
 pub use coinbase::{CoinbaseConfig, CoinbaseHandler};
 pub use coinbase_exchange::{CoinbaseExchangeConfig, CoinbaseExchangeHandler};
+pub use connect::{ClientSocket, DialError, dial};
+pub use driver::Driver;
+pub use driver_config::{DriverConfig, DriverError, FeedState, FeedStatus, Recorder};
 pub use handler::{Command, ConnectionIndex, Handler, Io, Limits, Tally};
 pub use kraken::{KrakenConfig, KrakenHandler};
+pub use metrics::{FeedMetrics, Metrics};
+pub use outlet::{
+    BATCH_EVENTS_MAX, CLOCK_SPAN, EVENT_KINDS, EventCounts, FlushError, InboxSender, Outlet,
+    StateCounts,
+};
 pub use recording::{
     RECORDING_LINE_BYTES_MAX, Record, RecordKind, RecordingClock, RecordingError, RecordingHeader,
     RecordingReader, RecordingWriter,
 };
+pub use replay::{REPORTS_MAX, Replay, ReplaySpeed, Step};
+pub use sim::{Pace, Sim, SimAdvance, SimConfig, SimError};
+pub use venue::{VenueConfig, handler_of};

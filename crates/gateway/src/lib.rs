@@ -1,1 +1,66 @@
 //! placeholder
+
+mod admin;
+mod clients;
+mod connection;
+mod connection_close;
+mod decoder;
+mod descriptors;
+mod door;
+mod door_close;
+mod door_head;
+mod frame;
+mod handoff;
+mod handshake;
+mod http;
+mod http_line;
+mod http_source;
+mod limits;
+mod metrics;
+mod origin;
+mod owing;
+mod owing_serve;
+mod page;
+mod poller;
+mod refusal;
+mod session;
+mod session_subscribe;
+mod shard;
+mod shard_ages;
+mod shard_flush;
+mod shard_pass;
+mod shard_settings;
+mod shard_tally;
+mod shard_walk;
+mod socket;
+mod sse;
+mod subscriptions;
+mod subscriptions_edit;
+mod subscriptions_grow;
+mod timers;
+mod topics;
+
+pub use admin::{Admin, Clients, FeedReport, NoClients, Readiness};
+pub use clients::ShardClients;
+pub use connection::Token;
+pub use connection_close::Closed;
+pub use decoder::{Decoder, Event, MessageLimits, Violation};
+pub use descriptors::raise_descriptor_limit;
+pub use door::{Door, bind};
+pub use frame::{CONTROL_BYTES_MAX, Opcode, write_close, write_frame, write_head};
+pub use handoff::{CONTROLS_MAX, Control, Handoff, ShardHandle, ShardInbox, Shards, Transport};
+pub use handshake::{
+    Accept, HEAD_BYTES_MAX, HEADERS_MAX, Route, SSE_PATH, SseRequest, WEBSOCKET_PATH, read_head,
+    route,
+};
+pub use http::Source;
+pub use http_source::HubSource;
+pub use limits::DoorLimits;
+pub use metrics::{Metrics, SECONDS_BUCKETS};
+pub use origin::Origins;
+pub use poller::Poller;
+pub use refusal::Refusal;
+pub use shard::{Rest, Shard};
+pub use shard_ages::Ages;
+pub use shard_settings::ShardSettings;
+pub use socket::Socket;

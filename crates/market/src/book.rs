@@ -25,10 +25,10 @@ const LINEAR_LEVELS: usize = 8;
 
 impl Book {
     /// Sets one level to a new total; size zero (or less) removes it. Removing a level that is
-    /// not held is normal and does nothing.
+    /// not held is normal and does nothing. Says whether the book is now another.
     ///
     /// *Cost:* a few compares near the top; a binary search and a move of the better levels below.
-    pub fn apply(&mut self, change: &BookChange) {
+    pub fn apply(&mut self, change: &BookChange) -> bool {
         // Sorted by rank: worst first, best last; rank is the price, mirrored for asks.
         let (levels, sign) = match change.side {
             BookSide::Bid => (&mut self.bids, 1),
@@ -43,13 +43,15 @@ impl Book {
         };
         let held = levels.get(at).is_some_and(|level| level.price == change.price);
         match (held, change.size.0 > 0) {
+            (true, true) if levels[at].size == change.size => return false,
             (true, true) => levels[at].size = change.size,
             (true, false) => {
                 levels.remove(at);
             }
             (false, true) => levels.insert(at, Level { price: change.price, size: change.size }),
-            (false, false) => {}
+            (false, false) => return false,
         }
+        true
     }
 
     /// Replaces everything by a snapshot in any order; of several entries at one price the last

@@ -56,6 +56,12 @@ impl InstrumentIndex {
     pub const fn index(self) -> usize {
         self.0 as usize
     }
+
+    /// Which of `partitions` publisher partitions owns it; dense indices spread evenly.
+    /// *Panics* when `partitions` is 0.
+    pub const fn partition(self, partitions: usize) -> usize {
+        self.index() % partitions
+    }
 }
 
 /// The number of a change within one epoch of a stream: starts at 1; 0 means "I hold nothing".

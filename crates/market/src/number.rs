@@ -162,8 +162,7 @@ impl Decimal {
             return Ok(self.mantissa);
         }
         if scale > self.scale {
-            let factor =
-                POW10.get((scale - self.scale) as usize).ok_or(NumberError::Overflow)?;
+            let factor = POW10.get((scale - self.scale) as usize).ok_or(NumberError::Overflow)?;
             return self.mantissa.checked_mul(*factor).ok_or(NumberError::Overflow);
         }
         let factor = POW10[(self.scale - scale) as usize];
@@ -227,40 +226,98 @@ impl Volume {
     }
 }
 
+/// Every two-digit number, `00` to `99`.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut table = [[0; 2]; 100];
+    let mut i = 0;
+    while i < 100 {
+        table[i] = [b'0' + (i / 10) as u8, b'0' + (i % 10) as u8];
+        i += 1;
+    }
+    table
+};
+
+/// Room for the text of any `u64` at any scale up to [`SCALE_MAX`], with point and sign.
+const NARROW_BYTES: usize = 32;
+
 /// Appends `mantissa × 10^-scale` as decimal text padded to `scale` digits: `(150, 2)` is `1.50`.
 ///
-/// *Cost:* no allocation beyond `out`'s growth.
+/// *Panics:* when `scale` is above [`SCALE_MAX`] by more than 20. *Cost:* no allocation beyond
+/// `out`'s growth; a mantissa that fits 64 bits costs no wide division.
 pub fn write_decimal(out: &mut Vec<u8>, mantissa: i128, scale: u8) {
-    // 39 digits of an i128, a point, a sign and leading zeros up to the scale.
+    let magnitude = mantissa.unsigned_abs();
+    // Almost every number fits 64 bits, whose division is many times cheaper.
+    let Some(narrow) = u64::try_from(magnitude).ok().filter(|_| scale <= SCALE_MAX) else {
+        return write_wide(out, mantissa, scale);
+    };
+    // The text ends in the middle, so that as many bytes as it can have at most may be copied
+    // from wherever it begins: a copy of a constant length is a few moves, not a call.
+    let mut buffer = [0u8; 2 * NARROW_BYTES];
+    let mut at = digits_before_middle(&mut buffer, narrow, scale);
+    if mantissa < 0 {
+        at -= 1;
+        buffer[at] = b'-';
+    }
+    let end = out.len() + NARROW_BYTES - at;
+    out.extend_from_slice(&buffer[at..at + NARROW_BYTES]);
+    out.truncate(end);
+}
+
+/// Writes the digits from the middle downwards, two at a time, the fraction first; returns where
+/// they begin.
+#[inline]
+fn digits_before_middle(buffer: &mut [u8; 2 * NARROW_BYTES], mut rest: u64, scale: u8) -> usize {
+    let mut at = NARROW_BYTES;
+    for _ in 0..scale / 2 {
+        at -= 2;
+        buffer[at..at + 2].copy_from_slice(&PAIRS[(rest % 100) as usize]);
+        rest /= 100;
+    }
+    if scale % 2 == 1 {
+        at -= 1;
+        buffer[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    if scale > 0 {
+        at -= 1;
+        buffer[at] = b'.';
+    }
+    while rest >= 100 {
+        at -= 2;
+        buffer[at..at + 2].copy_from_slice(&PAIRS[(rest % 100) as usize]);
+        rest /= 100;
+    }
+    if rest >= 10 {
+        at -= 2;
+        buffer[at..at + 2].copy_from_slice(&PAIRS[rest as usize]);
+    } else {
+        at -= 1;
+        buffer[at] = b'0' + rest as u8;
+    }
+    at
+}
+
+/// The same for what does not fit 64 bits, digit by digit.
+#[cold]
+fn write_wide(out: &mut Vec<u8>, mantissa: i128, scale: u8) {
+    // 39 digits of an i128, a point and a sign, and more for a scale that is larger.
     let mut buffer = [0u8; 64];
     let mut at = buffer.len();
-    let negative = mantissa < 0;
-    let mut scale_left = i32::from(scale);
-    let mut push = |byte: u8| {
+    let mut rest = mantissa.unsigned_abs();
+    let mut written = 0;
+    while rest != 0 || written <= scale {
+        if written == scale && scale > 0 {
+            at -= 1;
+            buffer[at] = b'.';
+        }
         at -= 1;
-        buffer[at] = byte;
-    };
-    // Almost every number fits 64 bits, whose division is many times cheaper.
-    let mut wide = mantissa.unsigned_abs();
-    while wide > u128::from(u64::MAX) {
-        push(b'0' + (wide % 10) as u8);
-        wide /= 10;
-        scale_left -= 1;
-        if scale_left == 0 {
-            push(b'.');
-        }
-    }
-    let mut rest = wide as u64;
-    while rest != 0 || scale_left >= 0 {
-        push(b'0' + (rest % 10) as u8);
+        buffer[at] = b'0' + (rest % 10) as u8;
         rest /= 10;
-        scale_left -= 1;
-        if scale_left == 0 {
-            push(b'.');
-        }
+        written += 1;
     }
-    if negative {
-        push(b'-');
+    if mantissa < 0 {
+        at -= 1;
+        buffer[at] = b'-';
     }
     out.extend_from_slice(&buffer[at..]);
 }
@@ -305,7 +362,8 @@ mod tests {
         for text in ["", "-", ".", ".5", "5.", "1.2.3", "abc", "1e", "1e+", "0x10", "1 ", "NaN"] {
             assert_eq!(parse(text), Err(NumberError::Syntax), "{text}");
         }
-        for text in ["9223372036854775808", "1e19", "0.1234567890123456789", "99999999999999999999"] {
+        for text in ["9223372036854775808", "1e19", "0.1234567890123456789", "99999999999999999999"]
+        {
             assert_eq!(parse(text), Err(NumberError::Overflow), "{text}");
         }
     }
@@ -329,6 +387,29 @@ mod tests {
         assert_eq!(written(0, 2), "0.00");
         assert_eq!(written(-5, 1), "-0.5");
         assert_eq!(written(1234, 0), "1234");
+        assert_eq!(written(10, 0), "10");
+        assert_eq!(written(100, 1), "10.0");
+        assert_eq!(written(1, 18), "0.000000000000000001");
+        assert_eq!(written(i128::from(i64::MIN), 8), "-92233720368.54775808");
+        assert_eq!(written(i128::from(u64::MAX), 0), "18446744073709551615");
         assert_eq!(written(i128::from(u64::MAX) * 1000 + 7, 2), "184467440737095516150.07");
+        assert_eq!(written(i128::MIN, 18), "-170141183460469231731.687303715884105728");
+    }
+
+    #[test]
+    fn every_length_of_number_is_written_at_every_scale() {
+        for digits in 0..=19 {
+            for scale in 0..=SCALE_MAX {
+                for mantissa in
+                    [10i64.checked_pow(digits), 10i64.checked_pow(digits).map(|m| m - 1)]
+                {
+                    let Some(mantissa) = mantissa else { continue };
+                    let plain = format!("{:0>width$}", mantissa, width = usize::from(scale) + 1);
+                    let (whole, fraction) = plain.split_at(plain.len() - usize::from(scale));
+                    let expected = if scale == 0 { plain } else { format!("{whole}.{fraction}") };
+                    assert_eq!(written(i128::from(mantissa), scale), expected);
+                }
+            }
+        }
     }
 }

@@ -1,2 +1,124 @@
-//! placeholder
-fn main(){}
+//! `tickcast`: the command line, and what is started and stopped by it.
+//!
+//! Exit codes: 0 asked to stop, 1 failed, 2 wrong usage or configuration.
+
+mod clock;
+mod feeds;
+mod record;
+mod serve;
+mod settings;
+mod watch;
+
+use clap::{Parser, Subcommand};
+use settings::{Resolved, Settings};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+// Many small objects come and go beside the hot paths (subscriptions, requests, REST bodies).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Live market data, from venue feeds to thousands of WebSocket clients.
+#[derive(Debug, Parser)]
+#[command(name = "tickcast", version, about, subcommand_required = false)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Feeds, publisher and gateway in one process; without arguments the simulator
+    Serve(ServeArgs),
+    /// Write a venue's raw messages to a file that --replay reads
+    Record(record::RecordArgs),
+    /// Subscribe in the terminal: tickcast watch ws://127.0.0.1:8080 ticker 'sim:*'
+    Watch(watch::WatchArgs),
+    /// Read a configuration and say what is wrong with it
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Default, clap::Args)]
+struct ServeArgs {
+    #[command(flatten)]
+    settings: Settings,
+    /// TOML file with settings; what the command line or the environment says goes first
+    #[arg(long, env = "TICKCAST_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct CheckArgs {
+    /// The TOML file
+    #[arg(long, env = "TICKCAST_CONFIG", value_name = "FILE")]
+    config: PathBuf,
+}
+
+impl ServeArgs {
+    fn resolve(self) -> anyhow::Result<Resolved> {
+        let file = match &self.config {
+            Some(path) => Settings::from_file(path)?,
+            None => Settings::default(),
+        };
+        self.settings.over(file).resolve()
+    }
+}
+
+fn main() -> ExitCode {
+    // Without a command it serves, and reads the environment for that too.
+    let command = Cli::parse().command.or_else(|| Cli::parse_from(["tickcast", "serve"]).command);
+    match command.expect("`serve` was filled in") {
+        Command::Serve(args) => run_serve(args),
+        Command::Record(args) => {
+            start_log(false);
+            finish(record::run(&args))
+        }
+        Command::Watch(args) => finish(watch::run(&args)),
+        Command::Check(args) => {
+            match Settings::from_file(&args.config).and_then(Settings::resolve) {
+                Ok(_) => {
+                    println!("{}: nothing is wrong", args.config.display());
+                    ExitCode::SUCCESS
+                }
+                Err(error) => usage(&error),
+            }
+        }
+    }
+}
+
+fn run_serve(args: ServeArgs) -> ExitCode {
+    match args.resolve() {
+        Ok(settings) => {
+            start_log(settings.log_json);
+            finish(serve::run(settings))
+        }
+        Err(error) => usage(&error),
+    }
+}
+
+fn usage(error: &anyhow::Error) -> ExitCode {
+    eprintln!("tickcast: {error:#}");
+    ExitCode::from(2)
+}
+
+fn finish(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tickcast: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Logs go to standard error, so that standard output has just the line with the addresses.
+fn start_log(json: bool) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TICKCAST_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        log.json().init();
+    } else {
+        log.with_target(false).init();
+    }
+}

@@ -1,6 +1,6 @@
 //! The words of a subscription: channels, views, fields, encodings.
 
-use tickcast_market::Interval;
+use tickcast_market::{Interval, Scales};
 
 /// A channel as clients name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +21,15 @@ impl Channel {
     /// All channels.
     pub const ALL: [Channel; 5] =
         [Channel::Status, Channel::Ticker, Channel::Trades, Channel::Book, Channel::Bars];
+
+    /// The channels that can be subscribed to; `status` comes unasked.
+    pub const SUBSCRIBABLE: [Channel; 4] =
+        [Channel::Ticker, Channel::Trades, Channel::Book, Channel::Bars];
+
+    /// The channel of that name.
+    pub fn from_name(name: &str) -> Option<Channel> {
+        Channel::ALL.into_iter().find(|channel| channel.name() == name)
+    }
 
     /// Its name on the wire and in metric labels.
     pub const fn name(self) -> &'static str {
@@ -104,6 +113,20 @@ impl Encoding {
             Encoding::Json => "json",
         }
     }
+
+    /// The WebSocket subprotocol that chooses it.
+    pub const fn subprotocol(self) -> &'static str {
+        match self {
+            Encoding::Json => "tickcast.v1.json",
+        }
+    }
+
+    /// The opcode of its WebSocket frames (RFC 6455, 5.2).
+    pub const fn opcode(self) -> u8 {
+        match self {
+            Encoding::Json => 1,
+        }
+    }
 }
 
 /// A field of the ticker that can be chosen.
@@ -154,6 +177,20 @@ impl TickerField {
             TickerField::High => "high",
             TickerField::Low => "low",
             TickerField::Volume => "volume",
+        }
+    }
+
+    /// The scale of its values.
+    pub const fn scale(self, scales: Scales) -> u8 {
+        match self {
+            TickerField::LastSize | TickerField::BidSize | TickerField::AskSize => scales.size,
+            TickerField::Volume => scales.volume,
+            TickerField::Last
+            | TickerField::Bid
+            | TickerField::Ask
+            | TickerField::Open
+            | TickerField::High
+            | TickerField::Low => scales.price,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a `diff(since)` answers with, copied out of a stream and ready to be encoded.
 
-use crate::channel::{FieldSet, View};
+use crate::channel::{FieldSet, TickerField, View};
 use tickcast_market::{
     Bar, BookSide, Epoch, Nanos, Price, Scales, Seq, Size, Trade, TradingState, Volume,
 };
@@ -16,6 +16,16 @@ pub enum Kind {
         /// The change that the receiver must hold at least.
         prev: Seq,
     },
+}
+
+impl Kind {
+    /// Its name on the wire: the `type` of a message.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Snapshot => "snapshot",
+            Kind::Update { .. } => "update",
+        }
+    }
 }
 
 /// What every data item begins with.
@@ -54,6 +64,26 @@ pub struct TickerPieces {
     pub high: Option<Price>,
     pub low: Option<Price>,
     pub volume: Option<Volume>,
+}
+
+impl TickerPieces {
+    /// The value of a field as a mantissa at [`TickerField::scale`], whether or not it is present.
+    pub fn mantissa(&self, field: TickerField) -> Option<i128> {
+        let price = |price: Option<Price>| price.map(|price| i128::from(price.0));
+        let size = |size: Option<Size>| size.map(|size| i128::from(size.0));
+        match field {
+            TickerField::Last => price(self.last),
+            TickerField::LastSize => size(self.last_size),
+            TickerField::Bid => price(self.bid),
+            TickerField::BidSize => size(self.bid_size),
+            TickerField::Ask => price(self.ask),
+            TickerField::AskSize => size(self.ask_size),
+            TickerField::Open => price(self.open),
+            TickerField::High => price(self.high),
+            TickerField::Low => price(self.low),
+            TickerField::Volume => self.volume.map(|volume| volume.0),
+        }
+    }
 }
 
 /// One level; in an update size zero says that it left the view.

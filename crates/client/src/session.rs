@@ -1,0 +1,331 @@
+//! Everything that one client holds, over all of its connections: subscriptions, views, counts,
+//! and what has to be asked again.
+//!
+//! Knows no socket and no clock: decoded messages go in, requests come out.
+
+use crate::book::BookView;
+use crate::instrument::{Instrument, Slot, Taken, take};
+use crate::rule::Verdict;
+use crate::subscriptions::{Claims, Stream, Subscriptions};
+use crate::views::{BarsView, StatusView, Take, TickerView, TradesView};
+use crate::violation::Violation;
+use std::collections::{BTreeSet, HashMap};
+use tickcast_market::{Interval, Since};
+use tickcast_wire::{
+    BarsItem, BookItem, ErrorCode, Mark, Message, Outcome, ReqId, Request, StatusItem, Subscribe,
+    TickerItem, TradesItem, Unsubscribe,
+};
+
+/// How many violations are kept in words; all are counted.
+pub const VIOLATIONS_KEPT_MAX: usize = 32;
+
+/// What came in, by what became of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Data items of any kind.
+    pub items: u64,
+    /// Items that were applied.
+    pub applied: u64,
+    /// Items that were held already or older: overlap, which is harmless.
+    pub ignored: u64,
+    /// Items that could not be applied because something was missing before them.
+    pub gaps: u64,
+    /// Items that broke a promise of the protocol.
+    pub violations: u64,
+    /// Items of something that was not subscribed to, as after an unsubscribe.
+    pub unexpected: u64,
+    /// Requests that asked again.
+    pub asked_again: u64,
+    /// Heartbeats.
+    pub heartbeats: u64,
+}
+
+/// The state of one client.
+#[derive(Debug, Default)]
+pub struct Session {
+    subscriptions: Subscriptions,
+    instruments: HashMap<String, Instrument>,
+    /// What has to be asked for again, in an order that does not depend on hashing.
+    due: BTreeSet<(Stream, String)>,
+    /// What was asked for again by which request, until that is answered.
+    asking: HashMap<ReqId, Vec<(Stream, String)>>,
+    counts: Counts,
+    violations: Vec<(String, Violation)>,
+    last_req_id: i64,
+}
+
+impl Session {
+    /// A session without subscriptions.
+    pub fn new() -> Session {
+        Session::default()
+    }
+
+    /// Begins a subscription, or changes one in place, and gives the request to send.
+    pub fn subscribe(&mut self, params: Subscribe) -> Request {
+        self.subscriptions.add(&params);
+        Request::Subscribe { req_id: self.next_req_id(), params }
+    }
+
+    /// Ends a subscription, lets go what only it needed, and gives the request to send.
+    pub fn unsubscribe(&mut self, params: Unsubscribe) -> Request {
+        self.subscriptions.remove(&params);
+        let subscriptions = &self.subscriptions;
+        self.instruments.retain(|symbol, instrument| {
+            instrument.release(|stream| subscriptions.find(stream, symbol).is_some());
+            subscriptions.covers(symbol)
+        });
+        self.due.retain(|(stream, symbol)| subscriptions.find(*stream, symbol).is_some());
+        Request::Unsubscribe { req_id: self.next_req_id(), params }
+    }
+
+    /// Begins a new connection: every subscription is to be sent again, with what is held claimed
+    /// by `since`. Status is never resumed.
+    pub fn reconnected(&mut self) -> Vec<Request> {
+        self.due.clear();
+        self.asking.clear();
+        for instrument in self.instruments.values_mut() {
+            instrument.reconnected();
+        }
+        let mut requests: Vec<Claims> =
+            (0..self.subscriptions.len()).map(|at| Claims::new(&self.subscriptions, at)).collect();
+        let mut symbols: Vec<&String> = self.instruments.keys().collect();
+        symbols.sort_unstable();
+        for symbol in symbols {
+            let instrument = &self.instruments[symbol];
+            for stream in Stream::ALL {
+                let Some(at) = self.subscriptions.find(stream, symbol) else { continue };
+                // What does not fit comes as a snapshot: a second request would come too late.
+                let claims = &mut requests[at];
+                if let Some(since) = instrument.claim(&claims.params)
+                    && claims.has_room(symbol)
+                {
+                    claims.insert(symbol.clone(), since);
+                }
+            }
+        }
+        self.written(requests)
+    }
+
+    /// Takes a message in. The verdict is the gravest of its items; messages without data are
+    /// ignored. After [`Verdict::AskAgain`] send what [`Session::ask_again`] gives.
+    pub fn receive(&mut self, message: &Message<'_>) -> Verdict {
+        macro_rules! each {
+            ($push:expr, $route:ident) => {{
+                let is_snapshot = $push.is_snapshot;
+                let verdicts = $push.items.iter().map(|item| self.$route(item, is_snapshot));
+                verdicts.max().unwrap_or(Verdict::Ignored)
+            }};
+        }
+        match message {
+            Message::Status(push) => each!(push, status_item),
+            Message::Ticker(push) => each!(push, ticker_item),
+            Message::Trades(push) => each!(push, trades_item),
+            Message::Book(push) => each!(push, book_item),
+            Message::Bars(push) => each!(push, bars_item),
+            Message::Heartbeat { .. } => {
+                self.counts.heartbeats += 1;
+                Verdict::Ignored
+            }
+            Message::Answer { req_id: Some(req_id), outcome } => {
+                self.answered(req_id, outcome);
+                Verdict::Ignored
+            }
+            Message::Welcome(_)
+            | Message::Goaway(_)
+            | Message::Answer { req_id: None, .. }
+            | Message::Unknown => Verdict::Ignored,
+        }
+    }
+
+    /// A request that asked again and was refused for now (45xx) is due once more.
+    fn answered(&mut self, req_id: &ReqId, outcome: &Outcome) {
+        let asked = self.asking.remove(req_id).unwrap_or_default();
+        if let Outcome::Refused { code, .. } = outcome
+            && ErrorCode::from_number(*code).is_some_and(ErrorCode::may_come_back)
+        {
+            self.due.extend(asked);
+        }
+    }
+
+    /// Whether something has to be asked for again.
+    pub fn must_ask_again(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// The requests that ask again for what is due: each repeats its subscription, same patterns
+    /// and options, with `since` for the symbols concerned and no others. How often to ask is the
+    /// caller's to pace: a service that answers wrongly each time would be asked each time.
+    pub fn ask_again(&mut self) -> Vec<Request> {
+        let mut requests: Vec<Claims> = Vec::new();
+        for (stream, symbol) in std::mem::take(&mut self.due) {
+            let Some(at) = self.subscriptions.find(stream, &symbol) else { continue };
+            let held = self.instruments.get(&symbol).and_then(|held| held.held(stream));
+            let open = requests.iter().rposition(|claims| claims.at == at);
+            let open = match open.filter(|open| requests[*open].has_room(&symbol)) {
+                Some(open) => &mut requests[open],
+                None => {
+                    requests.push(Claims::new(&self.subscriptions, at));
+                    requests.last_mut().expect("one was pushed")
+                }
+            };
+            open.insert(symbol, held.unwrap_or(Since::NOTHING));
+        }
+        self.counts.asked_again += requests.len() as u64;
+        let requests = self.written(requests);
+        for request in &requests {
+            if let Request::Subscribe { req_id: Some(req_id), params } = request
+                && let Some(stream) = Stream::of(params.view)
+            {
+                let symbols = params.since.keys().map(|symbol| (stream, symbol.clone()));
+                self.asking.insert(req_id.clone(), symbols.collect());
+            }
+        }
+        requests
+    }
+
+    /// What came in.
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The first violations with their symbols, at most [`VIOLATIONS_KEPT_MAX`].
+    pub fn violations(&self) -> &[(String, Violation)] {
+        &self.violations
+    }
+
+    /// The symbols of which anything is held, in no order.
+    pub fn symbols(&self) -> impl Iterator<Item = &str> {
+        self.instruments.keys().map(String::as_str)
+    }
+
+    /// The status of an instrument.
+    pub fn status(&self, symbol: &str) -> Option<&StatusView> {
+        self.instruments.get(symbol).map(|instrument| &instrument.status.view)
+    }
+
+    /// The ticker of an instrument.
+    pub fn ticker(&self, symbol: &str) -> Option<&TickerView> {
+        self.instruments.get(symbol)?.ticker.as_ref().map(|slot| &slot.view)
+    }
+
+    /// The trades of an instrument.
+    pub fn trades(&self, symbol: &str) -> Option<&TradesView> {
+        self.instruments.get(symbol)?.trades.as_ref().map(|slot| &slot.view)
+    }
+
+    /// The book of an instrument.
+    pub fn book(&self, symbol: &str) -> Option<&BookView> {
+        self.instruments.get(symbol)?.book.as_ref().map(|slot| &slot.view)
+    }
+
+    /// The bars of an instrument and an interval.
+    pub fn bars(&self, symbol: &str, interval: Interval) -> Option<&BarsView> {
+        let instrument = self.instruments.get(symbol)?;
+        instrument.bars[interval as usize].as_ref().map(|slot| &slot.view)
+    }
+
+    fn written(&mut self, requests: Vec<Claims>) -> Vec<Request> {
+        let request = |claims: Claims| Request::Subscribe {
+            req_id: self.next_req_id(),
+            params: claims.params,
+        };
+        requests.into_iter().map(request).collect()
+    }
+
+    fn next_req_id(&mut self) -> Option<ReqId> {
+        self.last_req_id += 1;
+        Some(ReqId::from_integer(self.last_req_id))
+    }
+
+    fn status_item(&mut self, item: &StatusItem<'_>, is_snapshot: bool) -> Verdict {
+        self.counts.items += 1;
+        let symbol = &*item.symbol;
+        if !self.instruments.contains_key(symbol) {
+            if !self.subscriptions.covers(symbol) {
+                self.counts.unexpected += 1;
+                return Verdict::Ignored;
+            }
+            self.instruments.insert(symbol.to_owned(), Instrument::default());
+        }
+        let instrument = self.instruments.get_mut(symbol).expect("it was there or was inserted");
+        let taken = take(&mut instrument.status, item, item.mark(), is_snapshot);
+        let stream = self.subscriptions.stream_of(symbol);
+        self.count(stream, symbol, &taken)
+    }
+
+    fn ticker_item(&mut self, item: &TickerItem<'_>, is_snapshot: bool) -> Verdict {
+        self.data_item(Stream::Ticker, item, &item.symbol, item.mark(), is_snapshot, |i| {
+            &mut i.ticker
+        })
+    }
+
+    fn trades_item(&mut self, item: &TradesItem<'_>, is_snapshot: bool) -> Verdict {
+        self.data_item(Stream::Trades, item, &item.symbol, item.mark(), is_snapshot, |i| {
+            &mut i.trades
+        })
+    }
+
+    fn book_item(&mut self, item: &BookItem<'_>, is_snapshot: bool) -> Verdict {
+        self.data_item(Stream::Book, item, &item.symbol, item.mark(), is_snapshot, |i| &mut i.book)
+    }
+
+    fn bars_item(&mut self, item: &BarsItem<'_>, is_snapshot: bool) -> Verdict {
+        let interval = item.interval;
+        let stream = Stream::Bars(interval);
+        self.data_item(stream, item, &item.symbol, item.mark(), is_snapshot, |i| {
+            &mut i.bars[interval as usize]
+        })
+    }
+
+    fn data_item<Item, V: Take<Item> + Default>(
+        &mut self,
+        stream: Stream,
+        item: &Item,
+        symbol: &str,
+        mark: Mark,
+        is_snapshot: bool,
+        slot_of: impl Fn(&mut Instrument) -> &mut Option<Slot<V>>,
+    ) -> Verdict {
+        self.counts.items += 1;
+        let has_slot = self.instruments.get_mut(symbol).is_some_and(|i| slot_of(i).is_some());
+        if !has_slot && self.subscriptions.find(stream, symbol).is_none() {
+            self.counts.unexpected += 1;
+            return Verdict::Ignored;
+        }
+        // Most symbols are known; only a new one is copied.
+        if !self.instruments.contains_key(symbol) {
+            self.instruments.insert(symbol.to_owned(), Instrument::default());
+        }
+        let instrument = self.instruments.get_mut(symbol).expect("it was there or was inserted");
+        let has_status = instrument.status.view.rule().held().is_some();
+        let slot = slot_of(instrument).get_or_insert_default();
+        let taken = take(slot, item, mark, is_snapshot);
+        if !has_status {
+            self.violated(symbol, Violation::DataBeforeStatus);
+        }
+        self.count(Some(stream), symbol, &taken)
+    }
+
+    /// Counts an item; `AskAgain` comes once until something was received that helps.
+    fn count(&mut self, stream: Option<Stream>, symbol: &str, taken: &Taken) -> Verdict {
+        match taken.judged {
+            Ok(Verdict::Applied) => self.counts.applied += 1,
+            Ok(Verdict::Ignored) => self.counts.ignored += 1,
+            Ok(Verdict::AskAgain) => self.counts.gaps += 1,
+            Err(violation) => self.violated(symbol, violation),
+        }
+        if taken.must_ask
+            && let Some(stream) = stream
+        {
+            self.due.insert((stream, symbol.to_owned()));
+        }
+        taken.judged.unwrap_or(Verdict::AskAgain)
+    }
+
+    fn violated(&mut self, symbol: &str, violation: Violation) {
+        self.counts.violations += 1;
+        if self.violations.len() < VIOLATIONS_KEPT_MAX {
+            self.violations.push((symbol.to_owned(), violation));
+        }
+    }
+}

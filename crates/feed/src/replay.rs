@@ -1,0 +1,516 @@
+//! Plays a recording back through a venue's handler: the same bytes, the same events.
+//!
+//! A [`Replay`] owns no thread, no clock and no sleep. Its caller asks when the next record is due
+//! ([`Replay::next_due`]), waits as long as it likes, and calls [`Replay::step`]; that is how one
+//! replay runs in a thread of its own, many in one simulation, and a test as fast as it can. There
+//! is nobody to send to: what a handler asks of its driver is dropped, except its reports.
+
+use crate::handler::{Command, ConnectionIndex, Handler, Io, Tally};
+use crate::recording::{
+    Record, RecordKind, RecordingClock, RecordingError, RecordingHeader, RecordingReader,
+};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use tickcast_market::{Event, InstrumentIndex, InstrumentSpec, Nanos, Sink, Venue};
+
+/// How many reports are kept until they are taken; more are counted, not kept.
+pub const REPORTS_MAX: usize = 256;
+/// How many connections of a recording may be open at once; of more, the oldest ends.
+const CONNECTIONS_MAX: usize = 1024;
+
+/// How fast a recording is played.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ReplaySpeed {
+    /// So many times as fast as it was recorded; above zero.
+    Times(f64),
+    /// Without waiting.
+    Max,
+}
+
+impl std::str::FromStr for ReplaySpeed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ReplaySpeed, String> {
+        if text == "max" {
+            return Ok(ReplaySpeed::Max);
+        }
+        match text.parse::<f64>() {
+            Ok(times) if times > 0.0 && times.is_finite() => Ok(ReplaySpeed::Times(times)),
+            _ => Err(format!("{text:?} is neither max nor a number above 0")),
+        }
+    }
+}
+
+/// What one step did.
+#[derive(Debug)]
+pub enum Step {
+    /// Gave one record to the handler.
+    Fed {
+        /// What it was.
+        kind: RecordKind,
+        /// How long its payload was.
+        bytes: usize,
+    },
+    /// The recording is over: every open connection was closed, its instruments are stale. The
+    /// error says where a damaged file ends early; everything before has been played. Further
+    /// steps say the same without it, until [`Replay::restart`].
+    Ended(Option<RecordingError>),
+}
+
+type HandlerFactory = Box<dyn Fn(Venue) -> Option<Box<dyn Handler>> + Send>;
+
+/// A recording on its way through a handler.
+pub struct Replay {
+    path: PathBuf,
+    make_handler: HandlerFactory,
+    speed: ReplaySpeed,
+    header: RecordingHeader,
+    pass: Pass,
+    reports: Vec<String>,
+    reports_dropped: u64,
+    tally: Tally,
+    passes_ended: u64,
+}
+
+/// One time through the file.
+struct Pass {
+    reader: RecordingReader,
+    handler: Box<dyn Handler>,
+    open: Vec<ConnectionIndex>,
+    commands: Vec<Command>,
+    first_ts: Option<Nanos>,
+    clock: Nanos,
+    /// What to add to a stamp for the market clock; of a monotonic clock unknown until the first
+    /// event with a venue time.
+    clock_offset: Option<i64>,
+    failed: Option<RecordingError>,
+    ended: bool,
+}
+
+impl fmt::Debug for Replay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replay")
+            .field("path", &self.path)
+            .field("header", &self.header)
+            .field("speed", &self.speed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Replay {
+    /// Opens a recording and gets a handler of its venue from `make_handler`; it is asked again
+    /// at every restart.
+    ///
+    /// *Errors:* those of [`RecordingReader::open`]; a venue that `make_handler` has no handler
+    /// for. A damaged line further on is no error here but where it is reached.
+    pub fn open(
+        path: &Path,
+        speed: ReplaySpeed,
+        make_handler: impl Fn(Venue) -> Option<Box<dyn Handler>> + Send + 'static,
+    ) -> Result<Replay, RecordingError> {
+        let make_handler: HandlerFactory = Box::new(make_handler);
+        let (pass, header) = Pass::open(path, &make_handler)?;
+        Ok(Replay {
+            path: path.to_path_buf(),
+            make_handler,
+            speed,
+            header,
+            pass,
+            reports: Vec::new(),
+            reports_dropped: 0,
+            tally: Tally::default(),
+            passes_ended: 0,
+        })
+    }
+
+    /// Whose messages these are.
+    pub fn venue(&self) -> Venue {
+        self.header.venue
+    }
+
+    /// When the next record is due, counted from the moment at which the caller began this pass
+    /// (opened or restarted) and with the speed applied; `None` when the recording is over and
+    /// has said so. The end itself is due at once.
+    pub fn next_due(&self) -> Option<Nanos> {
+        let pass = &self.pass;
+        if pass.ended {
+            return None;
+        }
+        let (ReplaySpeed::Times(times), Some(first), Some(next)) =
+            (self.speed, pass.first_ts, pass.reader.current_ts())
+        else {
+            return Some(Nanos::ZERO);
+        };
+        let span = next.since(first).0.max(0);
+        Some(Nanos((span as f64 / times) as i64))
+    }
+
+    /// The market clock: the recording's time of the latest record, for timers such as the end of
+    /// a bar (`EventBatch::clock`). Zero before the first record, and in a recording with a
+    /// monotonic clock until the first event with a venue time, which it is then equal to.
+    pub fn clock(&self) -> Nanos {
+        self.pass.clock
+    }
+
+    /// Whether more instruments cannot be expected: the handler's list is complete, or the whole
+    /// recording has been played once.
+    pub fn is_complete(&self) -> bool {
+        self.passes_ended > 0 || self.pass.handler.is_complete()
+    }
+
+    /// Gives the next record to the handler. `now` is the time of receipt that events carry.
+    ///
+    /// *Cost:* what the handler costs; nothing is allocated here but for longer lines than before.
+    pub fn step(&mut self, now: Nanos, sink: &mut dyn Sink) -> Step {
+        let pass = &mut self.pass;
+        if pass.ended {
+            return Step::Ended(None);
+        }
+        let fed = pass.feed(now, sink, &mut self.tally);
+        let step = match fed {
+            Some((kind, bytes)) => {
+                pass.advance();
+                Step::Fed { kind, bytes }
+            }
+            None => {
+                pass.close_all(now, sink, &mut self.tally);
+                pass.ended = true;
+                self.passes_ended += 1;
+                Step::Ended(pass.failed.take())
+            }
+        };
+        for command in pass.commands.drain(..) {
+            if let Command::Report { text } = command {
+                if self.reports.len() < REPORTS_MAX {
+                    self.reports.push(text);
+                } else {
+                    self.reports_dropped += 1;
+                }
+            }
+        }
+        step
+    }
+
+    /// Begins again at the first record with a new handler. The sink finds the same instruments
+    /// again; the market clock goes back.
+    ///
+    /// *Errors:* those of [`Replay::open`].
+    pub fn restart(&mut self) -> Result<(), RecordingError> {
+        let (pass, header) = Pass::open(&self.path, &self.make_handler)?;
+        self.pass = pass;
+        self.header = header;
+        Ok(())
+    }
+
+    /// Takes what the handler had to report, and how many reports found no room.
+    pub fn take_reports(&mut self) -> (Vec<String>, u64) {
+        (std::mem::take(&mut self.reports), std::mem::take(&mut self.reports_dropped))
+    }
+
+    /// Takes what the handler counted.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+}
+
+impl Pass {
+    fn open(
+        path: &Path,
+        make_handler: &HandlerFactory,
+    ) -> Result<(Pass, RecordingHeader), RecordingError> {
+        let reader = RecordingReader::open(path)?;
+        let header = reader.header();
+        let handler = make_handler(header.venue).ok_or_else(|| RecordingError::Field {
+            file: path.display().to_string(),
+            line: 1,
+            field: "venue",
+            value: header.venue.name().into(),
+            problem: "cannot be replayed",
+        })?;
+        let mut pass = Pass {
+            reader,
+            handler,
+            open: Vec::new(),
+            commands: Vec::new(),
+            first_ts: None,
+            clock: Nanos::ZERO,
+            clock_offset: (header.clock == RecordingClock::Unix).then_some(0),
+            failed: None,
+            ended: false,
+        };
+        pass.advance();
+        pass.first_ts = pass.reader.current_ts();
+        Ok((pass, header))
+    }
+
+    fn advance(&mut self) {
+        if let Err(error) = self.reader.advance() {
+            self.failed = Some(error);
+        }
+    }
+
+    /// Gives the current record to the handler; `None` if there is none.
+    fn feed(
+        &mut self,
+        now: Nanos,
+        sink: &mut dyn Sink,
+        tally: &mut Tally,
+    ) -> Option<(RecordKind, usize)> {
+        let Record { ts_recv, connection, kind, payload } = self.reader.current()?;
+        let bytes = payload.len();
+        let connection = ConnectionIndex {
+            line: (connection & 0xffff) as u16,
+            generation: (connection >> 16) as u16,
+        };
+        let mut sink = FirstTime { sink, ts_event: None };
+        let mut io = Io { sink: &mut sink, commands: &mut self.commands, tally, now };
+        let is_open = self.open.contains(&connection);
+        if !is_open && matches!(kind, RecordKind::Open | RecordKind::Recv) {
+            // A recording may begin in the middle of a connection.
+            let url = match kind {
+                RecordKind::Open => std::str::from_utf8(payload).unwrap_or_default(),
+                _ => "",
+            };
+            if self.open.len() == CONNECTIONS_MAX {
+                self.handler.closed(self.open.remove(0), &mut io);
+            }
+            self.open.push(connection);
+            self.handler.opened(connection, url, &mut io);
+        }
+        match kind {
+            RecordKind::Open | RecordKind::Send => {}
+            RecordKind::Recv => self.handler.message(connection, payload, &mut io),
+            RecordKind::Close => {
+                self.open.retain(|open| *open != connection);
+                if is_open {
+                    self.handler.closed(connection, &mut io);
+                }
+            }
+            RecordKind::Rest => {
+                let space = payload.iter().position(|byte| *byte == b' ').unwrap_or(0);
+                let (url, body) = payload.split_at_mut(space);
+                if let (Ok(url), Some(body)) = (std::str::from_utf8(url), body.get_mut(1..)) {
+                    self.handler.rest(url, body, &mut io);
+                }
+            }
+        }
+        if let (None, Some(ts_event)) = (self.clock_offset, sink.ts_event) {
+            self.clock_offset = Some(ts_event.0.saturating_sub(ts_recv.0));
+        }
+        if let Some(offset) = self.clock_offset {
+            self.clock = ts_recv.plus(Nanos(offset));
+        }
+        Some((kind, bytes))
+    }
+
+    fn close_all(&mut self, now: Nanos, sink: &mut dyn Sink, tally: &mut Tally) {
+        let mut io = Io { sink, commands: &mut self.commands, tally, now };
+        for connection in self.open.drain(..) {
+            self.handler.closed(connection, &mut io);
+        }
+    }
+}
+
+/// Passes everything on and notes the first venue time.
+struct FirstTime<'a> {
+    sink: &'a mut dyn Sink,
+    ts_event: Option<Nanos>,
+}
+
+impl Sink for FirstTime<'_> {
+    fn instrument(&mut self, spec: &InstrumentSpec) -> InstrumentIndex {
+        self.sink.instrument(spec)
+    }
+
+    fn event(&mut self, event: &Event<'_>) {
+        if self.ts_event.is_none() && event.ts_event != Nanos::ZERO {
+            self.ts_event = Some(event.ts_event);
+        }
+        self.sink.event(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::binance::{BinanceConfig, BinanceHandler};
+    use crate::recording::RecordingWriter;
+    use tickcast_market::{Directory, EventBody, TradingState};
+
+    const WALL: Nanos = Nanos::from_secs(1_900_000_000);
+
+    #[derive(Default)]
+    struct States {
+        directory: Directory,
+        states: Vec<(String, TradingState)>,
+        received: Vec<Nanos>,
+        events: u32,
+    }
+
+    impl Sink for States {
+        fn instrument(&mut self, spec: &InstrumentSpec) -> InstrumentIndex {
+            self.directory.add(spec)
+        }
+
+        fn event(&mut self, event: &Event<'_>) {
+            self.events += 1;
+            self.received.push(event.ts_recv);
+            if let EventBody::State(state) = event.body {
+                let name = self.directory.get(event.instrument).unwrap().spec.symbol.clone();
+                self.states.push((name, state));
+            }
+        }
+    }
+
+    struct File(PathBuf);
+
+    impl Drop for File {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    fn quote(symbol: &str, id: u64) -> String {
+        format!(r#"{{"u":{id},"s":"{symbol}","b":"1","B":"1","a":"2","A":"1"}}"#)
+    }
+
+    fn trade(symbol: &str, id: u64, millis: i64) -> String {
+        format!(
+            r#"{{"e":"trade","E":{millis},"s":"{symbol}","t":{id},"p":"1","q":"1","T":{millis},"m":true}}"#
+        )
+    }
+
+    /// Two connections, one second apart, the second one without an `open`.
+    fn recording(name: &str, clock: RecordingClock, cut: bool) -> File {
+        let header = RecordingHeader { venue: Venue::Binance, clock };
+        let mut writer = RecordingWriter::new(Vec::new(), header).unwrap();
+        let mut at = Nanos::from_secs(1_000);
+        let mut line = |connection, kind, payload: &str| {
+            writer.record(at, connection, kind, payload.as_bytes()).unwrap();
+            at = at.plus(Nanos::from_secs(1));
+        };
+        line(0, RecordKind::Open, "wss://h");
+        line(0, RecordKind::Recv, &quote("BTCUSDT", 1));
+        line(1, RecordKind::Recv, &trade("ETHUSDT", 7, 1_700_000_000_000));
+        line(0, RecordKind::Send, "{}");
+        line(0, RecordKind::Recv, r#"{"code":2,"msg":"no"}"#);
+        line(1, RecordKind::Recv, &trade("ETHUSDT", 8, 1_700_000_009_000));
+        let mut bytes = writer.finish().unwrap();
+        if cut {
+            bytes.truncate(bytes.len() - 9);
+        }
+        let file = format!("tickcast-replay-{}-{name}.rec.gz", std::process::id());
+        let path = std::env::temp_dir().join(file);
+        std::fs::write(&path, bytes).unwrap();
+        File(path)
+    }
+
+    fn open(file: &File, speed: ReplaySpeed) -> Replay {
+        Replay::open(&file.0, speed, |venue| {
+            assert_eq!(venue, Venue::Binance);
+            Some(Box::new(BinanceHandler::new(BinanceConfig::default())))
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn records_are_due_when_they_were_received_at_the_speed_that_was_asked_for() {
+        let file = recording("due", RecordingClock::Unix, false);
+        for (speed, expected) in [
+            ("1", [0, 1_000, 2_000, 3_000, 4_000, 5_000, 0].as_slice()),
+            ("4", &[0, 250, 500, 750, 1_000, 1_250, 0]),
+            ("0.5", &[0, 2_000, 4_000, 6_000, 8_000, 10_000, 0]),
+            ("max", &[0, 0, 0, 0, 0, 0, 0]),
+        ] {
+            let mut replay = open(&file, speed.parse().unwrap());
+            let mut sink = States::default();
+            let mut due = Vec::new();
+            while let Some(next) = replay.next_due() {
+                due.push(next.0 / 1_000_000);
+                replay.step(WALL, &mut sink);
+            }
+            assert_eq!(due, expected, "{speed}");
+        }
+        for speed in ["0", "-1", "inf", "NaN", "fast", ""] {
+            assert!(speed.parse::<ReplaySpeed>().is_err(), "{speed}");
+        }
+    }
+
+    #[test]
+    fn events_are_received_now_and_the_market_clock_follows_the_recording() {
+        for (name, clock, expected) in [
+            ("unix", RecordingClock::Unix, [1_000, 1_001, 1_002, 1_003, 1_004, 1_005, 1_005]),
+            // Nothing before the first venue time, then that time and what has passed since.
+            (
+                "monotonic",
+                RecordingClock::Monotonic,
+                [0, 0, 1_700_000_000, 1_700_000_001, 1_700_000_002, 1_700_000_003, 1_700_000_003],
+            ),
+        ] {
+            let file = recording(name, clock, false);
+            let mut replay = open(&file, ReplaySpeed::Max);
+            let mut sink = States::default();
+            let clocks: Vec<_> = std::iter::from_fn(|| {
+                replay.next_due()?;
+                replay.step(WALL, &mut sink);
+                Some(replay.clock().0 / 1_000_000_000)
+            })
+            .collect();
+            assert_eq!(clocks, expected, "{name}");
+            assert!(sink.received.iter().all(|received| *received == WALL));
+        }
+    }
+
+    #[test]
+    fn at_the_end_everything_is_stale_and_a_restart_finds_the_same_instruments() {
+        let file = recording("loop", RecordingClock::Unix, false);
+        let mut replay = open(&file, ReplaySpeed::Max);
+        let mut sink = States::default();
+        let expected = [
+            ("BTC-USDT", TradingState::Live),
+            ("ETH-USDT", TradingState::Live),
+            ("BTC-USDT", TradingState::Stale),
+            ("ETH-USDT", TradingState::Stale),
+        ];
+        for pass in 1..=3u64 {
+            sink.states.clear();
+            sink.events = 0;
+            while !matches!(replay.step(WALL, &mut sink), Step::Ended(None)) {}
+            assert!(matches!(replay.step(WALL, &mut sink), Step::Ended(None)));
+            assert!(replay.is_complete());
+            let states: Vec<_> = sink.states.iter().map(|(n, s)| (n.as_str(), *s)).collect();
+            assert_eq!(states, expected, "pass {pass}");
+            assert_eq!(sink.events, 7, "pass {pass}: the same events, no duplicate dropped");
+            assert_eq!(sink.directory.len(), 2);
+            let (reports, dropped) = replay.take_reports();
+            assert_eq!((reports.len(), dropped), (1, 0), "{reports:?}");
+            let tally = replay.take_tally();
+            assert_eq!(tally.messages.iter().map(|(_, count)| count).sum::<u64>(), 4);
+            replay.restart().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_cut_recording_plays_to_the_cut_says_where_and_ends_stale() {
+        let file = recording("cut", RecordingClock::Unix, true);
+        let mut replay = open(&file, ReplaySpeed::Max);
+        let mut sink = States::default();
+        let error = loop {
+            match replay.step(WALL, &mut sink) {
+                Step::Fed { .. } => {}
+                Step::Ended(error) => break error.expect("the file is cut"),
+            }
+        };
+        assert!(error.to_string().contains(", line "), "{error}");
+        assert!(matches!(replay.step(WALL, &mut sink), Step::Ended(None)));
+        let stale = sink.states.iter().filter(|(_, state)| *state == TradingState::Stale).count();
+        assert_eq!(stale, sink.directory.len());
+    }
+
+    #[test]
+    fn a_venue_without_a_handler_is_refused_in_words() {
+        let file = recording("venue", RecordingClock::Unix, false);
+        let error = Replay::open(&file.0, ReplaySpeed::Max, |_| None).unwrap_err().to_string();
+        assert!(error.ends_with("line 1: venue: \"binance\" cannot be replayed"), "{error}");
+    }
+}

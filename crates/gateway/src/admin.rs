@@ -1,0 +1,160 @@
+//! The admin listener: metrics, is it alive, is it ready, who is connected. For operators; never
+//! on the public port.
+
+use crate::http::{json, refused};
+use crate::http_line::{Answer, Disposal, serve_http};
+use crate::limits::{ACCEPT_PAUSE, ADMIN_CONNECTIONS_MAX, DoorLimits};
+use crate::refusal::Refusal;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, Request, StatusCode};
+use prometheus::{Encoder, Registry, TextEncoder};
+use serde::Serialize;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+/// How a feed is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FeedReport {
+    /// Its name on the command line.
+    pub feed: String,
+    /// Whether it has ever given data.
+    pub has_data: bool,
+    /// Whether its data is live at this moment.
+    pub is_live: bool,
+}
+
+/// Whether the service can serve; the binary knows.
+pub trait Readiness: Send + Sync {
+    /// Every feed.
+    fn feeds(&self) -> Vec<FeedReport>;
+
+    /// Whether it is about to stop.
+    fn is_draining(&self) -> bool;
+}
+
+/// Who is connected; the shards know.
+pub trait Clients: Send + Sync {
+    /// Appends a JSON array: who is connected, how far behind, granted rates, why the last ones
+    /// were closed. May wait for the shards' turns; called where waiting is allowed.
+    fn write_json(&self, out: &mut Vec<u8>);
+}
+
+/// Nobody is connected: a process without shards.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoClients;
+
+impl Clients for NoClients {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"[]");
+    }
+}
+
+/// What the admin listener shows.
+pub struct Admin {
+    registry: Registry,
+    readiness: Arc<dyn Readiness>,
+    clients: Arc<dyn Clients>,
+}
+
+impl std::fmt::Debug for Admin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admin").finish_non_exhaustive()
+    }
+}
+
+impl Admin {
+    /// Shows this registry and asks these two.
+    pub fn new(
+        registry: Registry,
+        readiness: Arc<dyn Readiness>,
+        clients: Arc<dyn Clients>,
+    ) -> Arc<Admin> {
+        Arc::new(Admin { registry, readiness, clients })
+    }
+
+    /// Answers until the task is aborted: operators watch a drain to its end.
+    pub async fn serve(self: &Arc<Self>, listener: TcpListener) {
+        let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
+        let limits = DoorLimits::default();
+        loop {
+            // It never fails: nobody closes the semaphore.
+            let Ok(place) = places.clone().acquire_owned().await else { return };
+            let Ok((socket, _)) = listener.accept().await else {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            let (admin, limits) = (self.clone(), limits.clone());
+            tokio::spawn(async move {
+                let _place = place;
+                let (_keep, draining) = watch::channel(false);
+                let service = |request: Request<Incoming>| {
+                    let admin = admin.clone();
+                    async move { Disposal::Answer(admin.answer(&request).await) }
+                };
+                serve_http(socket, Vec::new(), &limits, draining, service).await;
+            });
+        }
+    }
+
+    async fn answer(&self, request: &Request<Incoming>) -> Answer {
+        let path = request.uri().path();
+        if !["/metrics", "/livez", "/readyz", "/clients"].contains(&path) {
+            return refused(&Refusal::not_found("there is nothing at this path"));
+        }
+        if ![Method::GET, Method::HEAD].contains(request.method()) {
+            return refused(&Refusal::wrong_method(request.method().as_str()));
+        }
+        match path {
+            "/metrics" => self.metrics(),
+            "/livez" => json(StatusCode::OK, "{\"alive\":true}"),
+            "/readyz" => self.ready(has_flag(request.uri().query().unwrap_or(""), "strict")),
+            _ => self.clients().await,
+        }
+    }
+
+    fn metrics(&self) -> Answer {
+        let mut body = Vec::new();
+        let encoder = TextEncoder::new();
+        if let Err(error) = encoder.encode(&self.registry.gather(), &mut body) {
+            return refused(&Refusal::internal(format!("metrics: {error}")));
+        }
+        let mut answer = json(StatusCode::OK, body);
+        let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+        answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+        answer
+    }
+
+    /// Ready when each feed has given data; strictly, when each one's data is live.
+    fn ready(&self, is_strict: bool) -> Answer {
+        let (feeds, draining) = (self.readiness.feeds(), self.readiness.is_draining());
+        let is_well = |feed: &FeedReport| feed.has_data && (feed.is_live || !is_strict);
+        let ready = !draining && feeds.iter().all(is_well);
+        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let body = serde_json::json!({ "ready": ready, "draining": draining, "feeds": feeds });
+        json(status, body.to_string())
+    }
+
+    async fn clients(&self) -> Answer {
+        let clients = self.clients.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let mut out = b"{\"clients\":".to_vec();
+            clients.write_json(&mut out);
+            out.push(b'}');
+            out
+        });
+        match written.await {
+            Ok(body) => json(StatusCode::OK, body),
+            Err(error) => refused(&Refusal::internal(format!("clients: {error}"))),
+        }
+    }
+}
+
+/// Whether `flag` stands in the query, alone or as `flag=true` or `flag=1`.
+fn has_flag(query: &str, flag: &str) -> bool {
+    query.split('&').any(|pair| match pair.split_once('=') {
+        None => pair == flag,
+        Some((name, value)) => name == flag && matches!(value, "true" | "1" | ""),
+    })
+}

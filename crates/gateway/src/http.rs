@@ -1,0 +1,154 @@
+//! The public HTTP routes beside the pushing ones: the dashboard, the list of instruments,
+//! snapshots; and which web pages may read them (CORS).
+
+use crate::door::Door;
+use crate::handshake::{Route, route};
+use crate::http_line::{Answer, Disposal};
+use crate::page::page;
+use crate::refusal::Refusal;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode, Version};
+
+/// Where the answers come from. Queries are what follows `?`, still encoded.
+pub trait Source: Send + Sync {
+    /// Appends `{"instruments":[…]}`.
+    ///
+    /// *Errors:* what is wrong with the query.
+    fn instruments(&self, query: &str, out: &mut Vec<u8>) -> Result<(), Refusal>;
+
+    /// Appends the message that a subscriber would get, one item per symbol.
+    ///
+    /// *Errors:* what is wrong with the query, an unknown symbol.
+    fn snapshot(&self, query: &str, out: &mut Vec<u8>) -> Result<(), Refusal>;
+
+    /// Whether a shard will understand the query of a request for server-sent events.
+    ///
+    /// *Errors:* what is wrong with it.
+    fn check_events(&self, query: &str) -> Result<(), Refusal>;
+}
+
+/// Answers a request, or leaves it to the door.
+pub(crate) fn answer(door: &Door, request: &Request<Incoming>) -> Disposal {
+    let headers = request.headers();
+    let found = read_route(door, request);
+    let method = method_label(request.method());
+    let mut answer = match found.and_then(|route| respond(door, request, route)) {
+        Ok(Disposal::Answer(answer)) => answer,
+        // The door counts and answers it.
+        Ok(leave) => return leave,
+        Err(refusal) => {
+            if refusal.status != 404 {
+                door.metrics.refuse(refusal.reason);
+            }
+            refused(&refusal)
+        }
+    };
+    door.metrics.requests.with_label_values(&[method, answer.status().as_str()]).inc();
+    allow_origin(door, headers, answer.headers_mut());
+    Disposal::Answer(answer)
+}
+
+/// Only methods that exist become labels.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
+}
+
+fn read_route(door: &Door, request: &Request<Incoming>) -> Result<Route, Refusal> {
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+    let is_http11 = request.version() == Version::HTTP_11;
+    let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    route(request.method().as_str(), target, is_http11, headers, &door.origins)
+}
+
+fn respond(door: &Door, request: &Request<Incoming>, route: Route) -> Result<Disposal, Refusal> {
+    if route != Route::Other {
+        return Ok(Disposal::Leave(route));
+    }
+    if let Some(origin) = request.headers().get(header::ORIGIN)
+        && admitted_origin(door, request.headers()).is_none()
+    {
+        return Err(Refusal::origin(&String::from_utf8_lossy(origin.as_bytes())));
+    }
+    let path = request.uri().path();
+    let page = page(path);
+    if page.is_none() && !["/v1/instruments", "/v1/snapshot"].contains(&path) {
+        return Err(Refusal::not_found("there is nothing at this path"));
+    }
+    match *request.method() {
+        Method::GET | Method::HEAD => {}
+        Method::OPTIONS => return Ok(Disposal::Answer(preflight())),
+        ref method => return Err(Refusal::wrong_method(method.as_str())),
+    }
+    if let Some(page) = page {
+        return Ok(Disposal::Answer(page));
+    }
+    let query = request.uri().query().unwrap_or("");
+    let mut body = Vec::new();
+    match path {
+        "/v1/instruments" => door.source.instruments(query, &mut body)?,
+        _ => door.source.snapshot(query, &mut body)?,
+    }
+    Ok(Disposal::Answer(json(StatusCode::OK, body)))
+}
+
+fn preflight() -> Answer {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    let headers = answer.headers_mut();
+    set(headers, header::ALLOW, "GET, HEAD, OPTIONS");
+    set(headers, header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD");
+    set(headers, header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, last-event-id");
+    set(headers, header::ACCESS_CONTROL_MAX_AGE, "600");
+    answer
+}
+
+/// The page's origin, if it sent one and is let in.
+fn admitted_origin<'a>(door: &Door, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
+    let origin = headers.get(header::ORIGIN)?;
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let is_admitted = headers.get_all(header::ORIGIN).iter().count() == 1
+        && origin.to_str().is_ok_and(|origin| door.origins.admits(origin, host));
+    is_admitted.then_some(origin)
+}
+
+fn allow_origin(door: &Door, asked: &HeaderMap, headers: &mut HeaderMap) {
+    set(headers, header::VARY, "Origin");
+    if let Some(origin) = admitted_origin(door, asked) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    }
+}
+
+/// A JSON answer that nobody keeps.
+pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    set(answer.headers_mut(), header::CONTENT_TYPE, "application/json");
+    set(answer.headers_mut(), header::CACHE_CONTROL, "no-store");
+    answer
+}
+
+/// The refusal as hyper sends it.
+pub(crate) fn refused(refusal: &Refusal) -> Answer {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut answer = json(status, refusal.body());
+    for (name, value) in refusal.headers {
+        if let Ok(name) = HeaderName::try_from(*name) {
+            answer.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+    }
+    answer
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
+    headers.insert(name, HeaderValue::from_static(value));
+}

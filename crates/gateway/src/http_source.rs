@@ -1,0 +1,209 @@
+//! The answers of REST, read from the publisher: the list of instruments, snapshots.
+//!
+//! A snapshot over REST is the message that a subscriber gets, made by the same encoder from the
+//! same streams.
+
+use crate::http::Source;
+use crate::limits::{SNAPSHOT_BYTES_MAX, SNAPSHOT_SYMBOLS_MAX};
+use crate::refusal::Refusal;
+use std::fmt;
+use std::sync::Arc;
+use tickcast_market::{Decimal, Directory, Instrument, Nanos, write_decimal};
+use tickcast_publisher::{Hub, Scratch, Tier, TopicKey};
+use tickcast_wire::{
+    Encoding, Kind, Pattern, Subscribe, close_message, next_item, open_message, parse_query,
+    percent_decode,
+};
+
+/// Keys of a query that are not options of a subscription.
+const ALSO: [&str; 1] = ["token"];
+
+/// REST over the publisher's read side.
+pub struct HubSource {
+    hub: Arc<Hub>,
+    clock: Box<dyn Fn() -> Nanos + Send + Sync>,
+}
+
+impl fmt::Debug for HubSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HubSource").finish_non_exhaustive()
+    }
+}
+
+impl HubSource {
+    /// Reads from `hub`; `clock` is the wall clock, for `ts_publish`.
+    pub fn new(hub: Arc<Hub>, clock: impl Fn() -> Nanos + Send + Sync + 'static) -> HubSource {
+        HubSource { hub, clock: Box::new(clock) }
+    }
+
+    fn write_instrument(&self, instrument: &Instrument, out: &mut Vec<u8>) {
+        let spec = &instrument.spec;
+        let state =
+            self.hub.status(instrument.index).map_or("resync", |status| status.state.name());
+        out.extend_from_slice(b"{\"symbol\":");
+        write_text(out, &instrument.name);
+        out.extend_from_slice(b",\"venue\":");
+        write_text(out, spec.venue.name());
+        out.extend_from_slice(b",\"venue_symbol\":");
+        write_text(out, &spec.venue_symbol);
+        out.extend_from_slice(b",\"tick_size\":");
+        write_increment(out, spec.tick_size);
+        out.extend_from_slice(b",\"lot_size\":");
+        write_increment(out, spec.lot_size);
+        out.extend_from_slice(b",\"state\":");
+        write_text(out, state);
+        out.push(b'}');
+    }
+}
+
+impl Source for HubSource {
+    fn instruments(&self, query: &str, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let pattern = read_symbol(query)?;
+        let known = self.hub.directory().list_from(0);
+        out.extend_from_slice(b"{\"instruments\":[");
+        for instrument in known.iter().filter(|instrument| matches(&pattern, instrument)) {
+            next_item(out);
+            self.write_instrument(instrument, out);
+        }
+        out.extend_from_slice(b"]}");
+        Ok(())
+    }
+
+    fn snapshot(&self, query: &str, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let asked = read_subscription(query)?;
+        let instruments = find(self.hub.directory(), &asked, SNAPSHOT_SYMBOLS_MAX)?;
+        let (now, mut scratch) = ((self.clock)(), Scratch::default());
+        open_message(out, asked.view.channel(), Kind::Snapshot);
+        for instrument in instruments {
+            let key = TopicKey {
+                instrument: instrument.index,
+                view: asked.view,
+                tier: Tier::default(),
+                fields: asked.fields,
+                encoding: Encoding::Json,
+            };
+            next_item(out);
+            self.hub.item(&key, now, &mut scratch, out);
+            if out.len() > SNAPSHOT_BYTES_MAX {
+                let most = SNAPSHOT_BYTES_MAX >> 20;
+                return Err(Refusal::too_large(format!("symbol: more than {most} MiB of answer")));
+            }
+        }
+        close_message(out);
+        Ok(())
+    }
+
+    fn check_events(&self, query: &str) -> Result<(), Refusal> {
+        let asked = read_subscription(query)?;
+        let directory = self.hub.directory();
+        for pattern in asked.symbols.iter().filter(|pattern| matches!(pattern, Pattern::Exact(_))) {
+            // One that is not there yet is waited for while the list is not complete.
+            if let Err(refusal) = find_exact(directory, pattern.as_str())
+                && refusal.status != 503
+            {
+                return Err(refusal);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_subscription(query: &str) -> Result<Subscribe, Refusal> {
+    parse_query(query, &ALSO).map_err(|error| Refusal::bad_request(error.error))
+}
+
+/// The pattern of `/v1/instruments`: its only option.
+fn read_symbol(query: &str) -> Result<Option<Pattern>, Refusal> {
+    let mut pattern = None;
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let value = percent_decode(value).map_err(Refusal::bad_request)?;
+        match key {
+            "symbol" if pattern.is_some() => {
+                return Err(Refusal::bad_request("symbol: given twice"));
+            }
+            "symbol" if value.is_empty() => return Err(Refusal::bad_request("symbol: empty")),
+            "symbol" => pattern = Some(Pattern::new(value)),
+            key if ALSO.contains(&key) => {}
+            key => {
+                let shown: String = key.chars().take(64).collect();
+                return Err(Refusal::bad_request(format!("{shown}: unknown; known is symbol")));
+            }
+        }
+    }
+    Ok(pattern)
+}
+
+fn matches(pattern: &Option<Pattern>, instrument: &Instrument) -> bool {
+    match pattern {
+        None => true,
+        Some(Pattern::Glob(glob)) => glob.matches(&instrument.name),
+        Some(Pattern::Exact(name)) => *name == *instrument.name || *name == instrument.spec.symbol,
+    }
+}
+
+/// The instruments that are asked for, each once, in the order of the query; those of a glob in
+/// the directory's.
+fn find(
+    directory: &Directory,
+    asked: &Subscribe,
+    most: usize,
+) -> Result<Vec<Arc<Instrument>>, Refusal> {
+    let mut found: Vec<Arc<Instrument>> = Vec::new();
+    let mut seen = rustc_hash::FxHashSet::default();
+    for pattern in &asked.symbols {
+        let matched = match pattern {
+            Pattern::Exact(name) => vec![find_exact(directory, name)?],
+            Pattern::Glob(glob) => {
+                let mut known = directory.list_from(0);
+                known.retain(|instrument| glob.matches(&instrument.name));
+                known
+            }
+        };
+        found.extend(matched.into_iter().filter(|instrument| seen.insert(instrument.index)));
+        if found.len() > most {
+            let error = format!("symbol: {} instruments are more than {most}", found.len());
+            return Err(Refusal::too_large(error));
+        }
+    }
+    Ok(found)
+}
+
+/// The instrument of that name; a bare symbol where just one venue has it.
+fn find_exact(directory: &Directory, name: &str) -> Result<Arc<Instrument>, Refusal> {
+    if let Some(instrument) = directory.find(name) {
+        return Ok(instrument);
+    }
+    let mut bare = if name.contains(':') { Vec::new() } else { directory.find_bare(name) };
+    if bare.len() > 1 {
+        let names: Vec<&str> = bare.iter().map(|instrument| &*instrument.name).take(5).collect();
+        let error = format!("symbol: {name:?} is ambiguous: {}", names.join(", "));
+        return Err(Refusal::bad_request(error));
+    }
+    match bare.pop() {
+        Some(instrument) => Ok(instrument),
+        None if directory.is_complete() => {
+            Err(Refusal::not_found(format!("symbol: {name:?} is unknown")))
+        }
+        None => {
+            let error =
+                format!("symbol: {name:?} is not known yet; the venue's list is on its way");
+            Err(Refusal::overloaded("starting", error))
+        }
+    }
+}
+
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(serde_json::Value::from(text).to_string().as_bytes());
+}
+
+fn write_increment(out: &mut Vec<u8>, increment: Option<Decimal>) {
+    match increment {
+        Some(increment) => {
+            out.push(b'"');
+            write_decimal(out, increment.mantissa.into(), increment.scale);
+            out.push(b'"');
+        }
+        None => out.extend_from_slice(b"null"),
+    }
+}

@@ -1,0 +1,121 @@
+//! How the edge says no over HTTP: a status, a reason for the counter, a JSON body.
+
+use std::borrow::Cow;
+
+/// An answer that refuses a request. The body is `{"code":4000 + status,"error":"…"}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// For the label of `tickcast_gateway_refused_total`.
+    pub reason: &'static str,
+    /// In words, with field and value where they help.
+    pub error: Cow<'static, str>,
+    /// Headers that the status calls for.
+    pub headers: &'static [(&'static str, &'static str)],
+}
+
+impl Refusal {
+    fn new(status: u16, reason: &'static str, error: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal { status, reason, error: error.into(), headers: &[] }
+    }
+
+    /// 400: the request makes no sense.
+    pub fn bad_request(error: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal::new(400, "bad_request", error)
+    }
+
+    /// 400: none of the offered subprotocols is known.
+    pub fn subprotocol(known: &str) -> Refusal {
+        let error = format!("Sec-WebSocket-Protocol: none of those offered is known: {known}");
+        Refusal::new(400, "subprotocol", error)
+    }
+
+    /// 403: the page's origin is not let in.
+    pub fn origin(origin: &str) -> Refusal {
+        let shown: String = origin.chars().take(100).collect();
+        Refusal::new(403, "origin", format!("Origin: {shown:?} is not allowed"))
+    }
+
+    /// 404: nothing is there.
+    pub fn not_found(error: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal::new(404, "not_found", error)
+    }
+
+    /// 405: only `GET` is understood.
+    pub fn wrong_method(method: &str) -> Refusal {
+        let shown: String = method.chars().take(20).collect();
+        Refusal {
+            headers: &[("Allow", "GET")],
+            ..Refusal::new(405, "method", format!("{shown:?} is not allowed here"))
+        }
+    }
+
+    /// 408: the head did not come in time.
+    pub fn too_slow() -> Refusal {
+        Refusal::new(408, "deadline", "the request head was not complete in time")
+    }
+
+    /// 413: the answer would be too large; ask for less.
+    pub fn too_large(error: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal::new(413, "too_large", error)
+    }
+
+    /// 426: only a WebSocket handshake of version 13 is understood.
+    pub fn upgrade_required(error: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal {
+            headers: &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
+            ..Refusal::new(426, "upgrade", error)
+        }
+    }
+
+    /// 431: the head is too long or has too many headers.
+    pub fn head_too_big(error: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal::new(431, "head_too_big", error)
+    }
+
+    /// 500: a bug of ours.
+    pub fn internal(error: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal::new(500, "internal", error)
+    }
+
+    /// 503: no room; come back later.
+    pub fn overloaded(reason: &'static str, error: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal { headers: &[("Retry-After", "5")], ..Refusal::new(503, reason, error) }
+    }
+
+    /// The number that serves in WebSocket answers and closes for the same trouble.
+    pub const fn code(&self) -> u16 {
+        4000 + self.status
+    }
+
+    /// The body.
+    pub fn body(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        tickcast_wire::write_http_error(&mut body, self.code(), &self.error);
+        body
+    }
+
+    /// Writes the whole answer; the connection is closed after it.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let body = self.body();
+        let mut head = format!(
+            "HTTP/1.1 {} {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+             Connection: {}\r\nCache-Control: no-store\r\n",
+            self.status,
+            hyper::StatusCode::from_u16(self.status)
+                .ok()
+                .and_then(|status| status.canonical_reason())
+                .unwrap_or("Refused"),
+            body.len(),
+            // Who names protocols to upgrade to says so in Connection (RFC 9110, section 7.8).
+            if self.status == 426 { "close, Upgrade" } else { "close" },
+        );
+        for (name, value) in self.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(&body);
+    }
+}

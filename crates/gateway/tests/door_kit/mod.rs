@@ -1,0 +1,174 @@
+//! A door on port 0 with a shard's inbox behind it, and clients that send raw bytes.
+#![allow(dead_code)] // Each test binary uses what it needs.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+use tickcast_gateway::{
+    Control, Door, DoorLimits, Handoff, Metrics, Origins, Refusal, ShardHandle, ShardInbox, Shards,
+    Source, bind,
+};
+
+/// Longer than anything here should take; only a failure waits for so long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) const UPGRADE: &str = "GET /v1/ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Sec-WebSocket-Version: 13\r\n\r\n";
+
+/// Answers with what was asked.
+struct Echo;
+
+impl Source for Echo {
+    fn instruments(&self, query: &str, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        out.extend_from_slice(format!("{{\"instruments\":[\"{query}\"]}}").as_bytes());
+        Ok(())
+    }
+
+    fn snapshot(&self, query: &str, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        match query {
+            "" => Err(Refusal::bad_request("channel: missing")),
+            // More than any socket's buffers hold.
+            "large" => {
+                out.resize(64 << 20, b' ');
+                Ok(())
+            }
+            _ => {
+                out.extend_from_slice(b"{}");
+                Ok(())
+            }
+        }
+    }
+
+    fn check_events(&self, query: &str) -> Result<(), Refusal> {
+        if query.contains("channel=") {
+            Ok(())
+        } else {
+            Err(Refusal::bad_request("channel: missing"))
+        }
+    }
+}
+
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) door: Arc<Door>,
+    pub(crate) inbox: ShardInbox,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) serving: tokio::task::JoinHandle<()>,
+    pub(crate) runtime: tokio::runtime::Runtime,
+}
+
+/// A door whose REST answers are echoes.
+pub(crate) fn start(limits: DoorLimits) -> Server {
+    start_with(limits, Arc::new(Echo))
+}
+
+pub(crate) fn start_with(limits: DoorLimits, source: Arc<dyn Source>) -> Server {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let _inside = runtime.enter();
+    let listener = bind("127.0.0.1:0".parse().unwrap(), &limits).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (shard, inbox) = ShardHandle::new(|| ());
+    let metrics = Arc::new(Metrics::new(&prometheus::Registry::new()).unwrap());
+    let door = Door::new(
+        limits,
+        Origins::new(vec!["https://desk.example".into()], address),
+        Arc::new(Shards::new(vec![shard])),
+        source,
+        metrics.clone(),
+    );
+    let serving = runtime.spawn({
+        let door = door.clone();
+        async move { door.serve(listener).await }
+    });
+    drop(_inside);
+    Server { address, door, inbox, metrics, serving, runtime }
+}
+
+impl Server {
+    pub(crate) fn connect(&self) -> Client {
+        Client::of(TcpStream::connect(self.address).unwrap())
+    }
+
+    /// The next connection that the door gives to the shard.
+    pub(crate) fn next(&self) -> Handoff {
+        match self.inbox.controls.recv_timeout(PATIENCE) {
+            Ok(Control::Connect(handoff)) => handoff,
+            other => panic!("no connection: {other:?}"),
+        }
+    }
+
+    pub(crate) fn refused(&self, reason: &str) -> u64 {
+        self.metrics.refused.with_label_values(&[reason]).get()
+    }
+}
+
+pub(crate) struct Client {
+    pub(crate) socket: TcpStream,
+    read: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) fn of(socket: TcpStream) -> Client {
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Client { socket, read: Vec::new() }
+    }
+
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.socket.write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// The head and body of the next answer.
+    pub(crate) fn answer(&mut self) -> (String, String) {
+        let head = loop {
+            if let Some(at) = self.read.windows(4).position(|four| four == b"\r\n\r\n") {
+                break String::from_utf8(self.read.drain(..at + 4).collect()).unwrap();
+            }
+            self.fill();
+        };
+        let length = head
+            .lines()
+            .find_map(|line| {
+                line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok()
+            })
+            .unwrap_or(0);
+        while self.read.len() < length {
+            self.fill();
+        }
+        (head, String::from_utf8(self.read.drain(..length).collect()).unwrap())
+    }
+
+    /// Sends a request and gives the status, head and body of the answer.
+    pub(crate) fn ask(&mut self, request: impl AsRef<[u8]>) -> (u16, String, String) {
+        self.send(request);
+        let (head, body) = self.answer();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), head, body)
+    }
+
+    fn fill(&mut self) {
+        let mut into = [0; 4096];
+        let some = self.socket.read(&mut into).expect("an answer in time");
+        assert!(some > 0, "ended after {:?}", String::from_utf8_lossy(&self.read));
+        self.read.extend_from_slice(&into[..some]);
+    }
+
+    /// Everything until the server ends the connection in an orderly way.
+    pub(crate) fn rest(mut self) -> Vec<u8> {
+        self.socket.read_to_end(&mut self.read).expect("an orderly end in time");
+        self.read
+    }
+}
+
+/// Asserts an answer that refuses in the one form that all refusals have.
+pub(crate) fn assert_refusal(status: u16, head: &str, body: &str, name: &str) {
+    assert!(
+        head.starts_with("HTTP/1.") && head[8..].starts_with(&format!(" {status} ")),
+        "{name}: {head}"
+    );
+    assert!(head.to_ascii_lowercase().contains("content-type: application/json"), "{name}: {head}");
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body["code"], 4000 + status, "{name}");
+    assert!(!body["error"].as_str().unwrap().is_empty(), "{name}");
+}

@@ -1,0 +1,244 @@
+//! The read side: what shards and REST ask of the publisher.
+
+use crate::cell::{Cell, Cells, Topic};
+use crate::streams::Status;
+use crate::topic::{ShardIndex, Tiers, TopicId, TopicKey};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use tickcast_market::{Directory, Epoch, InstrumentIndex, Nanos, Seq, Since};
+use tickcast_wire::{Encoding, FieldSet, Head, Kind, Pieces, View};
+
+/// Ticker field sets that a process encodes for, the full one included.
+pub const FIELD_SETS_MAX: usize = 8;
+
+/// Everything that shards share with the partitions.
+#[derive(Debug)]
+pub struct Hub {
+    pub(crate) cells: Arc<Cells>,
+    tiers: Arc<Tiers>,
+    field_sets: Mutex<Vec<FieldSet>>,
+    slots: Mutex<Slots>,
+}
+
+/// The topics' places: those that were given back are given out again, a generation later.
+#[derive(Debug, Default)]
+struct Slots {
+    generations: Vec<u32>,
+    free: Vec<u32>,
+}
+
+/// What is asked of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Which topic's view, fields and encoding.
+    pub key: TopicKey,
+    /// What the asker holds; [`Since::NOTHING`] or another epoch: a snapshot is the answer.
+    pub since: Since,
+    /// Answer even if nothing is new: the first message of a subscription always comes.
+    pub always: bool,
+    /// `trades` with `snapshot: false`: a snapshot without trades.
+    pub bare: bool,
+}
+
+/// What an ask was answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// The asker holds everything already; nothing was written.
+    Nothing,
+    /// A complete WebSocket frame was appended.
+    Frame {
+        /// The epoch of `prev` and `seq`.
+        epoch: Epoch,
+        /// 0: a snapshot.
+        prev: Seq,
+        /// What the asker holds after it.
+        seq: Seq,
+        /// How many of the bytes are the WebSocket header.
+        head_len: u8,
+    },
+}
+
+/// Buffers that asking needs, kept and used again by each asker.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    pieces: Pieces,
+}
+
+impl Hub {
+    pub(crate) fn new(cells: Arc<Cells>, tiers: Arc<Tiers>) -> Hub {
+        let field_sets = Mutex::new(vec![FieldSet::ALL]);
+        Hub { cells, tiers, field_sets, slots: Mutex::default() }
+    }
+
+    /// The instruments of this process.
+    pub fn directory(&self) -> &Arc<Directory> {
+        self.cells.directory()
+    }
+
+    /// The tiers on offer.
+    pub fn tiers(&self) -> &Tiers {
+        &self.tiers
+    }
+
+    /// How many topics somebody listens to.
+    pub fn topics(&self) -> usize {
+        let slots = self.slots.lock();
+        slots.generations.len() - slots.free.len()
+    }
+
+    /// The field set that is granted for the wanted one: itself while the process has room for
+    /// one more of its [`FIELD_SETS_MAX`], else [`FieldSet::ALL`].
+    pub fn grant_fields(&self, wanted: FieldSet) -> FieldSet {
+        let mut sets = self.field_sets.lock();
+        if sets.contains(&wanted) {
+            return wanted;
+        }
+        if sets.len() == FIELD_SETS_MAX {
+            return FieldSet::ALL;
+        }
+        sets.push(wanted);
+        wanted
+    }
+
+    /// Registers a shard's interest in a topic (once per shard and topic) under the instrument's
+    /// lock, and says from where on its frames will come: the topic's next frame has `prev` equal
+    /// to the returned seq (or is of another epoch). The shard's mark for the topic starts there;
+    /// read the snapshot afterwards. `None` when there is no such instrument.
+    ///
+    /// *Cost:* the instrument's write lock for a moment; allocates where the topic or its view is
+    /// new.
+    pub fn acquire(&self, shard: ShardIndex, key: &TopicKey) -> Option<(TopicId, Since)> {
+        let cell = self.cells.get_or_make(key.instrument)?;
+        let mut guarded = cell.guarded.write();
+        if let Some(topic) = guarded.topics.iter_mut().find(|topic| topic.key == *key) {
+            topic.shards |= shard.bit();
+            return Some((topic.id, topic.sent));
+        }
+        if let View::Book(depth) = key.view {
+            guarded.streams.book.keep(depth);
+        }
+        let sent = guarded.streams.now(key.view);
+        let id = self.slots.lock().take();
+        guarded.topics.push(Topic {
+            id,
+            key: *key,
+            shards: shard.bit(),
+            sent,
+            due: Nanos::ZERO,
+            queued: false,
+        });
+        Some((id, sent))
+    }
+
+    /// Takes a shard's interest back. Frames of the topic may still be under way.
+    pub fn release(&self, shard: ShardIndex, key: &TopicKey, id: TopicId) {
+        let Some(cell) = self.cells.get(key.instrument) else { return };
+        let mut guarded = cell.guarded.write();
+        let Some(at) = guarded.topics.iter().position(|topic| topic.id == id) else { return };
+        let topic = &mut guarded.topics[at];
+        topic.shards &= !shard.bit();
+        if topic.shards == 0 {
+            guarded.topics.swap_remove(at);
+            guarded.release_view(key.view);
+            self.slots.lock().give_back(id);
+        }
+    }
+
+    /// `diff(since)`, encoded: appends one WebSocket frame to `out` or nothing.
+    ///
+    /// *Cost:* holds the instrument's read lock while copying the pieces, encodes outside it;
+    /// grows with the answer. An unknown instrument answers [`Served::Nothing`].
+    pub fn serve(&self, ask: &Ask, now: Nanos, scratch: &mut Scratch, out: &mut Vec<u8>) -> Served {
+        let Some(cell) = self.cells.get_or_make(ask.key.instrument) else { return Served::Nothing };
+        if !copy_out(cell, ask, &mut scratch.pieces) {
+            return Served::Nothing;
+        }
+        let head = scratch.pieces.head;
+        let span =
+            tickcast_wire::write_frame(out, ask.key.encoding, &cell.name, &scratch.pieces, now);
+        Served::Frame {
+            epoch: head.epoch,
+            prev: match head.kind {
+                Kind::Snapshot => Seq(0),
+                Kind::Update { prev } => prev,
+            },
+            seq: head.seq,
+            head_len: span.header_bytes,
+        }
+    }
+
+    /// The data element (`{...}`) of a snapshot alone, for REST. `false` when there is no such
+    /// instrument.
+    pub fn item(
+        &self,
+        key: &TopicKey,
+        now: Nanos,
+        scratch: &mut Scratch,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let Some(cell) = self.cells.get_or_make(key.instrument) else { return false };
+        let ask = Ask { key: *key, since: Since::NOTHING, always: true, bare: false };
+        copy_out(cell, &ask, &mut scratch.pieces);
+        tickcast_wire::write_item(out, &cell.name, &scratch.pieces, now);
+        true
+    }
+
+    /// The instrument's present status; `None` for one that this process does not know.
+    pub fn status(&self, instrument: InstrumentIndex) -> Option<Status> {
+        let cell = self.cells.get_or_make(instrument)?;
+        Some(cell.guarded.read().streams.status)
+    }
+
+    /// Appends the WebSocket frame of a status snapshot under the instrument's `name`; returns its
+    /// header's length.
+    pub fn status_frame(
+        &self,
+        name: &str,
+        status: &Status,
+        encoding: Encoding,
+        now: Nanos,
+        scratch: &mut Scratch,
+        out: &mut Vec<u8>,
+    ) -> u8 {
+        scratch.pieces.head = Head {
+            view: View::Status,
+            kind: Kind::Snapshot,
+            epoch: status.epoch,
+            seq: status.seq,
+            state: status.state,
+            scales: tickcast_market::Scales::default(),
+            ts_event: status.ts_state,
+        };
+        tickcast_wire::write_frame(out, encoding, name, &scratch.pieces, now).header_bytes
+    }
+
+    /// The epoch that this run's streams began with.
+    pub fn run(&self) -> Epoch {
+        self.cells.run()
+    }
+}
+
+fn copy_out(cell: &Cell, ask: &Ask, pieces: &mut Pieces) -> bool {
+    let guarded = cell.guarded.read();
+    if ask.bare && ask.key.view == View::Trades && ask.since.seq == Seq(0) {
+        guarded.streams.bare(pieces);
+        return true;
+    }
+    guarded.streams.diff(ask.key.view, ask.key.fields, ask.since, ask.always, pieces)
+}
+
+impl Slots {
+    fn take(&mut self) -> TopicId {
+        if let Some(slot) = self.free.pop() {
+            return TopicId { slot, generation: self.generations[slot as usize] };
+        }
+        self.generations.push(0);
+        TopicId { slot: self.generations.len() as u32 - 1, generation: 0 }
+    }
+
+    fn give_back(&mut self, id: TopicId) {
+        let generation = &mut self.generations[id.slot as usize];
+        *generation = generation.wrapping_add(1);
+        self.free.push(id.slot);
+    }
+}

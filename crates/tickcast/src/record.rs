@@ -1,0 +1,108 @@
+//! `tickcast record`: a venue's raw messages into a file that `--replay` reads.
+
+use crate::clock;
+use crate::settings::{Settings, time};
+use anyhow::{Context, Result, bail};
+use crossbeam_channel::bounded;
+use prometheus::Registry;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tickcast_feed::{
+    Driver, DriverConfig, InboxSender, Outlet, RecordingClock, RecordingHeader, RecordingWriter,
+};
+use tickcast_market::{Directory, EventBatch, SourceIndex, Venue};
+use tokio::sync::watch;
+
+/// Batches that wait for being thrown away.
+const BATCHES_MAX: usize = 64;
+
+/// Arguments of `tickcast record`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RecordArgs {
+    /// coinbase, coinbase-exchange, binance or kraken
+    #[arg(long, value_name = "VENUE")]
+    feed: String,
+    /// Symbols such as BTC-USD,ETH-USD; without them a choice of busy ones
+    #[arg(long, value_delimiter = ',', value_name = "SYMBOL,…")]
+    symbols: Vec<String>,
+    /// File to write, such as kraken.rec.gz; must not exist yet
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+    /// End after this time, such as 60s; else with Ctrl-C
+    #[arg(long, value_name = "TIME")]
+    duration: Option<String>,
+    /// TOML file with settings, for the venue's URLs
+    #[arg(long, env = "TICKCAST_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Records until the time is over or it is asked to stop.
+pub(crate) fn run(args: &RecordArgs) -> Result<()> {
+    let Some(venue) = Venue::from_name(&args.feed).filter(|venue| *venue != Venue::Sim) else {
+        bail!("feed: {:?} is not one of coinbase, coinbase-exchange, binance, kraken", args.feed);
+    };
+    let duration = match &args.duration {
+        Some(text) => Some(time("duration", Some(text), "")?),
+        None => None,
+    };
+    let mut settings = match &args.config {
+        Some(path) => Settings::from_file(path)?,
+        None => Settings::default(),
+    };
+    settings.symbols.clone_from(&args.symbols);
+    let config = settings.resolve()?.venue(venue);
+    let file = File::create_new(&args.output)
+        .with_context(|| format!("output: {}", args.output.display()))?;
+    let header = RecordingHeader { venue, clock: RecordingClock::Unix };
+    let recorder = RecordingWriter::new(BufWriter::new(file), header)?;
+
+    // The handler runs as it would live, so that it subscribes and asks for what it needs; its
+    // events go nowhere.
+    let (batches, events) = bounded::<EventBatch>(BATCHES_MAX);
+    let (recycle, recycled) = bounded(BATCHES_MAX);
+    let bin = std::thread::spawn(move || {
+        for batch in events {
+            // A full way back only costs a buffer.
+            let _ = recycle.try_send(batch);
+        }
+    });
+    let outlet = Outlet::to_inboxes(
+        SourceIndex(0),
+        Arc::new(Directory::default()),
+        &[InboxSender { batches, recycled }],
+    );
+    let metrics = tickcast_feed::Metrics::new(&Registry::new())?.of(venue);
+    let handler = tickcast_feed::handler_of(venue, &config).context("the venue has a handler")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let recorder = Some(Box::new(recorder) as Box<dyn tickcast_feed::Recorder>);
+        let driver = Driver::new(handler, outlet, metrics, DriverConfig::new(venue), recorder);
+        let (stop, stopping) = watch::channel(false);
+        let began = clock::now();
+        tracing::info!(%venue, file = %args.output.display(), "recording");
+        let run = tokio::spawn(driver.run(stopping));
+        tokio::select! {
+            () = wait(duration) => {}
+            stopped = crate::serve::wait_for_stop() => stopped?,
+        }
+        stop.send_replace(true);
+        run.await??;
+        let seconds = clock::now().since(began).as_secs_f64();
+        tracing::info!(seconds, "recorded");
+        Ok::<(), anyhow::Error>(())
+    })?;
+    if bin.join().is_err() {
+        bail!("the thread that throws events away has panicked");
+    }
+    Ok(())
+}
+
+async fn wait(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}

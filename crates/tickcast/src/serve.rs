@@ -1,0 +1,282 @@
+//! `tickcast serve`: everything in one process; what is started, in which order, and stopped.
+
+use crate::clock;
+use crate::feeds::{FeedHealth, Feeds, Lists};
+use crate::settings::Resolved;
+use anyhow::{Context, Result};
+use crossbeam_channel::bounded;
+use prometheus::Registry;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tickcast_feed::InboxSender;
+use tickcast_gateway::{
+    Admin, Door, DoorLimits, FeedReport, HubSource, Origins, Poller, Readiness, Shard,
+    ShardHandle, ShardInbox, ShardSettings, Shards,
+};
+use tickcast_market::{Directory, InstrumentIndex, Venue};
+use tickcast_publisher::{Config, Inbox, Publisher, Resync, ShardIndex};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+/// Batches of events that wait for a partition before feeds stop reading.
+const INBOX_BATCHES_MAX: usize = 256;
+
+/// How long after the drain window connections may still take to close.
+const DRAIN_GRACE: Duration = Duration::from_secs(5);
+
+/// Where requests for a new snapshot of an instrument go.
+type Resyncs = BTreeMap<Venue, mpsc::Sender<InstrumentIndex>>;
+
+/// Runs until it is asked to stop.
+pub(crate) fn run(settings: Resolved) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("door")
+        .enable_all()
+        .build()
+        .context("the tokio runtime")?;
+    runtime.block_on(serve(settings))
+}
+
+async fn serve(settings: Resolved) -> Result<()> {
+    let descriptors = tickcast_gateway::raise_descriptor_limit().context("descriptor limit")?;
+    tracing::info!(descriptors, "at most so many descriptors, about as many clients");
+    let registry = Registry::new();
+    register_process(&registry)?;
+    let gateway_metrics = Arc::new(tickcast_gateway::Metrics::new(&registry)?);
+    let directory = Arc::new(Directory::default());
+
+    let limits = DoorLimits::default();
+    let listener = tickcast_gateway::bind(settings.listen, &limits)
+        .with_context(|| format!("cannot listen on {}", settings.listen))?;
+    let admin_listener = tokio::net::TcpListener::bind(settings.admin)
+        .await
+        .with_context(|| format!("cannot listen on {}", settings.admin))?;
+    let (public, admin) = (listener.local_addr()?, admin_listener.local_addr()?);
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let (stop_drivers, stopping) = watch::channel(false);
+    let (inboxes, partition_inboxes) = make_inboxes(settings.partitions);
+    let feeds = Feeds {
+        directory: directory.clone(),
+        inboxes,
+        stop: stop.clone(),
+        lists: Arc::new(Lists::new(
+            directory.clone(),
+            settings.feeds.len() + settings.replay.len(),
+        )),
+        metrics: tickcast_feed::Metrics::new(&registry)?,
+        stopping,
+    };
+
+    let pollers = (0..settings.shards)
+        .map(|_| Poller::new())
+        .collect::<std::io::Result<Vec<_>>>()
+        .context("a shard's poller")?;
+    let (live, resyncs) = feeds.prepare_live(&settings)?;
+    let publisher = Publisher::new(
+        Config {
+            run: u64::try_from(clock::now().0 / 1_000_000_000).unwrap_or(0),
+            tiers: settings.tiers.clone(),
+            partitions: settings.partitions,
+            wakes: pollers.iter().map(Poller::wake).collect(),
+            resync: route_resyncs(directory.clone(), resyncs),
+        },
+        directory.clone(),
+    );
+    let hub = publisher.hub.clone();
+    let publisher_metrics = tickcast_publisher::Metrics::new(&registry)?;
+    let partitions = start_partitions(publisher.partitions, partition_inboxes, &publisher_metrics)?;
+
+    let mut handles = Vec::new();
+    let mut shard_threads = Vec::new();
+    for ((number, poller), feed) in pollers.into_iter().enumerate().zip(publisher.feeds) {
+        let wake = poller.wake();
+        let (handle, inbox) = ShardHandle::new(move || wake());
+        handles.push(handle);
+        let shard = Shard::new(
+            hub.clone(),
+            ShardIndex(number as u8),
+            feed,
+            ShardSettings::default(),
+            &gateway_metrics,
+            inbox.connections.clone(),
+            clock::now().0.unsigned_abs().wrapping_add(number as u64),
+        );
+        shard_threads.push(start_shard(number, poller, shard, inbox)?);
+    }
+    let shards = Arc::new(Shards::new(handles));
+    let origins = Origins::new(settings.allow_origin.clone(), public);
+    let source = Arc::new(HubSource::new(hub.clone(), clock::now));
+    let door = Door::new(limits, origins, shards.clone(), source, gateway_metrics.clone());
+
+    let subscribed = {
+        let metrics = gateway_metrics.clone();
+        move || metrics.has_had_subscribers()
+    };
+    let (health, feed_threads) = feeds.start(&settings, live, subscribed)?;
+    let readiness = Arc::new(Ready { health, door: door.clone() });
+    let admin_page = Admin::new(registry, readiness, shards.clone());
+    let admin_task = tokio::spawn(async move { admin_page.serve(admin_listener).await });
+    let door_task = {
+        let door = door.clone();
+        tokio::spawn(async move { door.serve(listener).await })
+    };
+    let topics_task = tokio::spawn(watch_topics(hub, publisher_metrics));
+    println!("tickcast listening on http://{public} admin http://{admin}");
+
+    wait_for_stop().await?;
+    drain(&door, &shards, settings.drain_window).await;
+    stop.store(true, Ordering::Relaxed); // A flag that loops look at; orders nothing.
+    stop_drivers.send_replace(true);
+    shards.stop();
+    topics_task.abort();
+    drop(door);
+    door_task.abort();
+    tokio::task::spawn_blocking(move || {
+        join(shard_threads);
+        join(feed_threads);
+        join(partitions);
+    })
+    .await?;
+    admin_task.abort();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn start_shard(
+    number: usize,
+    poller: Poller,
+    shard: Shard<mio::net::TcpStream>,
+    inbox: ShardInbox,
+) -> Result<JoinHandle<()>> {
+    let run = move || {
+        if let Err(error) = poller.run(shard, &inbox, clock::now) {
+            tracing::error!(shard = number, %error, "a shard has ended");
+        }
+    };
+    let thread = std::thread::Builder::new().name(format!("shard-{number}"));
+    thread.spawn(run).context("a shard's thread")
+}
+
+fn register_process(registry: &Registry) -> Result<()> {
+    let process = prometheus::process_collector::ProcessCollector::for_self();
+    registry.register(Box::new(process))?;
+    let build = prometheus::IntGaugeVec::new(
+        prometheus::Opts::new("tickcast_build_info", "1; the labels say what was built."),
+        &["version"],
+    )?;
+    build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    registry.register(Box::new(build))?;
+    Ok(())
+}
+
+fn make_inboxes(partitions: usize) -> (Vec<InboxSender>, Vec<Inbox>) {
+    let inbox = |_| {
+        let (batches, batches_out) = bounded(INBOX_BATCHES_MAX);
+        // Twice the room, so that what is under way in both directions always fits.
+        let (recycled, recycled_out) = bounded(2 * INBOX_BATCHES_MAX);
+        (
+            InboxSender { batches, recycled: recycled_out },
+            Inbox { batches: batches_out, recycled },
+        )
+    };
+    (0..partitions).map(inbox).unzip()
+}
+
+/// A live venue's driver is asked; a replay and the simulator have nobody to ask, and the
+/// instrument is only marked.
+fn route_resyncs(directory: Arc<Directory>, resyncs: Resyncs) -> Resync {
+    Resync(Arc::new(move |index| {
+        let Some(instrument) = directory.get(index) else { return false };
+        tracing::warn!(instrument = %instrument.name, "book is crossed or does not fit: resync");
+        match resyncs.get(&instrument.spec.venue) {
+            Some(driver) => driver.try_send(index).is_ok(),
+            None => true,
+        }
+    }))
+}
+
+fn start_partitions(
+    partitions: Vec<tickcast_publisher::Partition>,
+    inboxes: Vec<Inbox>,
+    metrics: &tickcast_publisher::Metrics,
+) -> Result<Vec<JoinHandle<()>>> {
+    let mut threads = Vec::new();
+    for (number, (partition, inbox)) in partitions.into_iter().zip(inboxes).enumerate() {
+        let metrics = metrics.partition(number);
+        let thread = std::thread::Builder::new()
+            .name(format!("partition-{number}"))
+            .spawn(move || partition.run(&inbox, &metrics, clock::now))
+            .context("a partition's thread")?;
+        threads.push(thread);
+    }
+    Ok(threads)
+}
+
+async fn watch_topics(hub: Arc<tickcast_publisher::Hub>, metrics: tickcast_publisher::Metrics) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        every.tick().await;
+        metrics.set_topics(hub.topics());
+    }
+}
+
+pub(crate) async fn wait_for_stop() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => tracing::info!("SIGHUP: there is nothing to reload"),
+        }
+    }
+}
+
+/// Sends every client away at its own moment within the window. A second signal cuts it short.
+async fn drain(door: &Arc<Door>, shards: &Arc<Shards>, window: Duration) {
+    tracing::info!(clients = shards.connections(), ?window, "draining");
+    door.drain();
+    let window_ms = u32::try_from(window.as_millis()).unwrap_or(u32::MAX);
+    let all = shards.clone();
+    // It may wait for a shard's channel.
+    let _ = tokio::task::spawn_blocking(move || all.drain(window_ms)).await;
+    let until = Instant::now() + window + DRAIN_GRACE;
+    let emptied = async {
+        while shards.connections() > 0 && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        () = emptied => {}
+        _ = wait_for_stop() => tracing::warn!("asked to stop a second time: closing everything"),
+    }
+}
+
+fn join(threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
+        if thread.join().is_err() {
+            tracing::error!("a thread has ended with a panic");
+        }
+    }
+}
+
+struct Ready {
+    health: Vec<Arc<FeedHealth>>,
+    door: Arc<Door>,
+}
+
+impl Readiness for Ready {
+    fn feeds(&self) -> Vec<FeedReport> {
+        self.health.iter().map(|health| health.report()).collect()
+    }
+
+    fn is_draining(&self) -> bool {
+        self.door.is_draining()
+    }
+}

@@ -1,0 +1,341 @@
+//! Settings: the command line, then the environment, then a TOML file, then defaults.
+//!
+//! One struct is all three: clap fills it from arguments and `TICKCAST_…`, serde from the file,
+//! and [`Settings::over`] lays one over the other. [`Settings::resolve`] checks what is left.
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tickcast_feed::{ReplaySpeed, VenueConfig};
+use tickcast_market::Venue;
+use tickcast_publisher::Tiers;
+
+/// Everything that can be set; absent means "not said here".
+#[derive(Clone, Debug, Default, Deserialize, clap::Args)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Feed to run: sim, coinbase, coinbase-exchange, binance or kraken; repeatable
+    #[arg(long, env = "TICKCAST_FEED", value_delimiter = ',', value_name = "VENUE")]
+    pub feed: Vec<String>,
+    /// Symbols to take from the live feeds, such as BTC-USD,ETH-USD
+    #[arg(long, env = "TICKCAST_SYMBOLS", value_delimiter = ',', value_name = "SYMBOL,…")]
+    pub symbols: Vec<String>,
+    /// Recording to replay; repeatable
+    #[arg(long, env = "TICKCAST_REPLAY", value_delimiter = ',', value_name = "FILE")]
+    pub replay: Vec<PathBuf>,
+    /// Speed of replays: 1 as recorded, N times faster, or max
+    #[arg(long, env = "TICKCAST_REPLAY_SPEED", value_name = "N|max")]
+    pub replay_speed: Option<String>,
+    /// Start replays again at their end
+    #[arg(long, env = "TICKCAST_REPLAY_LOOP", num_args = 0..=1, default_missing_value = "true")]
+    pub replay_loop: Option<bool>,
+    /// Start replays with the first subscriber
+    #[arg(long, env = "TICKCAST_REPLAY_WAIT", num_args = 0..=1, default_missing_value = "true")]
+    pub replay_wait: Option<bool>,
+    /// Instruments of the simulator [default: 50]
+    #[arg(long, env = "TICKCAST_SIM_INSTRUMENTS", value_name = "N")]
+    pub sim_instruments: Option<u32>,
+    /// Ticker updates a second over all simulated instruments; 0 is quiet [default: 500]
+    #[arg(long, env = "TICKCAST_SIM_RATE", value_name = "N")]
+    pub sim_rate: Option<f64>,
+    /// Seed of the simulator [default: 1]
+    #[arg(long, env = "TICKCAST_SIM_SEED", value_name = "N")]
+    pub sim_seed: Option<u64>,
+    /// Activity by rank: exponent of the Zipf distribution [default: 1.0]
+    #[arg(long, env = "TICKCAST_SIM_ZIPF", value_name = "S")]
+    pub sim_zipf: Option<f64>,
+    /// natural: in bursts; steady: evenly spaced, for measuring [default: natural]
+    #[arg(long, env = "TICKCAST_SIM_PACE", value_name = "PACE")]
+    pub sim_pace: Option<String>,
+    /// Public address [default: 127.0.0.1:8080]
+    #[arg(long, env = "TICKCAST_LISTEN", value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Address for metrics and health [default: 127.0.0.1:8081]
+    #[arg(long, env = "TICKCAST_ADMIN", value_name = "ADDR")]
+    pub admin: Option<SocketAddr>,
+    /// Threads that push to clients [default: one per core, at most 64]
+    #[arg(long, env = "TICKCAST_SHARDS", value_name = "N")]
+    pub shards: Option<usize>,
+    /// Threads that keep the instruments' state [default: 1]
+    #[arg(long, env = "TICKCAST_PARTITIONS", value_name = "N")]
+    pub partitions: Option<usize>,
+    /// Time in which a shard gathers updates before it writes, such as 20ms [default: 0ms]
+    #[arg(long, env = "TICKCAST_FLUSH_INTERVAL", value_name = "TIME")]
+    pub flush_interval: Option<String>,
+    /// Maximum rates on offer besides real time, in updates a second [default: 10,4,1]
+    #[arg(long, env = "TICKCAST_TIERS", value_delimiter = ',', value_name = "RATE,…")]
+    pub tiers: Vec<f64>,
+    /// Origin of web pages that may connect, such as https://desk.example; repeatable
+    #[arg(long, env = "TICKCAST_ALLOW_ORIGIN", value_delimiter = ',', value_name = "URL")]
+    pub allow_origin: Vec<String>,
+    /// Time over which clients are sent away on SIGTERM [default: 30s]
+    #[arg(long, env = "TICKCAST_DRAIN_WINDOW", value_name = "TIME")]
+    pub drain_window: Option<String>,
+    /// text or json [default: text]
+    #[arg(long, env = "TICKCAST_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// Where a venue is, for tests and proxies; in the file only
+    #[arg(skip)]
+    pub venues: BTreeMap<String, VenueSettings>,
+}
+
+/// A venue's addresses; absent ones are the venue's own.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct VenueSettings {
+    /// WebSocket URL.
+    pub ws_url: Option<String>,
+    /// REST base URL.
+    pub rest_url: Option<String>,
+    /// Symbols to take from this venue; instead of the common list.
+    pub symbols: Vec<String>,
+}
+
+/// Settings that have been checked.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    pub feeds: Vec<Venue>,
+    pub symbols: Vec<String>,
+    pub replay: Vec<PathBuf>,
+    pub replay_speed: ReplaySpeed,
+    pub replay_loop: bool,
+    pub replay_wait: bool,
+    pub sim: tickcast_feed::SimConfig,
+    pub listen: SocketAddr,
+    pub admin: SocketAddr,
+    pub shards: usize,
+    pub partitions: usize,
+    pub flush_interval: Duration,
+    pub tiers: Tiers,
+    pub allow_origin: Vec<String>,
+    pub drain_window: Duration,
+    pub log_json: bool,
+    pub venues: BTreeMap<Venue, VenueSettings>,
+}
+
+fn or<T>(first: Vec<T>, second: Vec<T>) -> Vec<T> {
+    if first.is_empty() { second } else { first }
+}
+
+impl Settings {
+    /// Reads a TOML file. *Errors* name the file, the line and the key.
+    pub fn from_file(path: &Path) -> Result<Settings> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("configuration {}", path.display()))?;
+        toml::from_str(&text).with_context(|| format!("configuration {}", path.display()))
+    }
+
+    /// These settings, and where they say nothing those of `under`.
+    pub fn over(self, under: Settings) -> Settings {
+        Settings {
+            feed: or(self.feed, under.feed),
+            symbols: or(self.symbols, under.symbols),
+            replay: or(self.replay, under.replay),
+            replay_speed: self.replay_speed.or(under.replay_speed),
+            replay_loop: self.replay_loop.or(under.replay_loop),
+            replay_wait: self.replay_wait.or(under.replay_wait),
+            sim_instruments: self.sim_instruments.or(under.sim_instruments),
+            sim_rate: self.sim_rate.or(under.sim_rate),
+            sim_seed: self.sim_seed.or(under.sim_seed),
+            sim_zipf: self.sim_zipf.or(under.sim_zipf),
+            sim_pace: self.sim_pace.or(under.sim_pace),
+            listen: self.listen.or(under.listen),
+            admin: self.admin.or(under.admin),
+            shards: self.shards.or(under.shards),
+            partitions: self.partitions.or(under.partitions),
+            flush_interval: self.flush_interval.or(under.flush_interval),
+            tiers: or(self.tiers, under.tiers),
+            allow_origin: or(self.allow_origin, under.allow_origin),
+            drain_window: self.drain_window.or(under.drain_window),
+            log_format: self.log_format.or(under.log_format),
+            venues: if self.venues.is_empty() { under.venues } else { self.venues },
+        }
+    }
+
+    /// Fills in defaults and checks every value. *Errors* name the setting and the value.
+    pub fn resolve(self) -> Result<Resolved> {
+        let feeds = resolve_feeds(&self.feed, &self.replay)?;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let shards = self.shards.unwrap_or(cores.min(64));
+        ensure!((1..=64).contains(&shards), "shards: {shards} is not from 1 to 64");
+        let partitions = self.partitions.unwrap_or(1);
+        ensure!((1..=64).contains(&partitions), "partitions: {partitions} is not from 1 to 64");
+        let tiers = if self.tiers.is_empty() {
+            Tiers::default()
+        } else {
+            Tiers::new(&self.tiers).map_err(anyhow::Error::msg)?
+        };
+        let venues = resolve_venues(self.venues)?;
+        let log_json = match self.log_format.as_deref() {
+            None | Some("text") => false,
+            Some("json") => true,
+            Some(other) => bail!("log_format: {other:?} is not one of text, json"),
+        };
+        let sim = tickcast_feed::SimConfig {
+            instruments: self.sim_instruments.unwrap_or(50),
+            rate: self.sim_rate.unwrap_or(500.0),
+            seed: self.sim_seed.unwrap_or(1),
+            zipf: self.sim_zipf.unwrap_or(1.0),
+            pace: match self.sim_pace.as_deref() {
+                None | Some("natural") => tickcast_feed::Pace::Natural,
+                Some("steady") => tickcast_feed::Pace::Steady,
+                Some(other) => bail!("sim_pace: {other:?} is not one of natural, steady"),
+            },
+        };
+        sim.check()?;
+        Ok(Resolved {
+            feeds,
+            symbols: self.symbols,
+            replay: self.replay,
+            replay_speed: match self.replay_speed {
+                None => ReplaySpeed::Times(1.0),
+                Some(text) => text.parse().map_err(|error| anyhow!("replay_speed: {error}"))?,
+            },
+            replay_loop: self.replay_loop.unwrap_or(false),
+            replay_wait: self.replay_wait.unwrap_or(false),
+            sim,
+            listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            admin: self.admin.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8081))),
+            shards,
+            partitions,
+            flush_interval: time("flush_interval", self.flush_interval.as_deref(), "0ms")?,
+            tiers,
+            allow_origin: self.allow_origin,
+            drain_window: time("drain_window", self.drain_window.as_deref(), "30s")?,
+            log_json,
+            venues,
+        })
+    }
+}
+
+impl Resolved {
+    /// Where a venue is and what is wanted of it.
+    pub fn venue(&self, venue: Venue) -> VenueConfig {
+        let own = self.venues.get(&venue).cloned().unwrap_or_default();
+        VenueConfig {
+            ws_url: own.ws_url,
+            rest_url: own.rest_url,
+            symbols: or(own.symbols, self.symbols.clone()),
+        }
+    }
+}
+
+/// The simulator when nothing is asked for; no feed beside replays unless it is named.
+fn resolve_feeds(names: &[String], replay: &[PathBuf]) -> Result<Vec<Venue>> {
+    let mut feeds = Vec::new();
+    for name in names {
+        let Some(venue) = Venue::from_name(name) else {
+            bail!(
+                "feed: {name:?} is not one of sim, coinbase, coinbase-exchange, binance, kraken"
+            );
+        };
+        if !feeds.contains(&venue) {
+            feeds.push(venue);
+        }
+    }
+    if feeds.is_empty() && replay.is_empty() {
+        feeds.push(Venue::Sim);
+    }
+    Ok(feeds)
+}
+
+fn resolve_venues(
+    settings: BTreeMap<String, VenueSettings>,
+) -> Result<BTreeMap<Venue, VenueSettings>> {
+    let mut venues = BTreeMap::new();
+    for (name, venue_settings) in settings {
+        let Some(venue) = Venue::from_name(&name).filter(|venue| *venue != Venue::Sim) else {
+            bail!(
+                "venues.{name}: not one of coinbase, coinbase-exchange, binance, kraken"
+            );
+        };
+        for (key, url, schemes) in [
+            ("ws_url", &venue_settings.ws_url, ["ws://", "wss://"]),
+            ("rest_url", &venue_settings.rest_url, ["http://", "https://"]),
+        ] {
+            if let Some(url) = url {
+                ensure!(
+                    schemes.iter().any(|scheme| url.starts_with(scheme)),
+                    "venues.{name}.{key}: {url:?} does not begin with {} or {}",
+                    schemes[0],
+                    schemes[1]
+                );
+            }
+        }
+        venues.insert(venue, venue_settings);
+    }
+    Ok(venues)
+}
+
+/// A time such as `20ms`, `30s`, `5m`; a bare number is seconds.
+pub(crate) fn time(name: &str, text: Option<&str>, default: &str) -> Result<Duration> {
+    let text = text.unwrap_or(default);
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let unit = match &text[digits..] {
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        _ => bail!("{name}: {text:?} is not a time such as 20ms, 30s or 5m"),
+    };
+    match text[..digits].parse::<f64>() {
+        Ok(number) if number * unit <= 86_400.0 => Ok(Duration::from_secs_f64(number * unit)),
+        _ => bail!("{name}: {text:?} is not a time such as 20ms, 30s or 5m, a day at most"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(toml: &str) -> String {
+        let settings: Result<Settings, _> = toml::from_str(toml);
+        match settings {
+            Err(error) => error.to_string(),
+            Ok(settings) => match settings.resolve() {
+                Err(error) => format!("{error:#}"),
+                Ok(_) => String::from("no error"),
+            },
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_key_and_value() {
+        for (toml, part) in [
+            ("sim_raet = 5", "sim_raet"),
+            ("feed = [\"binnace\"]", "feed: \"binnace\" is not one of sim, coinbase"),
+            ("replay_speed = \"fast\"", "replay_speed: \"fast\""),
+            ("replay_speed = \"-1\"", "replay_speed: \"-1\""),
+            ("shards = 0", "shards: 0"),
+            ("tiers = [0.0]", "tiers: 0 "),
+            ("drain_window = \"soon\"", "drain_window: \"soon\""),
+            ("sim_pace = \"wild\"", "sim_pace: \"wild\""),
+            ("log_format = \"xml\"", "log_format: \"xml\""),
+            ("[venues.binnace]", "venues.binnace"),
+            ("[venues.binance]\nws_url = \"http://x\"", "venues.binance.ws_url: \"http://x\""),
+            ("[venues.binance]\nws = \"ws://x\"", "unknown field `ws`"),
+            ("listen = \"nowhere\"", "listen = \"nowhere\""),
+        ] {
+            assert!(error(toml).contains(part), "{toml}: {}", error(toml));
+        }
+    }
+
+    #[test]
+    fn what_is_said_nearer_wins() {
+        let near = Settings { sim_seed: Some(7), ..Settings::default() };
+        let far = Settings { sim_seed: Some(8), sim_rate: Some(2.0), ..Settings::default() };
+        let resolved = near.over(far).resolve().unwrap();
+        assert_eq!((resolved.sim.seed, resolved.sim.rate), (7, 2.0));
+        assert_eq!(resolved.feeds, [Venue::Sim]);
+        assert_eq!(resolved.drain_window, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn replays_run_without_the_simulator_unless_it_is_asked_for() {
+        let settings = Settings { replay: vec!["x".into()], ..Settings::default() };
+        assert_eq!(settings.resolve().unwrap().feeds, []);
+    }
+}

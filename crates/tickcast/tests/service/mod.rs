@@ -1,0 +1,218 @@
+//! The real binary under test: started on free ports, read over real sockets, ended with the test.
+
+// Each test binary uses its own part of this.
+#![allow(dead_code)]
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use tungstenite::{Message, WebSocket};
+
+/// Nothing that is waited for in a test takes longer, on any machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A running `tickcast serve`.
+pub(crate) struct Service {
+    child: Child,
+    pub(crate) public: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    log: mpsc::Receiver<String>,
+}
+
+impl Service {
+    /// Starts it with these arguments on free ports and waits until it listens.
+    pub(crate) fn start(args: &[&str]) -> Service {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tickcast"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let (sender, log) = mpsc::channel();
+        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        stdout.read_line(&mut line).expect("standard output can be read");
+        let mut addresses = line.split("http://").skip(1).map(|rest| {
+            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            rest[..end].parse().expect("an address")
+        });
+        let (Some(public), Some(admin)) = (addresses.next(), addresses.next()) else {
+            let log: Vec<String> = log.iter().collect();
+            panic!("it says where it listens, not {line:?}; {log:?}")
+        };
+        Service { child, public, admin, log }
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.try_iter().collect()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn ask_to_stop(&self) {
+        let pid = self.pid().to_string();
+        let status = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        assert!(status.success());
+    }
+
+    /// Waits for its end and returns the exit code.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the child can be asked") {
+                return status.code();
+            }
+            assert!(Instant::now() < until, "it ends");
+            std::thread::yield_now();
+        }
+    }
+
+    /// GETs a path of the public listener: status and body.
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        get(self.public, path)
+    }
+
+    /// GETs a path of the public listener that must answer 200 with JSON.
+    pub(crate) fn json(&self, path: &str) -> Value {
+        let (status, body) = self.get(path);
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
+    }
+
+    /// The sum of a metric's samples whose labels contain `labels`.
+    pub(crate) fn metric(&self, name: &str, labels: &str) -> f64 {
+        let (_, text) = get(self.admin, "/metrics");
+        text.lines()
+            .filter(|line| {
+                line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+                    && line.contains(labels)
+            })
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// Opens a WebSocket.
+    pub(crate) fn websocket(&self) -> Socket {
+        let stream = TcpStream::connect(self.public).expect("it listens");
+        stream.set_nodelay(true).expect("a TCP socket");
+        stream.set_read_timeout(Some(Duration::from_millis(50))).expect("a time");
+        let url = format!("ws://{}/v1/ws", self.public);
+        let (socket, _) = tungstenite::client(url, stream).expect("a handshake");
+        Socket { socket }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// GETs a path over a connection of its own: status and body.
+pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("it answers");
+    let answer = String::from_utf8(answer).expect("text");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
+    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    assert!(!chunked, "{path}: answers have a length");
+    (status, body.to_owned())
+}
+
+/// A WebSocket client that we did not write.
+pub(crate) struct Socket {
+    socket: WebSocket<TcpStream>,
+}
+
+impl Socket {
+    pub(crate) fn send(&mut self, text: &str) {
+        self.socket.send(Message::text(text)).expect("it reads");
+    }
+
+    /// The next text message; `None` when nothing has come for a moment.
+    pub(crate) fn next(&mut self) -> Option<String> {
+        match self.socket.read() {
+            Ok(Message::Text(text)) => Some(text.as_str().to_owned()),
+            Ok(Message::Close(frame)) => panic!("closed: {frame:?}"),
+            Ok(_) => None,
+            Err(tungstenite::Error::Io(error))
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                ) =>
+            {
+                None
+            }
+            Err(error) => panic!("the connection failed: {error}"),
+        }
+    }
+
+    /// Reads until a message fits; the others go to `each`.
+    pub(crate) fn until(&mut self, what: &str, mut each: impl FnMut(&str) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(text) = self.next()
+                && each(&text)
+            {
+                return;
+            }
+        }
+        panic!("{what} did not come");
+    }
+
+    /// Reads until the peer has closed; the close code.
+    pub(crate) fn until_closed(&mut self, mut each: impl FnMut(&str)) -> u16 {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            match self.socket.read() {
+                Ok(Message::Text(text)) => each(text.as_str()),
+                Ok(Message::Close(Some(frame))) => return frame.code.into(),
+                Ok(Message::Close(None)) => return 1005,
+                Ok(_) => {}
+                Err(tungstenite::Error::Io(error))
+                    if matches!(
+                        error.kind(),
+                        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                    ) => {}
+                Err(error) => panic!("not closed in order: {error}"),
+            }
+        }
+        panic!("it does not close");
+    }
+}
+
+/// The folder with recorded feeds, if this machine has it. Without it a test says so and skips;
+/// with `CI=true` it fails.
+pub(crate) fn feeds() -> Option<PathBuf> {
+    let beside = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/feeds"));
+    let folder = std::env::var_os("TICKCAST_FEEDS").map_or(beside, PathBuf::from);
+    if folder.join("recordings/EXPECTED.json").is_file() {
+        return Some(folder);
+    }
+    let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+    assert!(!in_ci, "recorded feeds are missing: {}", folder.display());
+    println!("SKIPPED: no recorded feeds at {}", folder.display());
+    None
+}

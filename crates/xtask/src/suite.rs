@@ -1,0 +1,108 @@
+//! `cargo xtask test`: brings what the tests need, runs all of them in one profile, and says in
+//! one line how it went.
+
+use crate::bring::{Brought, bring};
+use crate::command;
+use crate::tally::{Libtest, Nextest, Reader, Tally};
+use anyhow::{Context, Result};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, ExitCode, Stdio};
+
+/// How much is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// What every change must pass.
+    Usual,
+    /// The long tests too: they look for `TICKCAST_FULL=1`.
+    Full,
+}
+
+/// Where a runner prints its report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Report {
+    Stdout,
+    Stderr,
+}
+
+/// Runs every test.
+///
+/// # Errors
+/// When a runner could not be started.
+pub(crate) fn run(extent: Extent) -> Result<ExitCode> {
+    let brought = bring();
+    for missing in &brought.missing {
+        eprintln!("MISSING: {missing}");
+    }
+    let (tally, all_succeeded) = run_tests(&brought, extent)?;
+    let is_lacking = tally.skipped > 0 || !brought.missing.is_empty();
+    let is_good = all_succeeded && tally.failed == 0 && !(command::is_ci() && is_lacking);
+    if is_lacking && command::is_ci() {
+        eprintln!("error: with CI=true nothing may be missing or skipped");
+    }
+    println!("{tally}");
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Tests of code, then tests in documentation, which only cargo itself runs.
+fn run_tests(brought: &Brought, extent: Extent) -> Result<(Tally, bool)> {
+    let ready = |mut command: Command| {
+        command.envs(brought.env.iter().map(|(key, value)| (key, value)));
+        if extent == Extent::Full {
+            command.env("TICKCAST_FULL", "1");
+        }
+        command
+    };
+    let has_nextest = command::find("cargo-nextest").is_some();
+    let (code, code_good) = if has_nextest {
+        observe(&mut ready(nextest()), Report::Stderr, Nextest::default())?
+    } else {
+        let targets = ["--lib", "--bins", "--tests", "--examples"];
+        observe(&mut ready(libtest(&targets)), Report::Stdout, Libtest::default())?
+    };
+    let (doc, doc_good) =
+        observe(&mut ready(libtest(&["--doc"])), Report::Stdout, Libtest::default())?;
+    Ok((code.and(doc), code_good && doc_good))
+}
+
+fn nextest() -> Command {
+    let mut command = command::cargo();
+    command.args(["nextest", "run", "--locked", "--workspace", "--no-fail-fast"]);
+    command.args(["--success-output", "immediate", "--failure-output", "immediate"]);
+    command.args(["--status-level", "pass", "--final-status-level", "none"]);
+    command.args(["--show-progress", "none", "--color", "never"]);
+    command
+}
+
+fn libtest(targets: &[&str]) -> Command {
+    let mut command = command::cargo();
+    command.args(["test", "--locked", "--workspace", "--no-fail-fast"]).args(targets);
+    command.args(["--", "--show-output", "--color", "never"]);
+    command
+}
+
+/// Runs it, shows the lines that are worth it, and counts.
+fn observe(
+    command: &mut Command,
+    report: Report,
+    mut reader: impl Reader,
+) -> Result<(Tally, bool)> {
+    match report {
+        Report::Stdout => command.stdout(Stdio::piped()),
+        Report::Stderr => command.stderr(Stdio::piped()),
+    };
+    let mut child = command.spawn().context("cannot start cargo")?;
+    let pipe: Option<Box<dyn Read>> = match report {
+        Report::Stdout => child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Read>),
+        Report::Stderr => child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read>),
+    };
+    let lines = BufReader::new(pipe.expect("the stream was just made a pipe")).split(b'\n');
+    for line in lines {
+        let line = line.context("cannot read what cargo prints")?;
+        let line = String::from_utf8_lossy(&line);
+        if reader.line(&line) {
+            println!("{line}");
+        }
+    }
+    let status = child.wait().context("cannot wait for cargo")?;
+    Ok((reader.tally(), status.success()))
+}
