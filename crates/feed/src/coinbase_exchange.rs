@@ -13,7 +13,8 @@ use crate::coinbase_products::{Products, not_a_list, take_up};
 use crate::faults::{Faults, error_words, excerpt};
 use crate::handler::{Command, ConnectionIndex, Handler, Io, Limits};
 use crate::lines::Lines;
-use crate::roster::{Entry, Feed, Listing, Lists, MISFIT, NO_INSTRUMENT, Roster};
+use crate::listings::Listing;
+use crate::roster::{Entry, Feed, Lists, MISFIT, NO_INSTRUMENT, Roster};
 use tickcast_market::{InstrumentIndex, Nanos, Venue};
 
 /// How many products share a connection.

@@ -141,7 +141,9 @@ impl Sink for Witness {
                 seen.snapshots += 1;
             }
             EventBody::BookUpdate(changes) => {
-                changes.iter().for_each(|change| seen.book.apply(change));
+                for change in changes {
+                    seen.book.apply(change);
+                }
                 seen.updates += 1;
             }
             EventBody::Trades(trades) => seen.trades.extend_from_slice(trades),
