@@ -141,7 +141,8 @@ fn a_recorded_day_of_messages_allocates_nothing_after_the_first_pass() {
         }
         assert!(warm_up > 0, "the counter counts");
         // A message larger than any before it may still grow a buffer.
-        println!("general_only {general_only}: {counted}"); assert!(counted <= 8, "{counted} allocations in {} messages", messages - 20_000);
+        println!("general_only {general_only}: {counted}");
+        assert!(counted <= 8, "{counted} allocations in {} messages", messages - 20_000);
         assert!(line.sink.events > 90_000, "{} events", line.sink.events);
     }
 }
