@@ -37,7 +37,9 @@ mod kraken;
 mod kraken_answers;
 mod kraken_book;
 mod kraken_scan;
+mod kraken_session;
 mod lines;
+mod listings;
 mod metrics;
 #[cfg(feature = "mock")]
 pub mod mock;
