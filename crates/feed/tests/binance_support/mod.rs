@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tickcast_feed::{BinanceConfig, BinanceHandler, Handler, Replay, ReplaySpeed, Step};
 use tickcast_market::{
-    Book, BookChange, BookSide, Decimal, Directory, Event, EventBody, Instrument, InstrumentIndex,
+    Book, BookSide, Decimal, Directory, Event, EventBody, Instrument, InstrumentIndex,
     InstrumentSpec, Nanos, Price, Quote, Scales, Sink, Size, TradingState, Venue,
 };
 
