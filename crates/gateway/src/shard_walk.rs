@@ -54,13 +54,13 @@ impl<S: Socket> Shard<S> {
                 break;
             }
             let Some(batch) = self.feed.try_next() else { break };
-            self.walk(batch);
+            self.walk(&batch);
         }
         self.sweep_some();
         self.pass.rotate();
     }
 
-    fn walk(&mut self, batch: Arc<Batch>) {
+    fn walk(&mut self, batch: &Arc<Batch>) {
         // An instrument's status goes before its data.
         for change in &batch.states {
             let (epoch, seq) = (change.epoch, change.seq);
