@@ -230,7 +230,8 @@ impl<S: Socket> Shard<S> {
             Request::Auth { .. } => {
                 let code = ErrorCode::BadRequest;
                 let error = "auth: this service takes no tokens".to_owned();
-                return self.refuse(token, &RequestError { method: Some(method), req_id, code, error });
+                return self
+                    .refuse(token, &RequestError { method: Some(method), req_id, code, error });
             }
         }
         self.tally.request(Some(method), None);

@@ -114,9 +114,8 @@ impl Wishes {
 
     /// Where the glob of that text stands.
     pub(crate) fn find(&self, glob: &Glob, stream: View) -> Option<usize> {
-        let same = |held: &GlobSubscription| {
-            stream_of(held.options.view) == stream && held.glob == *glob
-        };
+        let same =
+            |held: &GlobSubscription| stream_of(held.options.view) == stream && held.glob == *glob;
         self.globs.iter().position(same)
     }
 
@@ -189,9 +188,12 @@ mod tests {
     #[test]
     fn the_later_glob_wins_within_its_stream() {
         let mut wishes = Wishes::default();
-        for (text, view) in
-            [("*", View::Ticker), ("sim:*", View::Ticker), ("*", View::Trades), ("k*", View::Ticker)]
-        {
+        for (text, view) in [
+            ("*", View::Ticker),
+            ("sim:*", View::Ticker),
+            ("*", View::Trades),
+            ("k*", View::Ticker),
+        ] {
             let options = options(view);
             wishes.globs.push(GlobSubscription { glob: glob(text), options, bare: false });
         }

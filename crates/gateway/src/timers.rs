@@ -72,7 +72,8 @@ impl Hand {
             return 0;
         }
         self.stepped_at = now;
-        let share = (elapsed.0.min(self.round.0) as u128 * all as u128).div_ceil(self.round.0 as u128);
+        let share =
+            (elapsed.0.min(self.round.0) as u128 * all as u128).div_ceil(self.round.0 as u128);
         share as usize
     }
 

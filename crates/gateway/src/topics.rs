@@ -132,7 +132,10 @@ impl Topics {
     }
 
     /// What is kept of an instrument that has subscribers.
-    pub(crate) fn instrument_mut(&mut self, index: InstrumentIndex) -> Option<&mut LocalInstrument> {
+    pub(crate) fn instrument_mut(
+        &mut self,
+        index: InstrumentIndex,
+    ) -> Option<&mut LocalInstrument> {
         self.instruments.get_mut(&index)
     }
 
@@ -156,20 +159,16 @@ impl Topics {
             None => self.open(hub, shard, key)?,
         };
         let topic = self.get_mut(slot).expect("the index by key names topics that are there");
-        topic.subscribers.push(Subscriber {
-            connection,
-            membership_and_owing: membership | OWING,
-        });
+        topic.subscribers.push(Subscriber { connection, membership_and_owing: membership | OWING });
         Some(Place { slot, at: topic.subscribers.len() as u32 - 1 })
     }
 
     fn open(&mut self, hub: &Hub, shard: ShardIndex, key: &TopicKey) -> Option<u32> {
         // Interest first, snapshots and statuses afterwards: nothing can fall in between.
         let (id, mark) = hub.acquire(shard, key)?;
-        let status = hub.status(key.instrument).map_or(Since::NOTHING, |status| Since {
-            epoch: status.epoch,
-            seq: status.seq,
-        });
+        let status = hub
+            .status(key.instrument)
+            .map_or(Since::NOTHING, |status| Since { epoch: status.epoch, seq: status.seq });
         let slot = id.slot as usize;
         if self.slots.len() <= slot {
             self.slots.resize_with(slot + 1, || None);
@@ -185,7 +184,12 @@ impl Topics {
 
     /// Takes a subscriber out. Returns the subscriber that was moved into its place, whose
     /// membership now has to point there.
-    pub(crate) fn leave(&mut self, hub: &Hub, shard: ShardIndex, place: Place) -> Option<Subscriber> {
+    pub(crate) fn leave(
+        &mut self,
+        hub: &Hub,
+        shard: ShardIndex,
+        place: Place,
+    ) -> Option<Subscriber> {
         let topic = self.get_mut(place.slot).expect("a membership keeps its topic alive");
         topic.subscribers.swap_remove(place.at as usize);
         let moved = topic.subscribers.get(place.at as usize).copied();
@@ -243,7 +247,11 @@ mod tests {
             (6, 1, 2, Verdict::Gap),
             (4, 0, 99, Verdict::Old),
         ] {
-            assert_eq!(topic.judge(Epoch(epoch), Seq(prev), Seq(seq)), verdict, "{epoch} {prev} {seq}");
+            assert_eq!(
+                topic.judge(Epoch(epoch), Seq(prev), Seq(seq)),
+                verdict,
+                "{epoch} {prev} {seq}"
+            );
         }
     }
 

@@ -93,11 +93,6 @@ impl Lists {
             self.directory.set_complete();
         }
     }
-
-    /// Whether all are.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.left.load(Ordering::Relaxed) == 0
-    }
 }
 
 impl Feeds {
@@ -125,9 +120,9 @@ impl Feeds {
             healths.push(health.clone());
             let may_start = may_start.clone();
             let wait = settings.replay_wait;
-            threads.push(self.start_replay(source, path, settings, health, move || {
-                !wait || may_start()
-            })?);
+            threads.push(
+                self.start_replay(source, path, settings, health, move || !wait || may_start())?,
+            );
         }
         Ok((healths, threads))
     }
