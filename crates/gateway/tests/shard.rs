@@ -1,6 +1,8 @@
 //! What a client of a shard sees: subscriptions, snapshots, updates, and what happens when it does
 //! not keep up.
 
+#![allow(clippy::needless_pass_by_value)] // Values written in place read best.
+
 mod shard_kit;
 
 use serde_json::{Value, json};
@@ -62,7 +64,10 @@ fn a_slow_reader_gets_one_merged_update_per_symbol_and_nothing_is_missing() {
     assert_eq!(world.metrics.lagging_connections.get(), 1);
     world.give_room(&slow, usize::MAX);
     world.settle();
-    assert_eq!(tickers(&mut slow), ["ticker sim:S0 1>51", "ticker sim:S1 1>51", "ticker sim:S2 1>51"]);
+    assert_eq!(
+        tickers(&mut slow),
+        ["ticker sim:S0 1>51", "ticker sim:S1 1>51", "ticker sim:S2 1>51"]
+    );
     assert_eq!(world.metrics.lagging_connections.get(), 0);
     assert_eq!(world.metrics.lagging.get(), 1);
     assert!(world.metrics.merged_updates.get() >= 140, "{}", world.metrics.merged_updates.get());
@@ -129,11 +134,8 @@ fn a_line_that_stops_at_any_byte_of_three_frames_keeps_only_the_frame_that_was_b
         world.quote(*instrument, 200);
     }
     world.settle();
-    let lengths: Vec<usize> = measured
-        .messages()
-        .iter()
-        .map(|message| message.to_string().len() + 4)
-        .collect();
+    let lengths: Vec<usize> =
+        measured.messages().iter().map(|message| message.to_string().len() + 4).collect();
     let total: usize = lengths.iter().sum();
     for stop in 0..=total {
         let mut world = World::new();
@@ -223,7 +225,9 @@ fn an_overrun_shard_catches_up_by_diff_also_where_no_further_frame_comes() {
 }
 
 fn epoch_of(messages: &[Value]) -> u64 {
-    messages.iter().find(|m| m["channel"] == "ticker").unwrap()["data"][0]["epoch"].as_u64().unwrap()
+    messages.iter().find(|m| m["channel"] == "ticker").unwrap()["data"][0]["epoch"]
+        .as_u64()
+        .unwrap()
 }
 
 #[test]

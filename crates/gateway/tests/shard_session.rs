@@ -1,5 +1,7 @@
 //! How connections begin, talk, fall silent and end.
 
+#![allow(clippy::needless_pass_by_value)] // Values written in place read best.
+
 mod shard_kit;
 
 use serde_json::json;
@@ -97,7 +99,11 @@ fn a_client_that_floods_and_does_not_read_is_closed_and_costs_no_memory() {
 
 #[test]
 fn input_is_not_read_while_its_answers_wait() {
-    let settings = ShardSettings { requests_per_second: 1_000_000, requests_burst: 1_000_000, ..ShardSettings::default() };
+    let settings = ShardSettings {
+        requests_per_second: 1_000_000,
+        requests_burst: 1_000_000,
+        ..ShardSettings::default()
+    };
     let mut world = World::with(settings);
     let mut client = world.connect();
     client.line.borrow_mut().room = 0;
@@ -154,11 +160,11 @@ fn a_ping_flood_ends_the_connection_after_five_seconds() {
 #[test]
 fn violations_are_told_with_their_code_and_the_line_is_shut_in_order() {
     for (frame, code) in [
-        (&[0x81, 0x01, b'x'][..], 1002),                   // Not masked.
-        (&[0xC1, 0x80, 0, 0, 0, 0], 1002),                 // A reserved bit.
-        (&[0x83, 0x80, 0, 0, 0, 0], 1002),                 // A reserved opcode.
-        (&[0x81, 0x81, 0, 0, 0, 0, 0xFF], 1007),           // Not UTF-8.
-        (&[0x82, 0x81, 0, 0, 0, 0, 0], 1003),              // Binary.
+        (&[0x81, 0x01, b'x'][..], 1002),         // Not masked.
+        (&[0xC1, 0x80, 0, 0, 0, 0], 1002),       // A reserved bit.
+        (&[0x83, 0x80, 0, 0, 0, 0], 1002),       // A reserved opcode.
+        (&[0x81, 0x81, 0, 0, 0, 0, 0xFF], 1007), // Not UTF-8.
+        (&[0x82, 0x81, 0, 0, 0, 0, 0], 1003),    // Binary.
         (&[0x81, 0xFF, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0], 1009), // 4 GiB.
     ] {
         let mut world = World::new();
@@ -312,7 +318,10 @@ fn a_drain_tells_each_its_own_delay_and_serves_it_until_then() {
             let got = client.take();
             let elapsed = (tenth as u64 + 1) * 100;
             if elapsed + 50 < *delay {
-                assert!(got.iter().any(|got| matches!(got, Got::Message(m) if m["channel"] == "ticker")));
+                assert!(
+                    got.iter()
+                        .any(|got| matches!(got, Got::Message(m) if m["channel"] == "ticker"))
+                );
             }
             if let Some(Got::Close(code, _)) = got.last() {
                 assert_eq!(*code, 1001);

@@ -1,5 +1,7 @@
 //! Subscribing, changing in place, resuming, unsubscribing: what each request brings about.
 
+#![allow(clippy::needless_pass_by_value)] // Values written in place read best.
+
 mod shard_kit;
 
 use serde_json::{Value, json};
@@ -128,9 +130,7 @@ fn an_exact_name_beats_a_glob_and_a_later_glob_an_earlier_one() {
     let mut world = World::new();
     let all = world.instruments(3);
     let mut client = world.connect();
-    let with = |symbol: &str, field: &str| {
-        json!({"channel": "ticker", "symbol": symbol, "fields": [field]})
-    };
+    let with = |symbol: &str, field: &str| json!({"channel": "ticker", "symbol": symbol, "fields": [field]});
     for params in [with("sim:S0", "last"), with("sim:*", "bid"), with("sim:S1*", "ask")] {
         client.subscribe(params);
     }
@@ -192,9 +192,7 @@ fn another_rate_goes_on_from_what_was_sent_and_more_fields_begin_anew() {
     world.quote(s0, 101);
     world.settle();
     client.take();
-    let with = |rate: f64, fields: &[&str]| {
-        json!({"channel": "ticker", "symbol": "sim:S0", "max_rate": rate, "fields": fields})
-    };
+    let with = |rate: f64, fields: &[&str]| json!({"channel": "ticker", "symbol": "sim:S0", "max_rate": rate, "fields": fields});
     let (_, data) = ask(&mut world, &mut client, with(10.0, &["bid", "ask"]));
     assert_eq!(data, ["ticker sim:S0 2>2"]);
     let (_, data) = ask(&mut world, &mut client, with(4.0, &["bid"]));
@@ -270,7 +268,7 @@ fn memberships_survive_any_order_of_coming_and_going() {
     let all = world.instruments(12);
     let mut clients: Vec<Client> = (0..4).map(|_| world.connect()).collect();
     let mut random = fastrand::Rng::with_seed(11);
-    let mut wanted = vec![[false; 12]; 4];
+    let mut wanted = [[false; 12]; 4];
     for _ in 0..400 {
         let (who, what) = (random.usize(0..4), random.usize(0..12));
         let symbols = ticker(json!([format!("sim:S{what}")]));

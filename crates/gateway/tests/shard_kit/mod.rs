@@ -2,6 +2,7 @@
 //! the one that a test moves.
 
 #![allow(dead_code)] // Each test file uses its own part.
+#![allow(clippy::needless_pass_by_value)] // Values written in place read best.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -206,6 +207,8 @@ pub(crate) struct World {
     pub(crate) lines: Vec<(Token, Rc<RefCell<Line>>)>,
     pub(crate) open: Arc<AtomicUsize>,
     pub(crate) last_rest: Rest,
+    /// The scales of the next events.
+    pub(crate) scales: Scales,
 }
 
 impl World {
@@ -229,8 +232,7 @@ impl World {
         let open = Arc::new(AtomicUsize::new(0));
         let feed = publisher.feeds.remove(0);
         let hub = publisher.hub.clone();
-        let shard =
-            Shard::new(hub, ShardIndex(0), feed, settings, &metrics, open.clone(), 7);
+        let shard = Shard::new(hub, ShardIndex(0), feed, settings, &metrics, open.clone(), 7);
         World {
             now: Nanos::from_secs(1_770_000_000),
             directory,
@@ -241,6 +243,7 @@ impl World {
             lines: Vec::new(),
             open,
             last_rest: Rest::No,
+            scales: Scales { price: 1, size: 0, volume: 0 },
         }
     }
 
@@ -272,7 +275,7 @@ impl World {
             instrument,
             ts_event: self.now,
             ts_recv: self.now,
-            scales: Scales { price: 1, size: 0, volume: 0 },
+            scales: self.scales,
             body,
         });
         self.partition.turn(self.now, &[batch]);
@@ -299,7 +302,7 @@ impl World {
                 instrument: *instrument,
                 ts_event: self.now,
                 ts_recv: self.now,
-                scales: Scales { price: 1, size: 0, volume: 0 },
+                scales: self.scales,
                 body: EventBody::Quote(Quote { bid: side(bid), ask: side(bid + 1) }),
             });
         }
@@ -318,8 +321,7 @@ impl World {
         let line = Rc::new(RefCell::new(Line { room, ..Line::default() }));
         let peer = SocketAddr::from(([127, 0, 0, 1], 1000 + self.lines.len() as u16));
         self.open.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let token =
-            self.shard.connect(self.now, Pipe(line.clone()), peer, &transport, Vec::new());
+        let token = self.shard.connect(self.now, Pipe(line.clone()), peer, &transport, Vec::new());
         self.lines.push((token, line.clone()));
         Client { token, line, input: Vec::new(), bytes: Vec::new() }
     }
@@ -363,11 +365,7 @@ impl World {
     pub(crate) fn settle(&mut self) {
         for _ in 0..100_000 {
             let idle = |line: &Line| !line.full || line.room == 0;
-            if self.turn() != Rest::No
-                && self.lines.iter().all(|(_, line)| {
-                    idle(&line.borrow())
-                })
-            {
+            if self.turn() != Rest::No && self.lines.iter().all(|(_, line)| idle(&line.borrow())) {
                 return;
             }
         }
