@@ -9,6 +9,7 @@ use crate::shard::Shard;
 use crate::socket::Socket;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use tickcast_wire::Channel;
 
 /// What one shard tells of its connections.
@@ -77,7 +78,7 @@ impl<S: Socket> Shard<S> {
         });
         Client {
             session: session_name(account.session),
-            address: account.peer.to_string(),
+            address: SocketAddr::from(account.peer).to_string(),
             transport: connection.framing.name(),
             connected_us: self.now.since(account.opened_at).micros(),
             subscriptions: connection.subscriptions.count(),

@@ -43,7 +43,7 @@ impl<S: Socket> Shard<S> {
         };
         let account = Account {
             session: self.random.u64(..),
-            peer,
+            peer: peer.into(),
             opened_at: self.now,
             messages: 0,
             bytes: 0,
@@ -149,7 +149,7 @@ impl<S: Socket> Shard<S> {
         }
         self.closed.push_back(Closed {
             session: account.session,
-            peer: account.peer,
+            peer: account.peer.into(),
             code,
             reason: reason.to_owned(),
             closed_at: self.now,

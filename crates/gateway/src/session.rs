@@ -169,7 +169,7 @@ impl<S: Socket> Shard<S> {
             connection.pongs.waiting += 1;
             write_frame(&mut connection.waiting, Opcode::Pong, payload);
         } else {
-            connection.pongs.newest = Some(payload.into());
+            connection.pongs.newest = Some(Box::new(payload.to_vec()));
         }
     }
 

@@ -20,7 +20,7 @@ use crate::shard_flush::Load;
 use crate::shard_pass::{Lane, Pass};
 use crate::shard_settings::ShardSettings;
 use crate::shard_tally::Tally;
-use crate::shard_walk::Sweep;
+use crate::shard_walk::{Sweep, Walk};
 use crate::socket::Socket;
 use crate::subscriptions_edit::Edit;
 use crate::subscriptions_grow::Growth;
@@ -66,6 +66,7 @@ pub struct Shard<S> {
     pub(crate) growth: Growth,
     pub(crate) pass: Pass,
     pub(crate) load: Load,
+    pub(crate) walk: Walk,
     pub(crate) sweep: Sweep,
     /// Batches may have arrived that were not taken in this turn.
     pub(crate) batches_wait: bool,
@@ -126,6 +127,7 @@ impl<S: Socket> Shard<S> {
             growth: Growth::default(),
             pass: Pass::default(),
             load: Load::default(),
+            walk: Walk::default(),
             sweep: Sweep::default(),
             batches_wait: false,
             unread: VecDeque::new(),

@@ -118,8 +118,10 @@ impl Ages {
         let mut buckets = Vec::with_capacity(BUCKETS);
         for (at, bucket) in shared.buckets.iter().enumerate() {
             count += bucket.load(Ordering::Relaxed); // Only a count.
+            // The last one, `+Inf`, is the encoder's own affair.
+            let Some(upper) = SECONDS_BUCKETS.get(at) else { break };
             let mut bound = proto::Bucket::default();
-            bound.set_upper_bound(SECONDS_BUCKETS.get(at).copied().unwrap_or(f64::INFINITY));
+            bound.set_upper_bound(*upper);
             bound.set_cumulative_count(count);
             buckets.push(bound);
         }

@@ -11,7 +11,7 @@ use crate::socket::Socket;
 use crate::topics::Verdict;
 use std::sync::Arc;
 use tickcast_market::{InstrumentIndex, Since};
-use tickcast_publisher::{Ask, Batch, Frame, Served, Status};
+use tickcast_publisher::{Ask, Batch, Frame, Served, StateChange, Status};
 use tickcast_wire::{Channel, Encoding};
 
 /// Batches that one pass takes at most; more wait in the channel, which has a bound of its own.
@@ -19,6 +19,14 @@ const BATCHES_MAX: usize = 64;
 
 /// Topics that one turn of an overrun shard checks.
 const SWEEP_TOPICS_MAX: usize = 256;
+
+/// A batch that is being walked: a pass may be full before its end.
+#[derive(Debug, Default)]
+pub(crate) struct Walk {
+    batch: Option<Arc<Batch>>,
+    states: usize,
+    frames: usize,
+}
 
 /// What is left to be checked after batches were lost.
 #[derive(Debug, Default)]
@@ -46,34 +54,40 @@ impl<S: Socket> Shard<S> {
         }
         if self.feed.take_overrun() {
             self.tally.overruns += 1;
-            self.begin_sweep();
+            self.sweep.left = self.topics.slot_count();
         }
         for taken in 0.. {
             self.batches_wait = taken == BATCHES_MAX || !self.pass.has_room();
-            if self.batches_wait {
+            if self.batches_wait || !self.walk_batch() {
                 break;
             }
-            let Some(batch) = self.feed.try_next() else { break };
-            self.walk(&batch);
         }
         self.sweep_some();
         self.pass.rotate();
     }
 
-    fn walk(&mut self, batch: &Arc<Batch>) {
+    /// Walks the batch that was begun, or the next one, as far as the pass has room; whether there
+    /// was one.
+    fn walk_batch(&mut self) -> bool {
+        let mut walk = std::mem::take(&mut self.walk);
+        let Some(batch) = walk.batch.take().or_else(|| self.feed.try_next()) else { return false };
         // An instrument's status goes before its data.
-        for change in &batch.states {
-            let (epoch, seq) = (change.epoch, change.seq);
-            let (state, ts_state) = (change.state, change.ts_state);
-            self.tell_status(change.instrument, &Status { epoch, seq, state, ts_state });
+        while walk.states < batch.states.len() && self.pass.has_room() {
+            let StateChange { instrument, epoch, seq, state, ts_state } = batch.states[walk.states];
+            self.tell_status(instrument, &Status { epoch, seq, state, ts_state });
+            walk.states += 1;
         }
-        if batch.frames.is_empty() {
-            return;
+        if walk.frames < batch.frames.len() {
+            let number = self.pass.hold(batch.clone());
+            while walk.frames < batch.frames.len() && self.pass.has_room() {
+                self.walk_frame(number, &batch.frames[walk.frames]);
+                walk.frames += 1;
+            }
         }
-        let number = self.pass.hold(batch.clone());
-        for frame in &batch.frames {
-            self.walk_frame(number, frame);
+        if walk.states < batch.states.len() || walk.frames < batch.frames.len() {
+            self.walk = Walk { batch: Some(batch), ..walk };
         }
+        true
     }
 
     fn walk_frame(&mut self, batch: u32, frame: &Frame) {
@@ -187,30 +201,24 @@ impl<S: Socket> Shard<S> {
         self.lanes[token as usize].shut = true;
     }
 
-    /// Batches were lost: everything has to be looked at, also what has no further frames.
-    fn begin_sweep(&mut self) {
-        let instruments: Vec<InstrumentIndex> = self.topics.instruments().collect();
-        for instrument in instruments {
-            if let Some(status) = self.hub.status(instrument) {
-                self.tell_status(instrument, &status);
-            }
-        }
-        self.sweep.left = self.topics.slot_count();
-    }
-
+    /// Batches were lost: looks at the next topics, also at those that have no further frames, and
+    /// at their instruments' status.
     fn sweep_some(&mut self) {
         let mut checked = 0;
-        while self.sweep.left > 0 && checked < SWEEP_TOPICS_MAX {
+        while self.sweep.left > 0 && checked < SWEEP_TOPICS_MAX && self.pass.has_room() {
             if self.sweep.next >= self.topics.slot_count() {
                 self.sweep.next = 0;
             }
             let slot = self.sweep.next as u32;
             self.sweep.next += 1;
             self.sweep.left -= 1;
-            if self.topics.get(slot).is_some() {
-                checked += 1;
-                self.catch_up(slot);
+            let Some(topic) = self.topics.get(slot) else { continue };
+            let instrument = topic.key.instrument;
+            checked += 1;
+            if let Some(status) = self.hub.status(instrument) {
+                self.tell_status(instrument, &status);
             }
+            self.catch_up(slot);
         }
     }
 }

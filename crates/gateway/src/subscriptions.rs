@@ -164,9 +164,8 @@ impl Subscriptions {
         if self.wishes().is_some_and(Wishes::is_empty) {
             self.wishes = None;
         }
-        if self.memberships.capacity() > 4 * self.memberships.len().max(4) {
-            self.memberships.shrink_to(self.memberships.len());
-        }
+        // Requests are rare and ten thousand connections are many.
+        self.memberships.shrink_to_fit();
     }
 }
 

@@ -139,11 +139,6 @@ impl Topics {
         self.instruments.get_mut(&index)
     }
 
-    /// All instruments that have subscribers.
-    pub(crate) fn instruments(&self) -> impl Iterator<Item = InstrumentIndex> {
-        self.instruments.keys().copied()
-    }
-
     /// Adds a subscriber, which is owing at first; `None` when the publisher does not know the
     /// instrument.
     pub(crate) fn join(

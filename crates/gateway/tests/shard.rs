@@ -1,0 +1,318 @@
+//! What a client of a shard sees: subscriptions, snapshots, updates, and what happens when it does
+//! not keep up.
+
+#![allow(clippy::needless_pass_by_value)] // Values written in place read best.
+
+mod shard_kit;
+
+use serde_json::{Value, json};
+use shard_kit::{Client, Holder, World, short};
+use tickcast_gateway::{Rest, Transport};
+use tickcast_market::{Nanos, TradingState};
+use tickcast_wire::Encoding;
+
+fn websocket() -> Transport {
+    Transport::WebSocket { encoding: Encoding::Json, compress: false }
+}
+
+fn ticker(symbols: Value) -> Value {
+    json!({"channel": "ticker", "symbol": symbols})
+}
+
+#[test]
+fn a_subscriber_gets_welcome_answer_status_snapshot_and_then_updates() {
+    let mut world = World::new();
+    let s0 = world.instruments(1)[0];
+    let mut client = world.connect();
+    client.subscribe(ticker(json!("sim:S0")));
+    world.settle();
+    let got = client.messages();
+    let shorts: Vec<String> = got.iter().map(short).collect();
+    assert_eq!(shorts, ["system welcome", "subscribe", "status sim:S0 live", "ticker sim:S0 =1"]);
+    assert_eq!(got[0]["data"][0]["limits"]["subscriptions"], 1000);
+    assert_eq!(got[1]["result"]["symbol"], json!(["sim:S0"]));
+    assert_eq!(got[3]["data"][0]["bid"], "10.0");
+    world.quote(s0, 105);
+    world.quote(s0, 106);
+    world.settle();
+    let got = client.messages();
+    let shorts: Vec<String> = got.iter().map(short).collect();
+    assert_eq!(shorts, ["ticker sim:S0 1>2", "ticker sim:S0 2>3"]);
+    assert_eq!(got[1]["data"][0]["bid"], "10.6");
+}
+
+/// The ticker messages among what came, in short.
+fn tickers(client: &mut Client) -> Vec<String> {
+    client.short().into_iter().filter(|message| message.starts_with("ticker")).collect()
+}
+
+#[test]
+fn a_slow_reader_gets_one_merged_update_per_symbol_and_nothing_is_missing() {
+    let mut world = World::new();
+    let all = world.instruments(3);
+    let mut slow = world.subscriber(ticker(json!("sim:*")));
+    let mut fast = world.subscriber(ticker(json!("sim:*")));
+    slow.line.borrow_mut().room = 0;
+    for round in 1..=50 {
+        for instrument in &all {
+            world.quote(*instrument, 100 + round);
+        }
+        world.settle();
+    }
+    assert_eq!(tickers(&mut fast).len(), 150);
+    assert!(slow.messages().is_empty());
+    assert_eq!(world.metrics.lagging_connections.get(), 1);
+    world.give_room(&slow, usize::MAX);
+    world.settle();
+    assert_eq!(
+        tickers(&mut slow),
+        ["ticker sim:S0 1>51", "ticker sim:S1 1>51", "ticker sim:S2 1>51"]
+    );
+    assert_eq!(world.metrics.lagging_connections.get(), 0);
+    assert_eq!(world.metrics.lagging.get(), 1);
+    assert!(world.metrics.merged_updates.get() >= 140, "{}", world.metrics.merged_updates.get());
+    world.quote(all[1], 7);
+    world.settle();
+    assert_eq!(tickers(&mut slow), ["ticker sim:S1 51>52"], "it is current again");
+}
+
+#[test]
+fn whatever_the_line_takes_at_a_time_the_client_misses_nothing() {
+    for room in (1..40).chain([63, 127, 190, 191, 192, 500, 1000, 5000]) {
+        let mut world = World::new();
+        let all = world.instruments(4);
+        let mut client = world.connect_with_room(websocket(), room);
+        client.subscribe(ticker(json!("sim:*")));
+        let mut holder = Holder::default();
+        let mut statuses = std::collections::BTreeSet::new();
+        for round in 0..120 {
+            world.quote(all[round % 4], 100 + round as i64);
+            if round == 60 {
+                world.state(all[1], TradingState::Stale);
+            }
+            world.settle();
+            world.give_room(&client, room);
+            follow(&mut client, &mut holder, &mut statuses);
+        }
+        world.give_room(&client, usize::MAX);
+        world.settle();
+        follow(&mut client, &mut holder, &mut statuses);
+        assert!(!client.has_begun_frame(), "{room}: every begun frame was ended");
+        let held: Vec<&str> =
+            holder.held.values().map(|(_, _, bid)| bid.as_str().unwrap()).collect();
+        assert_eq!(held, ["21.6", "21.7", "21.8", "21.9"], "{room}");
+    }
+}
+
+/// Follows the rule: nothing is ever missing, and an instrument's status comes before its data.
+fn follow(
+    client: &mut Client,
+    holder: &mut Holder,
+    statuses: &mut std::collections::BTreeSet<String>,
+) {
+    for message in client.messages() {
+        let symbol = message["data"][0]["symbol"].as_str().unwrap_or("").to_owned();
+        match message["channel"].as_str() {
+            Some("status") => {
+                statuses.insert(symbol);
+            }
+            Some("ticker") => {
+                assert!(statuses.contains(&symbol), "status before data");
+                assert!(holder.take(&message), "something is missing before {message}");
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_line_that_stops_at_any_byte_of_three_frames_keeps_only_the_frame_that_was_begun() {
+    let mut world = World::new();
+    let all = world.instruments(3);
+    let mut measured = world.subscriber(ticker(json!("sim:*")));
+    for instrument in &all {
+        world.quote(*instrument, 200);
+    }
+    world.settle();
+    let lengths: Vec<usize> =
+        measured.messages().iter().map(|message| message.to_string().len() + 4).collect();
+    let total: usize = lengths.iter().sum();
+    for stop in 0..=total {
+        let mut world = World::new();
+        let all = world.instruments(3);
+        let mut client = world.subscriber(ticker(json!("sim:*")));
+        client.line.borrow_mut().room = stop;
+        // One batch of three frames: one send.
+        world.quotes(&all, 200);
+        world.turn();
+        world.quotes(&all, 300);
+        world.turn();
+        world.give_room(&client, usize::MAX);
+        world.settle();
+        let whole = lengths.iter().scan(0, |end, length| {
+            *end += length;
+            Some(*end)
+        });
+        let begun = whole.clone().filter(|end| *end - lengths[0] < stop).count();
+        let got = tickers(&mut client);
+        let updates = got.iter().filter(|message| message.ends_with("1>2")).count();
+        assert_eq!(updates, begun, "stopped at {stop}: {got:?}");
+        let merged = got.iter().filter(|message| message.ends_with("1>3")).count();
+        assert_eq!(merged, 3 - begun, "stopped at {stop}: {got:?}");
+    }
+}
+
+#[test]
+fn a_status_that_waits_keeps_its_instruments_data_waiting() {
+    let mut world = World::new();
+    let s0 = world.instruments(1)[0];
+    let mut client = world.subscriber(ticker(json!("sim:S0")));
+    client.line.borrow_mut().room = 0;
+    world.quote(s0, 101);
+    world.settle();
+    world.state(s0, TradingState::Stale);
+    world.settle();
+    world.state(s0, TradingState::Live);
+    world.quote(s0, 102);
+    world.settle();
+    world.give_room(&client, usize::MAX);
+    world.settle();
+    assert_eq!(client.short(), ["status sim:S0 live", "ticker sim:S0 1>3"]);
+}
+
+#[test]
+fn everybody_who_listens_to_an_instrument_is_told_its_status_once() {
+    let mut world = World::new();
+    let s0 = world.instruments(1)[0];
+    let mut client = world.subscriber(ticker(json!("sim:S0")));
+    client.subscribe(json!({"channel": "book", "symbol": "sim:S0"}));
+    client.subscribe(json!({"channel": "trades", "symbol": "sim:*"}));
+    world.settle();
+    assert!(!client.short().iter().any(|message| message.starts_with("status")), "it knows it");
+    world.state(s0, TradingState::Halted);
+    world.settle();
+    assert_eq!(client.short(), ["status sim:S0 halted"]);
+}
+
+#[test]
+fn an_overrun_shard_catches_up_by_diff_also_where_no_further_frame_comes() {
+    let mut world = World::new();
+    let all = world.instruments(2);
+    let mut client = world.subscriber(ticker(json!("sim:*")));
+    // The channel takes 256 batches; the shard takes none meanwhile.
+    for round in 0..300 {
+        world.quote(all[0], 1000 + round);
+    }
+    world.quote(all[1], 777);
+    world.state(all[1], TradingState::Stale);
+    world.settle();
+    let mut holder = Holder::default();
+    let mut fresh = world.subscriber(ticker(json!("sim:*")));
+    let messages = client.messages();
+    assert!(messages.iter().any(|message| short(message) == "status sim:S1 stale"));
+    holder.held.insert("sim:S0".into(), (epoch_of(&messages), 1, json!("10.0")));
+    holder.held.insert("sim:S1".into(), (epoch_of(&messages), 1, json!("10.0")));
+    for message in messages.iter().filter(|message| message["channel"] == "ticker") {
+        assert!(holder.take(message), "{message}");
+    }
+    assert_eq!(holder.held["sim:S0"].2, "129.9");
+    assert_eq!(holder.held["sim:S1"].2, "77.7");
+    assert_eq!(world.metrics.shard_overruns.with_label_values(&["0"]).get(), 1);
+    world.quote(all[1], 778);
+    world.settle();
+    assert_eq!(tickers(&mut client), ["ticker sim:S1 2>3"]);
+    assert_eq!(tickers(&mut fresh), ["ticker sim:S1 2>3"]);
+}
+
+fn epoch_of(messages: &[Value]) -> u64 {
+    messages.iter().find(|m| m["channel"] == "ticker").unwrap()["data"][0]["epoch"]
+        .as_u64()
+        .unwrap()
+}
+
+#[test]
+fn many_frames_of_a_pass_go_out_in_one_send() {
+    let mut world = World::new();
+    let all = world.instruments(20);
+    let client = world.subscriber(ticker(json!("sim:*")));
+    let before = client.line.borrow().sends;
+    world.quotes(&all, 300);
+    world.settle();
+    assert_eq!(client.line.borrow().sends, before + 1);
+}
+
+#[test]
+fn joiners_of_one_turn_get_the_same_snapshot_and_everything_after_it() {
+    let mut world = World::new();
+    let s0 = world.instruments(1)[0];
+    let mut clients: Vec<Client> = (0..20).map(|_| world.connect()).collect();
+    for (at, client) in clients.iter().enumerate() {
+        client.subscribe(ticker(json!("sim:S0")));
+        if at % 5 == 4 {
+            world.quote(s0, 200 + at as i64);
+            world.turn();
+        }
+    }
+    world.quote(s0, 500);
+    world.settle();
+    for client in &mut clients {
+        let mut holder = Holder::default();
+        let messages = client.messages();
+        for message in messages.iter().filter(|message| message["channel"] == "ticker") {
+            assert!(holder.take(message), "{message}");
+        }
+        assert_eq!(holder.held["sim:S0"].2, "50.0");
+    }
+}
+
+#[test]
+fn a_large_glob_is_served_in_portions_and_others_are_served_meanwhile() {
+    let mut world = World::new();
+    let all = world.instruments(2000);
+    let mut other = world.subscriber(ticker(json!("sim:S7")));
+    let mut client = world.connect();
+    client.subscribe(ticker(json!("sim:*")));
+    let mut turns_meanwhile = 0;
+    while world.turn() == Rest::No {
+        turns_meanwhile += 1;
+        world.quote(all[7], 1000 + turns_meanwhile);
+        assert!(turns_meanwhile < 1000);
+    }
+    world.settle();
+    assert!(turns_meanwhile > 3, "2,000 snapshots do not fit one portion");
+    assert_eq!(tickers(&mut other).len() as i64, turns_meanwhile);
+    let got = client.messages();
+    let first_data = got.iter().position(|message| message["channel"] == "ticker").unwrap();
+    assert_eq!(got[1]["result"]["globs"], json!([{"pattern": "sim:*", "matched": 2000}]));
+    let snapshots: std::collections::BTreeSet<&str> = got[first_data..]
+        .iter()
+        .filter(|message| message["type"] == "snapshot")
+        .filter_map(|message| message["data"][0]["symbol"].as_str())
+        .collect();
+    assert_eq!(snapshots.len(), 2000);
+}
+
+#[test]
+fn figures_are_given_up_after_each_turn() {
+    let mut world = World::new();
+    let s0 = world.instruments(1)[0];
+    let _one = world.subscriber(ticker(json!("sim:S0")));
+    let _two = world.subscriber(ticker(json!("sim:S0")));
+    assert_eq!(world.metrics.subscriptions.with_label_values(&["ticker"]).get(), 2);
+    let sent = world.metrics.messages_sent.with_label_values(&["ticker", "json"]);
+    let before = sent.get();
+    world.quote(s0, 5);
+    world.settle();
+    assert_eq!(sent.get() - before, 2);
+    assert_eq!(world.metrics.age_at_write.count(tickcast_market::Venue::Sim), 2);
+    assert_eq!(world.metrics.connections.with_label_values(&["websocket"]).get(), 2);
+}
+
+#[test]
+fn an_idle_shard_rests_until_its_next_heartbeat_or_until_woken() {
+    let mut world = World::new();
+    assert_eq!(world.turn(), Rest::UntilWoken);
+    let _client = world.connect();
+    world.settle();
+    assert!(matches!(world.last_rest, Rest::For(span) if span <= Nanos::from_millis(25)));
+}
