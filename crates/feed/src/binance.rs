@@ -1,25 +1,20 @@
 //! Binance spot: the handler that ties messages, books and REST answers together.
 //!
-//! Owns the order of things (list, lines, snapshots, bars), duplicates and states. Reading is in
-//! `binance_fast` and `binance_message`, joining books in `binance_book`, limits of connections in
-//! `binance_lines`, those of REST in `binance_rest`.
+//! Owns what happens with a message: duplicates, gaps, states, which connection serves whom.
+//! Reading is in `binance_fast` and `binance_message`, joining books in `binance_book`, REST in
+//! `binance_requests` and `binance_rest`, limits of connections in `binance_lines`.
 
-use crate::binance_book::{Joining, Verdict};
-use crate::binance_lines::{Line, lines, streams_of};
+use crate::binance_book::{DepthIds, Verdict};
+use crate::binance_lines::{Line, streams_of};
 use crate::binance_message::{self, Message};
 use crate::binance_number::Fault;
-use crate::binance_rest::{
-    Resource, WeightPacer, bars_url, decode, depth_url, list_url, read_bars, read_list,
-    read_snapshot,
-};
+use crate::binance_rest::{Resource, WeightPacer, decode};
 use crate::binance_symbols::{Symbol, Symbols};
 use crate::handler::{Command, ConnectionIndex, Handler, Io, Limits};
 use crate::{binance_fast, binance_symbols::TradeKind};
 use simd_json::tape::Value;
 use simd_json::{Buffers, Tape};
-use tickcast_market::{
-    BookChange, Event, EventBody, InstrumentIndex, Interval, Nanos, Trade, TradingState, Venue,
-};
+use tickcast_market::{BookChange, EventBody, InstrumentIndex, Nanos, Trade, TradingState, Venue};
 
 /// What is subscribed to when nothing is said.
 const SYMBOLS_DEFAULT: [&str; 10] = [
@@ -36,14 +31,6 @@ const SYMBOLS_DEFAULT: [&str; 10] = [
 ];
 /// A symbol that has said nothing for so long after it was subscribed to is reported.
 const FIRST_MESSAGE_WAIT: Nanos = Nanos::from_secs(60);
-/// Between two attempts at the list of symbols.
-const LIST_RETRY: Nanos = Nanos::from_secs(10);
-/// Between two attempts at bars, and how many of a symbol's may fail.
-const BARS_RETRY: Nanos = Nanos::from_secs(15);
-const BARS_FAILURES_MAX: u32 = 8;
-/// How long no request is made after a 429, and after a 418 (banned).
-const HOLD_AFTER_429: Nanos = Nanos::from_secs(60);
-const HOLD_AFTER_418: Nanos = Nanos::from_secs(300);
 /// The buffers of a REST body above this size are given back.
 const KEPT_BODY_BYTES_MAX: usize = 1 << 20;
 
@@ -73,19 +60,19 @@ impl Default for BinanceConfig {
 /// Takes `@bookTicker`, `@trade` (or `@aggTrade`, whichever a recording has), `@depth@100ms` with
 /// REST snapshots, and `@ticker`; bars before the start come from REST.
 pub struct BinanceHandler {
-    config: BinanceConfig,
+    pub(crate) config: BinanceConfig,
     /// Venue symbols that are wanted, upper case; empty in a replay, where all are taken.
-    wanted: Vec<String>,
-    is_live: bool,
-    is_complete: bool,
+    pub(crate) wanted: Vec<String>,
+    pub(crate) is_live: bool,
+    pub(crate) is_complete: bool,
     is_general_only: bool,
-    symbols: Symbols,
-    lines: Vec<Line>,
+    pub(crate) symbols: Symbols,
+    pub(crate) lines: Vec<Line>,
     open: Vec<ConnectionIndex>,
     /// Connections that are being replaced.
     replaced: Vec<ConnectionIndex>,
-    pacer: WeightPacer,
-    levels: Vec<BookChange>,
+    pub(crate) pacer: WeightPacer,
+    pub(crate) levels: Vec<BookChange>,
     tape: Tape<'static>,
     buffers: Buffers,
     /// Reasons of faults that were told in words.
@@ -129,7 +116,7 @@ impl BinanceHandler {
     }
 
     /// Parses JSON in reused buffers and lets `read` take what it needs; a fault is counted.
-    fn parse<T>(
+    pub(crate) fn parse<T>(
         &mut self,
         bytes: &mut [u8],
         io: &mut Io<'_>,
@@ -149,12 +136,12 @@ impl BinanceHandler {
         outcome.map_err(|fault| self.fault(&fault, bytes, io)).ok()
     }
 
-    fn fault(&mut self, fault: &Fault, bytes: &[u8], io: &mut Io<'_>) {
+    pub(crate) fn fault(&mut self, fault: &Fault, bytes: &[u8], io: &mut Io<'_>) {
         io.tally.decode_error(fault.reason);
         if !self.told.contains(&fault.reason) {
             self.told.push(fault.reason);
             let start = String::from_utf8_lossy(&bytes[..bytes.len().min(160)]);
-            report(io, format!("{}, in {start:?}; more of this kind is only counted", fault.text));
+            report(io, &format!("{}, in {start:?}; more of this kind is only counted", fault.text));
         }
     }
 
@@ -184,7 +171,7 @@ impl BinanceHandler {
             Message::Ack => io.tally.message("ack"),
             Message::Refused(text) => {
                 io.tally.message("error");
-                report(io, text);
+                report(io, &text);
             }
             Message::Shutdown => {
                 io.tally.message("serverShutdown");
@@ -215,13 +202,7 @@ impl BinanceHandler {
         symbol
     }
 
-    fn take_depth(
-        &mut self,
-        index: usize,
-        ids: crate::binance_book::DepthIds,
-        ts_event: Nanos,
-        io: &mut Io<'_>,
-    ) {
+    fn take_depth(&mut self, index: usize, ids: DepthIds, ts_event: Nanos, io: &mut Io<'_>) {
         let symbol = self.symbols.get_mut(index);
         match symbol.book.event(ids) {
             Verdict::Apply => {
@@ -238,135 +219,6 @@ impl BinanceHandler {
         symbol.book.keep(ids, ts_event, symbol.scales, &self.levels);
         symbol.set_state(TradingState::Resync, io);
         self.ask_snapshot(index, io);
-    }
-
-    fn ask_snapshot(&mut self, index: usize, io: &mut Io<'_>) {
-        if !self.is_live {
-            return;
-        }
-        let count = self.symbols.len();
-        let symbol = self.symbols.get_mut(index);
-        if let Some(back_off) = symbol.book.ask(io.now) {
-            let (url, weight) = depth_url(&self.config.rest_url, &symbol.venue_symbol, count);
-            let after = back_off.max(self.pacer.spend(io.now, weight));
-            io.commands.push(Command::Get { url, after });
-        }
-    }
-
-    fn take_snapshot(&mut self, name: &str, body: &mut [u8], io: &mut Io<'_>) {
-        let index = match self.is_live {
-            true => self.symbols.find(name.as_bytes()),
-            false => self.symbols.find_or_add(name, io),
-        };
-        let Some(index) = index else { return };
-        let id = self.parse(body, io, |value, symbols, levels, _| {
-            read_snapshot(value, &mut symbols.get_mut(index).scales, levels)
-        });
-        let symbol = self.symbols.get_mut(index);
-        let joining = match id {
-            Some(id) => symbol.book.snapshot(id, io.now),
-            None => {
-                symbol.book.ask_failed();
-                Joining::TooOld
-            }
-        };
-        match joining {
-            Joining::NotWanted => {}
-            Joining::TooOld => self.ask_snapshot(index, io),
-            Joining::Joined { skip } => self.join(index, skip, io),
-        }
-    }
-
-    /// Emits the snapshot in `levels` and what was kept for it.
-    fn join(&mut self, index: usize, skip: usize, io: &mut Io<'_>) {
-        let symbol = self.symbols.get_mut(index);
-        symbol.emit(Nanos::ZERO, EventBody::BookSnapshot(&self.levels), io);
-        let (instrument, scales, ts_recv) = (symbol.instrument, symbol.scales, io.now);
-        let kept = symbol.book.replay_kept(skip, scales, |ts_event, levels| {
-            let body = EventBody::BookUpdate(levels);
-            io.sink.event(&Event { instrument, ts_event, ts_recv, scales, body });
-        });
-        if let Err(error) = kept {
-            symbol.book.restart();
-            let text = format!("{}: a level that waited: {error}", symbol.venue_symbol);
-            self.fault(&Fault { reason: "number", text }, b"", io);
-            self.ask_snapshot(index, io);
-            return;
-        }
-        symbol.set_state(TradingState::Live, io);
-        if self.is_live && !symbol.has_bars {
-            symbol.has_bars = true;
-            for interval in [Interval::M1, Interval::M5, Interval::H1, Interval::S1] {
-                self.ask_bars(index, interval, Nanos::ZERO, io);
-            }
-        }
-    }
-
-    fn ask_bars(&mut self, index: usize, interval: Interval, wait: Nanos, io: &mut Io<'_>) {
-        let name = &self.symbols.get(index).venue_symbol;
-        let (url, weight) = bars_url(&self.config.rest_url, name, interval);
-        let after = wait.max(self.pacer.spend(io.now, weight));
-        io.commands.push(Command::Get { url, after });
-    }
-
-    fn take_bars(&mut self, name: &str, interval: Interval, body: &mut [u8], io: &mut Io<'_>) {
-        let index = match self.is_live {
-            true => self.symbols.find(name.as_bytes()),
-            false => self.symbols.find_or_add(name, io),
-        };
-        let Some(index) = index else { return };
-        let bars = self.parse(body, io, |value, symbols, _, _| {
-            read_bars(value, &mut symbols.get_mut(index).scales)
-        });
-        if let Some(bars) = bars.filter(|bars| !bars.is_empty()) {
-            self.symbols.get(index).emit(Nanos::ZERO, EventBody::Bars(interval, &bars), io);
-        }
-    }
-
-    fn ask_list(&mut self, by_name: bool, wait: Nanos, io: &mut Io<'_>) {
-        let (url, weight) = list_url(&self.config.rest_url, &self.wanted, by_name);
-        let after = wait.max(self.pacer.spend(io.now, weight));
-        io.commands.push(Command::Get { url, after });
-    }
-
-    /// Takes the venue's list; on a live line everything else follows from it.
-    fn take_list(&mut self, body: &mut [u8], io: &mut Io<'_>) {
-        let wanted = std::mem::take(&mut self.wanted);
-        let is_live = self.is_live;
-        let outcome = self.parse(body, io, |value, symbols, _, io| {
-            read_list(value, |listed| {
-                let name = &listed.spec.venue_symbol;
-                if is_live && !wanted.contains(name) {
-                    return;
-                }
-                if is_live && !listed.is_trading {
-                    report(io, format!("{name} is listed but does not trade at present"));
-                }
-                symbols.note(listed.spec);
-            })
-        });
-        self.wanted = wanted;
-        if !is_live || self.is_complete {
-            return;
-        }
-        if outcome.is_none() {
-            self.ask_list(false, LIST_RETRY, io);
-            return;
-        }
-        let (listed, unknown): (Vec<_>, Vec<_>) =
-            self.wanted.clone().into_iter().partition(|name| self.symbols.is_listed(name));
-        for name in unknown {
-            report(io, format!("symbol {name:?} is not in the venue's list"));
-        }
-        let listed: Vec<String> = listed
-            .into_iter()
-            .filter(|name| self.symbols.find_or_add(name, io).is_some())
-            .collect();
-        self.is_complete = true;
-        self.lines = lines(&self.config.ws_url, &listed);
-        for (line, number) in self.lines.iter().zip(0u16..) {
-            io.commands.push(Command::Connect { line: number, url: line.url.clone() });
-        }
     }
 
     /// What a URL says of a connection in a replay.
@@ -410,7 +262,7 @@ fn take_trade(symbol: &mut Symbol, kind: TradeKind, trade: Trade, io: &mut Io<'_
     symbol.emit(trade.ts_event, EventBody::Trades(&[trade]), io);
 }
 
-fn report(io: &mut Io<'_>, text: String) {
+pub(crate) fn report(io: &mut Io<'_>, text: &str) {
     io.commands.push(Command::Report { text: format!("binance: {text}") });
 }
 
@@ -510,36 +362,7 @@ impl Handler for BinanceHandler {
     }
 
     fn rest_failed(&mut self, url: &str, status: u16, io: &mut Io<'_>) {
-        match status {
-            429 => self.pacer.hold(io.now.plus(HOLD_AFTER_429)),
-            418 => self.pacer.hold(io.now.plus(HOLD_AFTER_418)),
-            _ => {}
-        }
-        match Resource::of(url) {
-            Some(Resource::List { is_by_name }) if !self.is_complete => {
-                // One name that is wrong spoils the whole answer: then the whole list.
-                let wait = if is_by_name && status == 400 { Nanos::ZERO } else { LIST_RETRY };
-                self.ask_list(is_by_name && status != 400, wait, io);
-            }
-            Some(Resource::Depth { symbol }) => {
-                if let Some(index) = self.symbols.find(decode(symbol).as_bytes()) {
-                    self.symbols.get_mut(index).book.ask_failed();
-                    self.ask_snapshot(index, io);
-                }
-            }
-            Some(Resource::Bars { symbol, interval }) => {
-                let Some(index) = self.symbols.find(decode(symbol).as_bytes()) else { return };
-                let symbol = self.symbols.get_mut(index);
-                symbol.bars_failures += 1;
-                if symbol.bars_failures <= BARS_FAILURES_MAX {
-                    self.ask_bars(index, interval, BARS_RETRY, io);
-                } else {
-                    let name = &symbol.venue_symbol;
-                    report(io, format!("{name}: no {} bars before the start", interval.name()));
-                }
-            }
-            _ => {}
-        }
+        self.request_failed(url, status, io);
     }
 
     fn silent(&mut self, connection: ConnectionIndex, io: &mut Io<'_>) {
@@ -564,7 +387,7 @@ impl Handler for BinanceHandler {
             if symbol.silent_since.is_some_and(|since| io.now.since(since) > FIRST_MESSAGE_WAIT) {
                 symbol.silent_since = None;
                 let name = &symbol.venue_symbol;
-                report(io, format!("{name}: subscribed to, but nothing has come for 60 s"));
+                report(io, &format!("{name}: subscribed to, but nothing has come for 60 s"));
             }
         }
     }

@@ -176,16 +176,17 @@ impl<'a> Cursor<'a> {
         Some(())
     }
 
-    /// A text up to its closing quote, which is taken, too; no escapes.
+    /// A text up to its closing quote, which is taken, too; printable ASCII without escapes.
     #[inline]
     fn text(&mut self) -> Option<&'a [u8]> {
-        let end = self.0.iter().position(|byte| *byte == b'"' || *byte == b'\\')?;
+        let ends = |byte: &u8| matches!(*byte, b'"' | b'\\') || !(b' '..=b'~').contains(byte);
+        let end = self.0.iter().position(ends)?;
         let (text, rest) = self.0.split_at(end);
         self.0 = rest.strip_prefix(b"\"")?;
         Some(text)
     }
 
-    /// A whole number without sign, of at most 19 digits.
+    /// A whole number of at most 19 digits, without sign or leading zeros.
     #[inline]
     fn whole(&mut self) -> Option<u64> {
         let mut value = 0u64;
@@ -197,8 +198,9 @@ impl<'a> Cursor<'a> {
             value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
             length += 1;
         }
+        let has_leading_zero = length > 1 && self.0[0] == b'0';
         self.0 = &self.0[length..];
-        (1..=19).contains(&length).then_some(value)
+        ((1..=19).contains(&length) && !has_leading_zero).then_some(value)
     }
 
     #[inline]

@@ -15,12 +15,12 @@ use crate::coinbase_products::{Products, not_a_list, take_up};
 use crate::faults::{Faults, error_words, excerpt};
 use crate::handler::{Command, ConnectionIndex, Handler, Io, Limits};
 use crate::lines::Lines;
-use crate::roster::{Entry, Feed, Listing, Lists, Roster};
+use crate::listings::Listing;
+use crate::roster::{Entry, Feed, Lists, MISFIT, NO_INSTRUMENT, Roster};
 use tickcast_market::{InstrumentIndex, Nanos, Venue};
 
 /// How many products share a connection: a gap costs as many snapshots, of up to 5 MB each.
 const LINE_SYMBOLS_MAX: usize = 10;
-const MISFIT: &str = "number does not fit";
 
 /// Where and what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +122,7 @@ impl CoinbaseHandler {
             let listings = &products.listings;
             let Some(entry) = roster.find_or_add(symbol, Venue::Coinbase, listings, line, io)
             else {
-                misfits += 1;
+                faults.count(NO_INSTRUMENT, 1, || format!("coinbase: {}", excerpt(bytes)), io);
                 continue;
             };
             let levels = &message.levels[part.levels.clone()];
@@ -142,7 +142,7 @@ impl CoinbaseHandler {
             let listings = &products.listings;
             let Some(entry) = roster.find_or_add(symbol, Venue::Coinbase, listings, line, io)
             else {
-                misfits += 1;
+                faults.count(NO_INSTRUMENT, 1, || format!("coinbase: {}", excerpt(bytes)), io);
                 continue;
             };
             let trades = &mut message.trades[part.trades.clone()];

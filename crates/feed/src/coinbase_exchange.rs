@@ -13,14 +13,14 @@ use crate::coinbase_products::{Products, not_a_list, take_up};
 use crate::faults::{Faults, error_words, excerpt};
 use crate::handler::{Command, ConnectionIndex, Handler, Io, Limits};
 use crate::lines::Lines;
-use crate::roster::{Entry, Feed, Listing, Lists, Roster};
+use crate::listings::Listing;
+use crate::roster::{Entry, Feed, Lists, MISFIT, NO_INSTRUMENT, Roster};
 use tickcast_market::{InstrumentIndex, Nanos, Venue};
 
 /// How many products share a connection.
 const LINE_SYMBOLS_MAX: usize = 20;
 /// How long a trade that a heartbeat has named may take to come.
 const LOSS_WAIT: Nanos = Nanos::from_secs(2);
-const MISFIT: &str = "number does not fit";
 const CHANNELS: &str = r#"["level2_batch","matches","ticker","heartbeat"]"#;
 const BOOK_CHANNEL: &str = r#"["level2_batch"]"#;
 
@@ -105,7 +105,7 @@ impl CoinbaseExchangeHandler {
                 Kind::Subscriptions | Kind::Error | Kind::Other => {}
             }
         } else {
-            misfits += 1;
+            faults.count(NO_INSTRUMENT, 1, || format!("coinbase-exchange: {}", excerpt(bytes)), io);
         }
         faults.count(MISFIT, misfits, || format!("coinbase-exchange: {}", excerpt(bytes)), io);
     }

@@ -4,7 +4,8 @@
 use crate::faults::excerpt;
 use crate::fields::increment;
 use crate::handler::{Command, Io};
-use crate::roster::{Feed, Listing, Listings, Roster, canonical};
+use crate::listings::{Listing, Listings, canonical};
+use crate::roster::{Feed, Roster};
 use crate::scan::{Fault, Scan};
 use tickcast_market::{Decimal, InstrumentSpec, Nanos, Scales, TradingState, Venue};
 

@@ -2,7 +2,7 @@
 
 use crate::backoff::{Backoff, ConnectPacer};
 use crate::handler::Limits;
-use crate::recording::{RecordKind, RecordingWriter};
+use crate::{RecordKind, RecordingWriter};
 use std::io;
 use std::time::Duration;
 use tickcast_market::{Nanos, Venue};

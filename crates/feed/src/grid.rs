@@ -186,3 +186,111 @@ impl Wide {
         (digits > 0 && !text.ends_with(b".")).then_some(Wide { mantissa, scale })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(text: &str) -> Decimal {
+        Decimal::parse(text.as_bytes()).unwrap()
+    }
+
+    /// Levels of (price, size) on one side; the changes as mantissas, the misfits, the scales.
+    fn fit(
+        grid: &mut Grid,
+        padded: bool,
+        levels: &[(&str, &str)],
+    ) -> (Vec<(i64, i64)>, u64, [u8; 2]) {
+        let levels: Vec<_> = levels
+            .iter()
+            .map(|(price, size)| RawLevel {
+                side: BookSide::Bid,
+                price: number(price),
+                size: number(size),
+            })
+            .collect();
+        let mut changes = Vec::new();
+        let misfits = grid.changes(&levels, padded, &mut changes);
+        let scales = grid.scales();
+        let mantissas = changes.iter().map(|c| (c.price.0, c.size.0)).collect();
+        (mantissas, misfits, [scales.price, scales.size])
+    }
+
+    #[test]
+    fn the_finest_of_the_whole_message_is_taken_first() {
+        let mut grid = Grid::new(Scales::default());
+        let levels = [("1", "2.50"), ("1.5", "3"), ("1.250", "0.00000")];
+        assert_eq!(
+            fit(&mut grid, false, &levels),
+            (vec![(100, 25), (150, 30), (125, 0)], 0, [2, 1]),
+            "trailing zeros are no digits"
+        );
+        assert_eq!(
+            fit(&mut grid, false, &[("7", "1")]),
+            (vec![(700, 10)], 0, [2, 1]),
+            "never coarser"
+        );
+        assert_eq!(fit(&mut grid, false, &[("7.125", "1")]), (vec![(7125, 10)], 0, [3, 1]));
+        let mut padded = Grid::new(Scales::default());
+        assert_eq!(fit(&mut padded, true, &[("7.10", "1.000")]), (vec![(710, 1000)], 0, [2, 3]));
+    }
+
+    #[test]
+    fn an_absurd_number_is_what_does_not_fit_and_not_the_others() {
+        let btc = || Grid::new(Scales { price: 2, size: 8, volume: 8 });
+        for (case, levels, expected) in [
+            (
+                "digits so fine that the other price would not fit",
+                [("65000.01", "1"), ("0.000000000000000001", "1")],
+                (vec![(6_500_001, 100_000_000)], 1, [2, 8]),
+            ),
+            (
+                "a size too large at the venue's own scale",
+                [("65000.01", "100000000000"), ("65000.02", "1")],
+                (vec![(6_500_001, 0), (6_500_002, 100_000_000)], 1, [2, 8]),
+            ),
+        ] {
+            assert_eq!(fit(&mut btc(), false, &levels), expected, "{case}");
+        }
+        // Without a list: a huge size does not keep everybody else from having digits.
+        let mut grid = Grid::new(Scales::default());
+        assert_eq!(
+            fit(&mut grid, false, &[("1.5", "9000000000000000000"), ("1.4", "0.12345678")]),
+            (vec![(15, 0), (14, 12_345_678)], 1, [1, 8])
+        );
+        // What is held must still fit: the finer number is left out later, too.
+        let mut grid = Grid::new(Scales::default());
+        fit(&mut grid, false, &[("90000000000", "1")]);
+        assert_eq!(fit(&mut grid, false, &[("1.000000001", "1")]), (vec![], 1, [0, 0]));
+        assert_eq!(fit(&mut grid, false, &[("1.0000001", "1")]).1, 0);
+    }
+
+    #[test]
+    fn volumes_are_wide_and_never_coarser_than_sizes() {
+        for (text, expected) in [
+            ("0", Some((0, 0))),
+            ("12.500", Some((125, 1))),
+            ("1.5E3", Some((1500, 0))),
+            ("1234567890123.12345678", Some((123_456_789_012_312_345_678, 8))),
+            ("100000000000000000000.00", Some((100_000_000_000_000_000_000, 0))),
+            ("999999999999999999999999999999999999", Some((10i128.pow(36) - 1, 0))),
+            ("9999999999999999999999999999999999999", None),
+            ("0.0000000000000000001", None),
+            ("-1", None),
+            ("", None),
+            ("1.2.3", None),
+            ("99999999999999999999.", None),
+            ("99999999999999999999x", None),
+        ] {
+            let wide = expected.map(|(mantissa, scale)| Wide { mantissa, scale });
+            assert_eq!(Wide::parse(text.as_bytes()), wide, "{text}");
+        }
+        let mut grid = Grid::new(Scales { price: 2, size: 8, volume: 0 });
+        assert_eq!(grid.scales().volume, 8);
+        let volume = Wide::parse(b"12.5").unwrap();
+        grid.grow_volume(volume);
+        assert_eq!(grid.volume(volume), Some(Volume(1_250_000_000)));
+        let huge = Wide { mantissa: i128::MAX, scale: 0 };
+        assert_eq!(grid.volume(huge), None);
+    }
+}

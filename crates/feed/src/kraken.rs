@@ -12,31 +12,19 @@
 
 use crate::faults::{Faults, excerpt};
 use crate::handler::{Command, ConnectionIndex, Handler, Io, Limits};
-use crate::kraken_answers::{Answer, read_answer, read_pairs, read_system};
 use crate::kraken_book::KrakenBook;
 use crate::kraken_scan::{BookPart, Kind, Message, Ticker, difference};
+use crate::kraken_session::DEPTH;
 use crate::lines::Lines;
-use crate::roster::{Entry, Feed, Listing, Listings, Lists, Roster};
+use crate::listings::Listings;
+use crate::roster::{Entry, Feed, Lists, MISFIT, NO_INSTRUMENT, Roster};
 use tickcast_market::{EventBody, InstrumentIndex, Nanos, Scales, TradingState, Venue};
 
-/// The depth that is subscribed to: the smallest that holds the deepest view we offer (500).
-const DEPTH: usize = 500;
-/// How many pairs share a connection.
-const LINE_SYMBOLS_MAX: usize = 100;
 /// How long the list of pairs may take before the feed begins without it.
 const LIST_WAIT: Nanos = Nanos::from_secs(10);
 /// The venue closes a connection after about a minute without a request or data.
 const PING_EVERY: Nanos = Nanos::from_secs(30);
-/// The most different warnings that are told.
-const WARNINGS_MAX: usize = 32;
-const MISFIT: &str = "number does not fit";
 const MISMATCH: &str = "the checksum does not match";
-
-/// What is subscribed to when nothing is asked for: what is traded most against the dollar.
-const DEFAULT_SYMBOLS: [&str; 10] = [
-    "BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD", "ADA-USD", "DOGE-USD", "LINK-USD", "LTC-USD",
-    "AVAX-USD", "USDT-USD",
-];
 
 /// Where and what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +49,7 @@ impl Default for KrakenConfig {
 
 /// When a connection was opened and last pinged.
 #[derive(Debug, Default)]
-struct Moments {
+pub(crate) struct Moments {
     opened: Nanos,
     pinged: Nanos,
 }
@@ -69,20 +57,20 @@ struct Moments {
 /// The handler of Kraken.
 #[derive(Debug)]
 pub struct KrakenHandler {
-    config: KrakenConfig,
+    pub(crate) config: KrakenConfig,
     /// A live line, not a replay: instruments are registered from the list, not as they are seen.
-    is_live: bool,
-    is_complete: bool,
-    listings: Listings,
+    pub(crate) is_live: bool,
+    pub(crate) is_complete: bool,
+    pub(crate) listings: Listings,
     /// What the venue says of itself.
-    system: TradingState,
-    roster: Roster<KrakenBook>,
-    lines: Lines<Moments>,
-    message: Message,
-    lists: Lists,
-    faults: Faults,
-    warnings: Vec<String>,
-    requests: u64,
+    pub(crate) system: TradingState,
+    pub(crate) roster: Roster<KrakenBook>,
+    pub(crate) lines: Lines<Moments>,
+    pub(crate) message: Message,
+    pub(crate) lists: Lists,
+    pub(crate) faults: Faults,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) requests: u64,
 }
 
 impl KrakenHandler {
@@ -104,7 +92,14 @@ impl KrakenHandler {
         }
     }
 
-    fn send(&mut self, connection: ConnectionIndex, method: &str, params: &str, io: &mut Io<'_>) {
+    /// Sends a request; `params` are JSON members, none for a bare method.
+    pub(crate) fn send(
+        &mut self,
+        connection: ConnectionIndex,
+        method: &str,
+        params: &str,
+        io: &mut Io<'_>,
+    ) {
         self.requests += 1;
         let id = self.requests;
         let text = match params {
@@ -114,157 +109,15 @@ impl KrakenHandler {
         io.commands.push(Command::Send { connection, text });
     }
 
-    /// Subscribes to everything that a line serves.
-    fn subscribe_line(&mut self, connection: ConnectionIndex, io: &mut Io<'_>) {
-        let mut symbols = Vec::new();
-        for entry in self.roster.of_line(connection.line) {
-            entry.book.clear();
-            entry.begin(io);
-            symbols.push(entry.venue_symbol.clone());
-        }
-        if symbols.is_empty() {
-            return;
-        }
-        let symbols = serde_json::json!(symbols);
-        // Quotes and the last price first, so that they are there when the book turns live.
-        for params in [
-            format!(r#""channel":"ticker","symbol":{symbols},"event_trigger":"bbo""#),
-            format!(r#""channel":"trade","symbol":{symbols},"snapshot":false"#),
-            format!(r#""channel":"book","symbol":{symbols},"depth":{DEPTH},"snapshot":true"#),
-        ] {
-            self.send(connection, "subscribe", &params, io);
-        }
-    }
-
-    /// Registers what is wanted, once, and asks for its lines.
-    fn take_up(&mut self, chosen: &[Listing], io: &mut Io<'_>) {
-        self.is_complete = true;
-        let (closed, open): (Vec<_>, Vec<_>) =
-            chosen.iter().partition(|listing| listing.state == TradingState::Closed);
-        for listing in closed {
-            self.roster.add(listing, 0, Feed::Unsubscribed, io);
-            let symbol = &listing.spec.symbol;
-            let text = format!("kraken:{symbol} is not traded any more: not subscribed");
-            io.commands.push(Command::Report { text });
-        }
-        for (line, listings) in (0u16..).zip(open.chunks(LINE_SYMBOLS_MAX)) {
-            for listing in listings {
-                let system = self.system;
-                if let Some(entry) = self.roster.add(listing, line, Feed::Resync, io) {
-                    entry.set_venue_state(listing.state.max(system), io);
-                }
-            }
-            match self.lines.connection(line) {
-                Some(connection) => self.subscribe_line(connection, io),
-                None => {
-                    let url = self.config.ws_url.clone();
-                    io.commands.push(Command::Connect { line, url });
-                }
-            }
-        }
-    }
-
-    fn take_pairs(&mut self, bytes: &[u8], io: &mut Io<'_>) {
-        let pairs = match read_pairs(bytes) {
-            Ok(pairs) => pairs,
-            Err(fault) => {
-                let detail = || format!("kraken: instrument: {}", excerpt(bytes));
-                return self.faults.count(fault.reason(), 1, detail, io);
-            }
-        };
-        for listing in pairs {
-            if let Some(entry) = self.roster.find(listing.spec.venue_symbol.as_bytes()) {
-                entry.set_venue_state(listing.state.max(self.system), io);
-            }
-            self.listings.put(listing);
-        }
-        if self.is_live && !self.is_complete && !self.listings.is_empty() {
-            let wanted = &self.config.symbols;
-            let (chosen, unknown) = self.listings.choose(wanted, &DEFAULT_SYMBOLS);
-            for symbol in unknown {
-                let text = format!("kraken: symbols: {symbol:?} is not listed by the venue");
-                io.commands.push(Command::Report { text });
-            }
-            self.take_up(&chosen, io);
-        }
-    }
-
-    /// The list did not come in time: begins with what is wanted as it is written.
-    fn begin_without_list(&mut self, io: &mut Io<'_>) {
-        let text = "kraken: begins without the list of pairs: it did not come in time".into();
-        io.commands.push(Command::Report { text });
-        let wanted = self.config.symbols.iter().map(String::as_str).filter(|s| *s != "*");
-        let mut symbols: Vec<&str> = wanted.collect();
-        if symbols.is_empty() {
-            symbols = DEFAULT_SYMBOLS.to_vec();
-        }
-        let unlisted =
-            |symbol: &&str| Listing::unlisted(Venue::Kraken, &symbol.replacen('-', "/", 1));
-        let chosen: Vec<_> = symbols.iter().map(unlisted).collect();
-        self.take_up(&chosen, io);
-    }
-
-    fn take_system(&mut self, bytes: &[u8], io: &mut Io<'_>) {
-        let Some((word, state)) = read_system(bytes) else {
-            let detail = || format!("kraken: status: {}", excerpt(bytes));
-            return self.faults.count("unexpected value", 1, detail, io);
-        };
-        if word != "online" || self.system != TradingState::Live {
-            let text = format!("kraken: the venue's state is {word:?}");
-            io.commands.push(Command::Report { text });
-        }
-        self.system = state;
-        for entry in self.roster.iter_mut() {
-            let of_pair = self.listings.get(&entry.venue_symbol).map_or(state, |pair| pair.state);
-            entry.set_venue_state(state.max(of_pair), io);
-        }
-    }
-
-    fn take_answer(&mut self, connection: ConnectionIndex, bytes: &[u8], io: &mut Io<'_>) {
-        let Ok(answer) = read_answer(bytes) else {
-            let detail = || format!("kraken: answer: {}", excerpt(bytes));
-            return self.faults.count("not json", 1, detail, io);
-        };
-        let Answer { method, success, channel, symbol, depth, error, warnings } = answer;
-        if !success {
-            let text = format!("kraken: {method} {channel} {symbol}: {error}");
-            io.commands.push(Command::Report { text });
-            return;
-        }
-        for warning in warnings {
-            if self.warnings.len() < WARNINGS_MAX && !self.warnings.contains(&warning) {
-                let text = format!("kraken: {method} {channel} {symbol}: warning: {warning}");
-                io.commands.push(Command::Report { text });
-                self.warnings.push(warning);
-            }
-        }
-        if channel != "book" {
-            return;
-        }
-        let (bytes, line) = (symbol.as_bytes(), connection.line);
-        let KrakenHandler { roster, listings, .. } = self;
-        let Some(entry) = roster.find_or_add(bytes, Venue::Kraken, listings, line, io) else {
-            return;
-        };
-        match method.as_str() {
-            "subscribe" => entry.book.set_depth(depth.unwrap_or(0)),
-            // What it missed until the next snapshot is not known.
-            "unsubscribe" if entry.feed() == Feed::Live => {
-                entry.turn(Feed::Resync, Nanos::ZERO, io);
-            }
-            _ => {}
-        }
-    }
-
     fn take_books(&mut self, connection: ConnectionIndex, bytes: &[u8], io: &mut Io<'_>) {
         let mut misfits = self.message.misfits;
         for at in 0..self.message.books.len() {
-            let KrakenHandler { roster, listings, message, lists, .. } = self;
+            let KrakenHandler { roster, listings, message, lists, faults, .. } = self;
             let part = &message.books[at];
             let (symbol, line) = (part.symbol.of(bytes), connection.line);
             let found = roster.find_or_add(symbol, Venue::Kraken, listings, line, io);
             let Some(entry) = found else {
-                misfits += 1;
+                faults.count(NO_INSTRUMENT, 1, || format!("kraken: {}", excerpt(bytes)), io);
                 continue;
             };
             let taken = take_book(entry, part, message, lists, io);
@@ -317,7 +170,7 @@ impl KrakenHandler {
             let symbol = part.symbol.of(bytes);
             let found = roster.find_or_add(symbol, Venue::Kraken, listings, line, io);
             let Some(entry) = found else {
-                misfits += 1;
+                faults.count(NO_INSTRUMENT, 1, || format!("kraken: {}", excerpt(bytes)), io);
                 continue;
             };
             let trades = &mut message.trades[part.trades.clone()];
@@ -335,14 +188,15 @@ impl KrakenHandler {
 
     fn take_tickers(&mut self, line: u16, bytes: &[u8], io: &mut Io<'_>) {
         let KrakenHandler { roster, listings, message, faults, .. } = self;
+        let mut misfits = message.misfits;
         for ticker in &message.tickers {
             let symbol = ticker.symbol.of(bytes);
             let found = roster.find_or_add(symbol, Venue::Kraken, listings, line, io);
             let Some(entry) = found else { continue };
-            let misfits = entry.quote(ticker.bid, ticker.ask, ticker.ts_event, io);
-            faults.count(MISFIT, misfits, || format!("kraken: {}", excerpt(bytes)), io);
+            misfits += entry.quote(ticker.bid, ticker.ask, ticker.ts_event, io);
             take_day(entry, ticker, io);
         }
+        faults.count(MISFIT, misfits, || format!("kraken: {}", excerpt(bytes)), io);
     }
 
     fn turn_stale(&mut self, line: u16, io: &mut Io<'_>) {

@@ -2,7 +2,7 @@
 //! them; what follows from them is the handler's.
 
 use crate::fields::increment;
-use crate::roster::{Listing, canonical};
+use crate::listings::{Listing, canonical};
 use crate::scan::{Fault, Scan};
 use serde_json::Value;
 use tickcast_market::{Decimal, InstrumentSpec, SCALE_MAX, Scales, TradingState, Venue};

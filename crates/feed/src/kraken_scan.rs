@@ -251,6 +251,17 @@ impl Message {
         Ok(())
     }
 
+    /// A price or size of a quote, `None` for `null`. One that does not fit is counted, and its side
+    /// is as good as empty.
+    fn side_number(&mut self, scan: &mut Scan<'_>) -> Result<Option<Decimal>, Fault> {
+        if scan.peek() == Some(b'n') {
+            return scan.skip().map(|()| None);
+        }
+        let number = number(scan)?;
+        self.misfits += u64::from(number.is_none());
+        Ok(number)
+    }
+
     fn ticker(&mut self, _: &[u8], scan: &mut Scan<'_>) -> Result<(), Fault> {
         let mut ticker = Ticker::default();
         let (mut symbol, mut bid, mut ask) = (None, (None, None), (None, None));
@@ -258,10 +269,10 @@ impl Message {
         while let Some(key) = scan.key()? {
             match key {
                 b"symbol" => symbol = Some(self.symbol(scan)?),
-                b"bid" => bid.0 = statistic(scan)?,
-                b"bid_qty" => bid.1 = statistic(scan)?,
-                b"ask" => ask.0 = statistic(scan)?,
-                b"ask_qty" => ask.1 = statistic(scan)?,
+                b"bid" => bid.0 = self.side_number(scan)?,
+                b"bid_qty" => bid.1 = self.side_number(scan)?,
+                b"ask" => ask.0 = self.side_number(scan)?,
+                b"ask_qty" => ask.1 = self.side_number(scan)?,
                 b"last" => ticker.day.last = statistic(scan)?,
                 b"high" => ticker.day.high = statistic(scan)?,
                 b"low" => ticker.day.low = statistic(scan)?,

@@ -11,6 +11,7 @@ mod binance_fast;
 mod binance_lines;
 mod binance_message;
 mod binance_number;
+mod binance_requests;
 mod binance_rest;
 mod binance_symbols;
 mod coinbase;
@@ -36,12 +37,16 @@ mod kraken;
 mod kraken_answers;
 mod kraken_book;
 mod kraken_scan;
+mod kraken_session;
 mod lines;
+mod listings;
 mod metrics;
 #[cfg(feature = "mock")]
 pub mod mock;
 mod outlet;
 mod recording;
+mod recording_reader;
+mod recording_writer;
 mod replay;
 mod rest;
 mod retry;
@@ -67,8 +72,9 @@ pub use outlet::{
 };
 pub use recording::{
     RECORDING_LINE_BYTES_MAX, Record, RecordKind, RecordingClock, RecordingError, RecordingHeader,
-    RecordingReader, RecordingWriter,
 };
+pub use recording_reader::RecordingReader;
+pub use recording_writer::RecordingWriter;
 pub use replay::{REPORTS_MAX, Replay, ReplaySpeed, Step};
 pub use sim::{Pace, Sim, SimAdvance, SimConfig, SimError};
 pub use venue::{VenueConfig, handler_of};

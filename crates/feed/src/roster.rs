@@ -7,15 +7,20 @@
 
 use crate::grid::{Grid, RawLevel, Wide};
 use crate::handler::Io;
+use crate::listings::{Listing, Listings};
 use crate::retry::Retry;
 use rustc_hash::FxHashMap;
 use tickcast_market::{
-    BookChange, DayStats, Decimal, Event, EventBody, InstrumentIndex, InstrumentSpec, Nanos, Quote,
-    Side, Trade, TradingState, Venue,
+    BookChange, DayStats, Decimal, Event, EventBody, InstrumentIndex, Nanos, Quote, Side, Trade,
+    TradingState, Venue,
 };
 
 /// The most instruments that one venue's handler makes known.
 pub(crate) const INSTRUMENTS_MAX: usize = 8192;
+/// Decode error: a price, size or volume that cannot be had exactly.
+pub(crate) const MISFIT: &str = "number does not fit";
+/// Decode error: a message of something that cannot be made known.
+pub(crate) const NO_INSTRUMENT: &str = "symbol is no instrument";
 
 /// What our own line knows of an instrument's book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -276,11 +281,16 @@ impl<B> Entry<B> {
 pub(crate) struct Roster<B> {
     entries: Vec<Entry<B>>,
     by_symbol: FxHashMap<Box<[u8]>, usize>,
+    by_index: FxHashMap<InstrumentIndex, usize>,
 }
 
 impl<B> Default for Roster<B> {
     fn default() -> Self {
-        Roster { entries: Vec::new(), by_symbol: FxHashMap::default() }
+        Roster {
+            entries: Vec::new(),
+            by_symbol: FxHashMap::default(),
+            by_index: FxHashMap::default(),
+        }
     }
 }
 
@@ -313,7 +323,9 @@ impl<B: Default> Roster<B> {
         }
     }
 
-    /// Makes an instrument known, or finds it; `None` when there are too many.
+    /// Makes an instrument known, or finds it; `None` when there are too many, or when another
+    /// venue symbol (`BTC_USD` beside `BTC/USD`) already goes by its name: two books must not be
+    /// mixed.
     pub(crate) fn add(
         &mut self,
         listing: &Listing,
@@ -326,8 +338,12 @@ impl<B: Default> Roster<B> {
             Some(at) => *at,
             None if self.entries.len() >= INSTRUMENTS_MAX => return None,
             None => {
+                let index = io.sink.instrument(spec);
+                if self.by_index.contains_key(&index) {
+                    return None;
+                }
                 self.entries.push(Entry {
-                    index: io.sink.instrument(spec),
+                    index,
                     venue_symbol: spec.venue_symbol.clone(),
                     line,
                     grid: Grid::new(spec.scales),
@@ -343,6 +359,7 @@ impl<B: Default> Roster<B> {
                     old_price: None,
                 });
                 let at = self.entries.len() - 1;
+                self.by_index.insert(index, at);
                 self.by_symbol.insert(spec.venue_symbol.as_bytes().into(), at);
                 self.entries[at].settle(Nanos::ZERO, io);
                 at
@@ -364,95 +381,6 @@ impl<B: Default> Roster<B> {
 
     /// The instrument of that index.
     pub(crate) fn of_index(&mut self, index: InstrumentIndex) -> Option<&mut Entry<B>> {
-        self.entries.iter_mut().find(|entry| entry.index == index)
-    }
-}
-
-/// An instrument as the venue's list has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Listing {
-    pub(crate) spec: InstrumentSpec,
-    pub(crate) state: TradingState,
-}
-
-impl Listing {
-    /// An instrument of which only the venue's text is known; scales then come from digits.
-    pub(crate) fn unlisted(venue: Venue, venue_symbol: &str) -> Listing {
-        Listing {
-            spec: InstrumentSpec {
-                venue,
-                symbol: canonical(venue_symbol),
-                venue_symbol: venue_symbol.to_owned(),
-                tick_size: None,
-                lot_size: None,
-                scales: Default::default(),
-            },
-            state: TradingState::Live,
-        }
-    }
-}
-
-/// `BTC/USD` and `btc-usd` are `BTC-USD`.
-pub(crate) fn canonical(venue_symbol: &str) -> String {
-    venue_symbol.to_ascii_uppercase().replace(['/', '_'], "-")
-}
-
-/// The venue's list of instruments, and what of it is wanted.
-#[derive(Debug, Default)]
-pub(crate) struct Listings {
-    list: Vec<Listing>,
-    by_venue_symbol: FxHashMap<String, usize>,
-}
-
-impl Listings {
-    /// Adds an instrument or replaces what is known of it.
-    pub(crate) fn put(&mut self, listing: Listing) {
-        match self.by_venue_symbol.get(&listing.spec.venue_symbol) {
-            Some(at) => self.list[*at] = listing,
-            None if self.list.len() >= INSTRUMENTS_MAX => {}
-            None => {
-                self.by_venue_symbol.insert(listing.spec.venue_symbol.clone(), self.list.len());
-                self.list.push(listing);
-            }
-        }
-    }
-
-    /// What is listed under a venue symbol.
-    pub(crate) fn get(&self, venue_symbol: &str) -> Option<&Listing> {
-        self.by_venue_symbol.get(venue_symbol).map(|at| &self.list[*at])
-    }
-
-    /// Whether nothing is listed.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
-    /// The instruments to subscribe to: those of `wanted` (canonical symbols; `*` is every one
-    /// that is traded), or of `default` where nothing is wanted. Second, the wanted symbols that
-    /// the venue does not list.
-    pub(crate) fn choose(
-        &self,
-        wanted: &[String],
-        default: &[&str],
-    ) -> (Vec<Listing>, Vec<String>) {
-        let traded = |listing: &&Listing| listing.state != TradingState::Closed;
-        if wanted.iter().any(|symbol| symbol == "*") {
-            return (self.list.iter().filter(traded).cloned().collect(), Vec::new());
-        }
-        let by_symbol: FxHashMap<&str, &Listing> =
-            self.list.iter().map(|listing| (listing.spec.symbol.as_str(), listing)).collect();
-        if wanted.is_empty() {
-            let listed = default.iter().filter_map(|symbol| by_symbol.get(symbol).copied());
-            return (listed.filter(traded).cloned().collect(), Vec::new());
-        }
-        let (mut chosen, mut unknown) = (Vec::<Listing>::new(), Vec::new());
-        for symbol in wanted {
-            match by_symbol.get(canonical(symbol).as_str()) {
-                Some(listing) if chosen.contains(listing) => {}
-                Some(listing) => chosen.push((*listing).clone()),
-                None => unknown.push(symbol.clone()),
-            }
-        }
-        (chosen, unknown)
+        self.entries.get_mut(*self.by_index.get(&index)?)
     }
 }

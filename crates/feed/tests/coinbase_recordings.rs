@@ -5,10 +5,11 @@
 mod witness;
 
 use tickcast_feed::{
-    CoinbaseConfig, CoinbaseExchangeConfig, CoinbaseExchangeHandler, CoinbaseHandler,
+    CoinbaseConfig, CoinbaseExchangeConfig, CoinbaseExchangeHandler, CoinbaseHandler, Replay,
+    ReplaySpeed, Step, VenueConfig, handler_of,
 };
 use tickcast_market::{BookSide, Decimal, Nanos, Scales, Side, TradingState};
-use witness::{Bench, assert_top_ten, replay};
+use witness::{Bench, Witness, assert_top_ten, feeds, replay};
 
 const ADVANCED: &str = "coinbase_advanced_2sym_24s.rec.gz";
 
@@ -148,4 +149,34 @@ fn a_match_that_is_missing_resyncs_its_product_alone() {
         r#"{"type":"unsubscribe","product_ids":["BTC-USD"],"channels":["level2_batch"]}"#
     ));
     assert!(!asked.contains("ETH-USD"), "{asked}");
+}
+
+#[test]
+fn a_replay_ends_with_the_same_books_and_says_that_they_are_stale() {
+    let Some(folder) = feeds() else { return };
+    for (recording, name) in [
+        (ADVANCED, "coinbase:ETH-USD"),
+        ("coinbase_exchange_2sym_10s.rec.gz", "coinbase-exchange:ETH-USD"),
+        ("kraken_btcusd_d25_51s.rec.gz", "kraken:BTC-USD"),
+    ] {
+        let handler = |venue| handler_of(venue, &VenueConfig::default());
+        let path = folder.join("recordings").join(recording);
+        let mut replay = Replay::open(&path, ReplaySpeed::Max, handler).unwrap();
+        let mut witness = Witness::default();
+        let end = loop {
+            match replay.step(Nanos::from_secs(1_800_000_000), &mut witness) {
+                Step::Fed { .. } => {}
+                Step::Ended(error) => break error,
+            }
+        };
+        assert!(end.is_none(), "{end:?}");
+        let expected = std::fs::read(folder.join("recordings/EXPECTED.json")).unwrap();
+        let expected: serde_json::Value = serde_json::from_slice(&expected).unwrap();
+        let symbols = &expected[recording]["symbols"];
+        let symbol = name.split_once(':').unwrap().1;
+        let expected = symbols.get(symbol).unwrap_or(&symbols[symbol.replace('-', "/")]);
+        assert_top_ten(&witness, name, expected);
+        assert_eq!(witness.of(name).states, [TradingState::Live, TradingState::Stale]);
+        assert_eq!(replay.take_tally().decode_errors, []);
+    }
 }

@@ -4,9 +4,10 @@
 #[path = "coinbase_kraken_witness/mod.rs"]
 mod witness;
 
+use std::io::Read;
 use tickcast_feed::{Handler, KrakenConfig, KrakenHandler};
 use tickcast_market::{Scales, TradingState};
-use witness::{Bench, assert_top_ten, replay};
+use witness::{Bench, FIRST, assert_top_ten, feeds, replay};
 
 fn bench() -> Bench<KrakenHandler> {
     Bench::new(KrakenHandler::new(KrakenConfig::default()))
@@ -91,4 +92,26 @@ fn one_wrong_digit_anywhere_in_the_top_ten_is_noticed() {
         assert_eq!(bench.handler.venue().name(), "kraken");
         assert_eq!(bench.witness.of("kraken:BTC-USD").states.last(), None, "resync from the start");
     }
+}
+
+#[test]
+fn the_recorded_list_of_pairs_is_registered_whole() {
+    let Some(folder) = feeds() else { return };
+    let file = folder.join("kraken/v2_instrument_snapshot_2024.json.gz");
+    let mut list = String::new();
+    flate2::read::GzDecoder::new(std::fs::File::open(file).unwrap())
+        .read_to_string(&mut list)
+        .unwrap();
+    let config = KrakenConfig { symbols: vec!["*".into()], ..KrakenConfig::default() };
+    let mut bench = Bench::new(KrakenHandler::new(config));
+    bench.start().open(FIRST).on(FIRST, &list);
+    assert_eq!(bench.decode_errors(), 0);
+    assert!(bench.handler.is_complete());
+    assert_eq!(bench.witness.directory.len(), 683);
+    let spec = |name: &str| bench.witness.directory.find(name).unwrap().spec.clone();
+    let euro = spec("kraken:EUR-USD");
+    assert_eq!(euro.scales, Scales { price: 5, size: 8, volume: 8 });
+    assert_eq!(euro.lot_size.unwrap().to_string(), "0.00000001", "from 1E-8");
+    assert_eq!(spec("kraken:ETH2.S-ETH").venue_symbol, "ETH2.S/ETH");
+    assert_eq!(bench.asked().iter().filter(|a| a.starts_with("connect")).count(), 1 + 6);
 }

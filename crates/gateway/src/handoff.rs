@@ -3,6 +3,7 @@
 //! The door answers handshakes and owns sockets until then; from [`Shards::give`] on the socket
 //! belongs to one shard for good. The receiving end is the shard's own affair.
 
+use crate::clients::ShardClients;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::fmt;
 use std::net::{SocketAddr, TcpStream};
@@ -12,6 +13,9 @@ use tickcast_wire::Encoding;
 
 /// How many controls may wait for one shard; beyond that the door tries the next shard.
 pub const CONTROLS_MAX: usize = 1024;
+
+/// How long an operator waits for the shards.
+const CLIENTS_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// A connection whose handshake has been answered in full.
 #[derive(Debug)]
@@ -66,6 +70,8 @@ pub enum Control {
         /// The window, in milliseconds.
         window_ms: u32,
     },
+    /// Tell who is connected.
+    Clients(Sender<ShardClients>),
     /// Close everything and end.
     Stop,
 }
@@ -178,6 +184,15 @@ impl Shards {
     /// Tells every shard to drain. May block for as long as a shard's channel is full.
     pub fn drain(&self, window_ms: u32) {
         self.handles.iter().for_each(|shard| shard.tell(Control::Drain { window_ms }));
+    }
+
+    /// Asks every shard who is connected; one that does not answer within a second is left out.
+    pub fn clients(&self) -> Vec<ShardClients> {
+        let (reply, replies) = bounded(self.handles.len());
+        self.handles.iter().for_each(|shard| shard.tell(Control::Clients(reply.clone())));
+        drop(reply); // The channel closes when every shard has answered, or gone.
+        let deadline = std::time::Instant::now() + CLIENTS_WITHIN;
+        std::iter::from_fn(|| replies.recv_deadline(deadline).ok()).collect()
     }
 
     /// Tells every shard to stop. May block for as long as a shard's channel is full.

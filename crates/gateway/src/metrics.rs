@@ -4,6 +4,7 @@
 //! in plain integers and histograms of its own ([`prometheus::Histogram::local`]) and gives them
 //! up once per turn.
 
+use crate::shard_ages::Ages;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, core::Collector,
@@ -53,9 +54,11 @@ pub struct Metrics {
     /// (`subscribe`, `ok` or the number of the error).
     pub requests: IntCounterVec,
     /// From `ts_recv` to the handing over to the kernel, by `venue`.
-    pub age_at_write: HistogramVec,
+    pub age_at_write: Ages,
     /// From `ts_publish` to the handing over to the kernel, by `venue`.
-    pub publish_to_write: HistogramVec,
+    pub publish_to_write: Ages,
+    /// Connections that were closed because handling them failed; 0 unless there is a bug.
+    pub panics: IntCounter,
 }
 
 impl Metrics {
@@ -95,8 +98,9 @@ impl Metrics {
                     .buckets(SECONDS_BUCKETS.to_vec()),
             )?,
             requests: counters("requests_total", REQUESTS, &["method", "code"])?,
-            age_at_write: durations("tickcast_age_at_write_seconds", AGE, "venue")?,
-            publish_to_write: durations("tickcast_publish_to_write_seconds", PUBLISHED, "venue")?,
+            age_at_write: Ages::new("tickcast_age_at_write_seconds", AGE)?,
+            publish_to_write: Ages::new("tickcast_publish_to_write_seconds", PUBLISHED)?,
+            panics: IntCounter::with_opts(opts("panics_total", PANICS))?,
         })
     }
 
@@ -120,6 +124,7 @@ impl Metrics {
             Box::new(self.requests.clone()),
             Box::new(self.age_at_write.clone()),
             Box::new(self.publish_to_write.clone()),
+            Box::new(self.panics.clone()),
         ]
     }
 
@@ -128,6 +133,12 @@ impl Metrics {
     pub fn sent(&self, channel: Channel, encoding: Encoding) -> (IntCounter, IntCounter) {
         let labels = [channel.name(), encoding.name()];
         (self.messages_sent.with_label_values(&labels), self.bytes_sent.with_label_values(&labels))
+    }
+
+    /// Whether anybody has ever subscribed to anything; cheap enough to be asked now and then.
+    pub fn has_had_subscribers(&self) -> bool {
+        self.requests.with_label_values(&["subscribe", "ok"]).get() > 0
+            || self.connections_opened.with_label_values(&["sse"]).get() > 0
     }
 
     /// Counts a refusal.
@@ -148,6 +159,7 @@ const OVERRUNS: &str = "How often a shard lost batches and caught up by diff";
 const HANDSHAKE: &str = "From accepting a connection to its handshake being answered";
 const REQUESTS: &str = "Requests over HTTP and in the client protocol";
 const AGE: &str = "From receiving the venue's message to handing its frame to the kernel";
+const PANICS: &str = "Connections closed because handling them failed";
 const PUBLISHED: &str = "From encoding a frame to handing it to the kernel";
 
 fn opts(name: &str, help: &str) -> Opts {

@@ -1,6 +1,8 @@
 //! A batch of events on its way from a feed to a publisher, in buffers that are used again.
 
-use crate::event::{Bar, BookChange, DayStats, Event, EventBody, Interval, Quote, Trade, TradingState};
+use crate::event::{
+    Bar, BookChange, DayStats, Event, EventBody, Interval, Quote, Trade, TradingState,
+};
 use crate::instrument::InstrumentIndex;
 use crate::number::Scales;
 use crate::time::Nanos;

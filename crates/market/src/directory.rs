@@ -43,11 +43,7 @@ impl Directory {
         }
         let index = InstrumentIndex(inner.by_index.len() as u32);
         let name: Arc<str> = name.into();
-        inner.by_index.push(Arc::new(Instrument {
-            index,
-            name: name.clone(),
-            spec: spec.clone(),
-        }));
+        inner.by_index.push(Arc::new(Instrument { index, name: name.clone(), spec: spec.clone() }));
         inner.by_name.insert(name, index);
         // Pairs with the Acquire load in `len`: who sees the new length finds the instrument.
         self.len.store(inner.by_index.len(), Ordering::Release);

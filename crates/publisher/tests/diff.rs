@@ -150,7 +150,8 @@ impl World {
                 self.event(EventBody::BookSnapshot(&levels));
             }
             4 => {
-                let side = |n: u16| (!n.is_multiple_of(5)).then_some((Price(i64::from(n)), Size(1)));
+                let side =
+                    |n: u16| (!n.is_multiple_of(5)).then_some((Price(i64::from(n)), Size(1)));
                 self.event(EventBody::Quote(Quote { bid: side(a), ask: side(b) }));
             }
             5 | 6 => self.trades(a, b),

@@ -93,11 +93,6 @@ impl Lists {
             self.directory.set_complete();
         }
     }
-
-    /// Whether all are.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.left.load(Ordering::Relaxed) == 0
-    }
 }
 
 impl Feeds {
@@ -125,9 +120,9 @@ impl Feeds {
             healths.push(health.clone());
             let may_start = may_start.clone();
             let wait = settings.replay_wait;
-            threads.push(self.start_replay(source, path, settings, health, move || {
-                !wait || may_start()
-            })?);
+            threads.push(
+                self.start_replay(source, path, settings, health, move || !wait || may_start())?,
+            );
         }
         Ok((healths, threads))
     }
@@ -195,7 +190,7 @@ impl Feeds {
     }
 
     fn run_sim(&self, mut sim: Sim, health: &FeedHealth) {
-        let mut metrics = self.metrics.of(Venue::Sim);
+        let metrics = self.metrics.of(Venue::Sim);
         let mut outlet = self.outlet(source_of(Venue::Sim));
         sim.start(clock::now(), &mut outlet);
         self.lists.complete_one();

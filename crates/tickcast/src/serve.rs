@@ -13,10 +13,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tickcast_feed::InboxSender;
 use tickcast_gateway::{
-    Admin, Door, DoorLimits, FeedReport, HubSource, Origins, Poller, Readiness, Shard,
-    ShardHandle, ShardInbox, ShardSettings, Shards,
+    Admin, Door, DoorLimits, FeedReport, HubSource, Origins, Poller, Readiness, Shard, ShardHandle,
+    ShardInbox, ShardSettings, Shards,
 };
-use tickcast_market::{Directory, InstrumentIndex, SourceIndex, Venue};
+use tickcast_market::{Directory, InstrumentIndex, Venue};
 use tickcast_publisher::{Config, Inbox, Publisher, Resync, ShardIndex};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -115,7 +115,7 @@ async fn serve(settings: Resolved) -> Result<()> {
 
     let subscribed = {
         let metrics = gateway_metrics.clone();
-        move || metrics.has_subscriptions()
+        move || metrics.has_had_subscribers()
     };
     let (health, feed_threads) = feeds.start(&settings, live, subscribed)?;
     let readiness = Arc::new(Ready { health, door: door.clone() });
@@ -179,10 +179,7 @@ fn make_inboxes(partitions: usize) -> (Vec<InboxSender>, Vec<Inbox>) {
         let (batches, batches_out) = bounded(INBOX_BATCHES_MAX);
         // Twice the room, so that what is under way in both directions always fits.
         let (recycled, recycled_out) = bounded(2 * INBOX_BATCHES_MAX);
-        (
-            InboxSender { batches, recycled: recycled_out },
-            Inbox { batches: batches_out, recycled },
-        )
+        (InboxSender { batches, recycled: recycled_out }, Inbox { batches: batches_out, recycled })
     };
     (0..partitions).map(inbox).unzip()
 }

@@ -16,104 +16,104 @@ use tickcast_publisher::Tiers;
 /// Everything that can be set; absent means "not said here".
 #[derive(Clone, Debug, Default, Deserialize, clap::Args)]
 #[serde(default, deny_unknown_fields)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Feed to run: sim, coinbase, coinbase-exchange, binance or kraken; repeatable
     #[arg(long, env = "TICKCAST_FEED", value_delimiter = ',', value_name = "VENUE")]
-    pub feed: Vec<String>,
+    pub(crate) feed: Vec<String>,
     /// Symbols to take from the live feeds, such as BTC-USD,ETH-USD
     #[arg(long, env = "TICKCAST_SYMBOLS", value_delimiter = ',', value_name = "SYMBOL,…")]
-    pub symbols: Vec<String>,
+    pub(crate) symbols: Vec<String>,
     /// Recording to replay; repeatable
     #[arg(long, env = "TICKCAST_REPLAY", value_delimiter = ',', value_name = "FILE")]
-    pub replay: Vec<PathBuf>,
+    pub(crate) replay: Vec<PathBuf>,
     /// Speed of replays: 1 as recorded, N times faster, or max
     #[arg(long, env = "TICKCAST_REPLAY_SPEED", value_name = "N|max")]
-    pub replay_speed: Option<String>,
+    pub(crate) replay_speed: Option<String>,
     /// Start replays again at their end
     #[arg(long, env = "TICKCAST_REPLAY_LOOP", num_args = 0..=1, default_missing_value = "true")]
-    pub replay_loop: Option<bool>,
+    pub(crate) replay_loop: Option<bool>,
     /// Start replays with the first subscriber
     #[arg(long, env = "TICKCAST_REPLAY_WAIT", num_args = 0..=1, default_missing_value = "true")]
-    pub replay_wait: Option<bool>,
+    pub(crate) replay_wait: Option<bool>,
     /// Instruments of the simulator [default: 50]
     #[arg(long, env = "TICKCAST_SIM_INSTRUMENTS", value_name = "N")]
-    pub sim_instruments: Option<u32>,
+    pub(crate) sim_instruments: Option<u32>,
     /// Ticker updates a second over all simulated instruments; 0 is quiet [default: 500]
     #[arg(long, env = "TICKCAST_SIM_RATE", value_name = "N")]
-    pub sim_rate: Option<f64>,
+    pub(crate) sim_rate: Option<f64>,
     /// Seed of the simulator [default: 1]
     #[arg(long, env = "TICKCAST_SIM_SEED", value_name = "N")]
-    pub sim_seed: Option<u64>,
+    pub(crate) sim_seed: Option<u64>,
     /// Activity by rank: exponent of the Zipf distribution [default: 1.0]
     #[arg(long, env = "TICKCAST_SIM_ZIPF", value_name = "S")]
-    pub sim_zipf: Option<f64>,
+    pub(crate) sim_zipf: Option<f64>,
     /// natural: in bursts; steady: evenly spaced, for measuring [default: natural]
     #[arg(long, env = "TICKCAST_SIM_PACE", value_name = "PACE")]
-    pub sim_pace: Option<String>,
+    pub(crate) sim_pace: Option<String>,
     /// Public address [default: 127.0.0.1:8080]
     #[arg(long, env = "TICKCAST_LISTEN", value_name = "ADDR")]
-    pub listen: Option<SocketAddr>,
+    pub(crate) listen: Option<SocketAddr>,
     /// Address for metrics and health [default: 127.0.0.1:8081]
     #[arg(long, env = "TICKCAST_ADMIN", value_name = "ADDR")]
-    pub admin: Option<SocketAddr>,
+    pub(crate) admin: Option<SocketAddr>,
     /// Threads that push to clients [default: one per core, at most 64]
     #[arg(long, env = "TICKCAST_SHARDS", value_name = "N")]
-    pub shards: Option<usize>,
+    pub(crate) shards: Option<usize>,
     /// Threads that keep the instruments' state [default: 1]
     #[arg(long, env = "TICKCAST_PARTITIONS", value_name = "N")]
-    pub partitions: Option<usize>,
+    pub(crate) partitions: Option<usize>,
     /// Time in which a shard gathers updates before it writes, such as 20ms [default: 0ms]
     #[arg(long, env = "TICKCAST_FLUSH_INTERVAL", value_name = "TIME")]
-    pub flush_interval: Option<String>,
+    pub(crate) flush_interval: Option<String>,
     /// Maximum rates on offer besides real time, in updates a second [default: 10,4,1]
     #[arg(long, env = "TICKCAST_TIERS", value_delimiter = ',', value_name = "RATE,…")]
-    pub tiers: Vec<f64>,
+    pub(crate) tiers: Vec<f64>,
     /// Origin of web pages that may connect, such as https://desk.example; repeatable
     #[arg(long, env = "TICKCAST_ALLOW_ORIGIN", value_delimiter = ',', value_name = "URL")]
-    pub allow_origin: Vec<String>,
+    pub(crate) allow_origin: Vec<String>,
     /// Time over which clients are sent away on SIGTERM [default: 30s]
     #[arg(long, env = "TICKCAST_DRAIN_WINDOW", value_name = "TIME")]
-    pub drain_window: Option<String>,
+    pub(crate) drain_window: Option<String>,
     /// text or json [default: text]
     #[arg(long, env = "TICKCAST_LOG_FORMAT", value_name = "FORMAT")]
-    pub log_format: Option<String>,
+    pub(crate) log_format: Option<String>,
     /// Where a venue is, for tests and proxies; in the file only
     #[arg(skip)]
-    pub venues: BTreeMap<String, VenueSettings>,
+    pub(crate) venues: BTreeMap<String, VenueSettings>,
 }
 
 /// A venue's addresses; absent ones are the venue's own.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
-pub struct VenueSettings {
+pub(crate) struct VenueSettings {
     /// WebSocket URL.
-    pub ws_url: Option<String>,
+    pub(crate) ws_url: Option<String>,
     /// REST base URL.
-    pub rest_url: Option<String>,
+    pub(crate) rest_url: Option<String>,
     /// Symbols to take from this venue; instead of the common list.
-    pub symbols: Vec<String>,
+    pub(crate) symbols: Vec<String>,
 }
 
 /// Settings that have been checked.
 #[derive(Clone, Debug)]
-pub struct Resolved {
-    pub feeds: Vec<Venue>,
-    pub symbols: Vec<String>,
-    pub replay: Vec<PathBuf>,
-    pub replay_speed: ReplaySpeed,
-    pub replay_loop: bool,
-    pub replay_wait: bool,
-    pub sim: tickcast_feed::SimConfig,
-    pub listen: SocketAddr,
-    pub admin: SocketAddr,
-    pub shards: usize,
-    pub partitions: usize,
-    pub flush_interval: Duration,
-    pub tiers: Tiers,
-    pub allow_origin: Vec<String>,
-    pub drain_window: Duration,
-    pub log_json: bool,
-    pub venues: BTreeMap<Venue, VenueSettings>,
+pub(crate) struct Resolved {
+    pub(crate) feeds: Vec<Venue>,
+    pub(crate) symbols: Vec<String>,
+    pub(crate) replay: Vec<PathBuf>,
+    pub(crate) replay_speed: ReplaySpeed,
+    pub(crate) replay_loop: bool,
+    pub(crate) replay_wait: bool,
+    pub(crate) sim: tickcast_feed::SimConfig,
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) shards: usize,
+    pub(crate) partitions: usize,
+    pub(crate) flush_interval: Duration,
+    pub(crate) tiers: Tiers,
+    pub(crate) allow_origin: Vec<String>,
+    pub(crate) drain_window: Duration,
+    pub(crate) log_json: bool,
+    pub(crate) venues: BTreeMap<Venue, VenueSettings>,
 }
 
 fn or<T>(first: Vec<T>, second: Vec<T>) -> Vec<T> {
@@ -122,14 +122,14 @@ fn or<T>(first: Vec<T>, second: Vec<T>) -> Vec<T> {
 
 impl Settings {
     /// Reads a TOML file. *Errors* name the file, the line and the key.
-    pub fn from_file(path: &Path) -> Result<Settings> {
+    pub(crate) fn from_file(path: &Path) -> Result<Settings> {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("configuration {}", path.display()))?;
         toml::from_str(&text).with_context(|| format!("configuration {}", path.display()))
     }
 
     /// These settings, and where they say nothing those of `under`.
-    pub fn over(self, under: Settings) -> Settings {
+    pub(crate) fn over(self, under: Settings) -> Settings {
         Settings {
             feed: or(self.feed, under.feed),
             symbols: or(self.symbols, under.symbols),
@@ -156,7 +156,7 @@ impl Settings {
     }
 
     /// Fills in defaults and checks every value. *Errors* name the setting and the value.
-    pub fn resolve(self) -> Result<Resolved> {
+    pub(crate) fn resolve(self) -> Result<Resolved> {
         let feeds = resolve_feeds(&self.feed, &self.replay)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let shards = self.shards.unwrap_or(cores.min(64));
@@ -213,7 +213,7 @@ impl Settings {
 
 impl Resolved {
     /// Where a venue is and what is wanted of it.
-    pub fn venue(&self, venue: Venue) -> VenueConfig {
+    pub(crate) fn venue(&self, venue: Venue) -> VenueConfig {
         let own = self.venues.get(&venue).cloned().unwrap_or_default();
         VenueConfig {
             ws_url: own.ws_url,
@@ -228,9 +228,7 @@ fn resolve_feeds(names: &[String], replay: &[PathBuf]) -> Result<Vec<Venue>> {
     let mut feeds = Vec::new();
     for name in names {
         let Some(venue) = Venue::from_name(name) else {
-            bail!(
-                "feed: {name:?} is not one of sim, coinbase, coinbase-exchange, binance, kraken"
-            );
+            bail!("feed: {name:?} is not one of sim, coinbase, coinbase-exchange, binance, kraken");
         };
         if !feeds.contains(&venue) {
             feeds.push(venue);
@@ -248,9 +246,7 @@ fn resolve_venues(
     let mut venues = BTreeMap::new();
     for (name, venue_settings) in settings {
         let Some(venue) = Venue::from_name(&name).filter(|venue| *venue != Venue::Sim) else {
-            bail!(
-                "venues.{name}: not one of coinbase, coinbase-exchange, binance, kraken"
-            );
+            bail!("venues.{name}: not one of coinbase, coinbase-exchange, binance, kraken");
         };
         for (key, url, schemes) in [
             ("ws_url", &venue_settings.ws_url, ["ws://", "wss://"]),

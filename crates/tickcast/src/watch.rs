@@ -71,7 +71,9 @@ async fn watch(args: &WatchArgs) -> Result<()> {
                 let text = std::str::from_utf8(&frame.payload).context("a message is not text")?;
                 left -= u64::from(show(text, &args.channel)?);
             }
-            OpCode::Close => bail!("the service has closed the connection{}", reason(&frame.payload)),
+            OpCode::Close => {
+                bail!("the service has closed the connection{}", reason(&frame.payload))
+            }
             _ => {}
         }
     }

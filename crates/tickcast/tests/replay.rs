@@ -159,8 +159,7 @@ fn check(name: &str) {
         let symbol = &names[venue_symbol];
         let of = &held[symbol];
         assert_eq!(of.state, "stale", "{symbol} at the end of a recording");
-        let snapshot =
-            service.json(&format!("/v1/snapshot?channel=book&depth=10&symbol={symbol}"));
+        let snapshot = service.json(&format!("/v1/snapshot?channel=book&depth=10&symbol={symbol}"));
         let item = &snapshot["data"][0];
         for side in ["bids", "asks"] {
             assert_eq!(levels(&item[side]), levels(&truth[side]), "{symbol} {side} over REST");

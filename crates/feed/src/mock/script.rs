@@ -1,6 +1,6 @@
 //! A recording, read whole: the messages in order, and the REST bodies.
 
-use crate::recording::{RecordKind, RecordingError, RecordingReader};
+use crate::{RecordKind, RecordingError, RecordingReader};
 use std::path::Path;
 use tickcast_market::{Nanos, Venue};
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tickcast_feed::{BinanceConfig, BinanceHandler, Handler, Replay, ReplaySpeed, Step};
 use tickcast_market::{
-    Book, BookChange, BookSide, Decimal, Directory, Event, EventBody, Instrument, InstrumentIndex,
+    Book, BookSide, Decimal, Directory, Event, EventBody, Instrument, InstrumentIndex,
     InstrumentSpec, Nanos, Price, Quote, Scales, Sink, Size, TradingState, Venue,
 };
 
@@ -72,7 +72,9 @@ impl Sink for Follower {
             }
             EventBody::BookSnapshot(levels) => followed.book.replace(levels),
             EventBody::BookUpdate(levels) => {
-                levels.iter().for_each(|change: &BookChange| followed.book.apply(change));
+                for change in levels {
+                    followed.book.apply(change);
+                }
             }
             EventBody::State(state) => followed.states.push(state),
             EventBody::Day(_) | EventBody::Bars(..) => {}

@@ -141,7 +141,9 @@ impl Sink for Witness {
                 seen.snapshots += 1;
             }
             EventBody::BookUpdate(changes) => {
-                changes.iter().for_each(|change| seen.book.apply(change));
+                for change in changes {
+                    seen.book.apply(change);
+                }
                 seen.updates += 1;
             }
             EventBody::Trades(trades) => seen.trades.extend_from_slice(trades),
@@ -319,5 +321,47 @@ pub fn assert_top_ten(witness: &Witness, name: &str, expected: &serde_json::Valu
             .map(|level| [number(&level[0]), number(&level[1])])
             .collect();
         assert_eq!(ours, expected, "{name} {field}");
+    }
+}
+
+/// Gives each message to the handler and compares what it says with what is expected.
+pub fn check<H: Handler>(bench: &mut Bench<H>, steps: &[(&str, &[&str])]) {
+    bench.said();
+    for (message, expected) in steps {
+        bench.on(FIRST, message);
+        assert_eq!(bench.said(), *expected, "after {message}");
+    }
+}
+
+/// Gives every prefix of a message, and the message with single bytes changed, to a handler that
+/// `make` has made ready: none may panic, and every prefix is counted as a decode error and
+/// changes no book.
+pub fn torture<H: Handler>(make: impl Fn() -> Bench<H>, message: &str) {
+    let books = |bench: &Bench<H>| -> Vec<Book> {
+        bench.witness.seen.values().map(|seen| seen.book.clone()).collect()
+    };
+    let bytes = message.as_bytes();
+    for len in 0..bytes.len() {
+        let mut bench = make();
+        let (errors, before) = (bench.decode_errors(), books(&bench));
+        bench.bytes(FIRST, &bytes[..len]);
+        assert_eq!(bench.decode_errors(), errors + 1, "cut at {len}: {message}");
+        assert_eq!(books(&bench), before, "cut at {len}: {message}");
+    }
+    let mut random = fastrand::Rng::with_seed(7);
+    for _ in 0..2_000 {
+        let mut changed = bytes.to_vec();
+        for _ in 0..random.usize(1..4) {
+            let at = random.usize(..changed.len());
+            match random.u8(..4) {
+                0 => changed[at] = random.u8(..),
+                1 => changed[at] = *random.choice(b"\"\\{}[],:0e-.".iter()).unwrap(),
+                2 => drop(changed.remove(at)),
+                _ => changed.insert(at, bytes[random.usize(..bytes.len())]),
+            }
+        }
+        let mut bench = make();
+        // Whatever it did, the handler goes on.
+        bench.bytes(FIRST, &changed).bytes(FIRST, bytes);
     }
 }

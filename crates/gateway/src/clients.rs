@@ -1,0 +1,121 @@
+//! Who is connected, how far behind, at which rates, and why the last ones were closed: what an
+//! operator asks the shards for.
+
+use crate::admin::Clients;
+use crate::connection::{Connection, Phase};
+use crate::connection_close::Closed;
+use crate::handoff::Shards;
+use crate::shard::Shard;
+use crate::socket::Socket;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use tickcast_wire::Channel;
+
+/// What one shard tells of its connections.
+#[derive(Clone, Debug, Default)]
+pub struct ShardClients {
+    clients: Vec<Client>,
+    closed: Vec<Closed>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Client {
+    session: String,
+    address: String,
+    transport: &'static str,
+    connected_us: i64,
+    subscriptions: usize,
+    instruments: usize,
+    granted: Vec<GrantedRate>,
+    lagging: bool,
+    owed_topics: usize,
+    merged_updates: u64,
+    sent_messages: u64,
+    sent_bytes: u64,
+    rtt_us: u32,
+    leaving: bool,
+}
+
+/// How many streams of a channel at a rate; without one it is real time.
+#[derive(Clone, Debug, Serialize)]
+struct GrantedRate {
+    channel: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_rate: Option<f64>,
+    instruments: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct ClosedClient<'a> {
+    session: String,
+    address: String,
+    closed_code: u16,
+    closed_reason: &'a str,
+    closed_at: i64,
+}
+
+impl<S: Socket> Shard<S> {
+    /// Everybody who is connected, and the last ones that were.
+    ///
+    /// *Cost:* grows with all their subscriptions; meant for an operator, not for a scraper.
+    pub fn clients(&self) -> ShardClients {
+        let clients = self.connections.iter().map(|(_, connection)| self.client(connection));
+        ShardClients { clients: clients.collect(), closed: self.closed.iter().cloned().collect() }
+    }
+
+    fn client(&self, connection: &Connection<S>) -> Client {
+        let account = &connection.account;
+        let mut granted: BTreeMap<(Channel, u8), usize> = BTreeMap::new();
+        for membership in &connection.subscriptions.memberships {
+            let key = &self.topics.at(membership.place().slot).key;
+            *granted.entry((key.view.channel(), key.tier.0)).or_default() += 1;
+        }
+        let granted = granted.into_iter().map(|((channel, tier), instruments)| GrantedRate {
+            channel: channel.name(),
+            max_rate: self.hub.tiers().rate(tickcast_publisher::Tier(tier)),
+            instruments,
+        });
+        Client {
+            session: session_name(account.session),
+            address: account.peer.to_string(),
+            transport: connection.framing.name(),
+            connected_us: self.now.since(account.opened_at).micros(),
+            subscriptions: connection.subscriptions.count(),
+            instruments: connection.subscriptions.instruments(),
+            granted: granted.collect(),
+            lagging: connection.late_topics() > 0,
+            owed_topics: connection.owing.as_ref().map_or(0, |owing| owing.topics()),
+            merged_updates: account.merged,
+            sent_messages: account.messages,
+            sent_bytes: account.bytes,
+            rtt_us: account.rtt_us,
+            leaving: connection.phase != Phase::Open,
+        }
+    }
+}
+
+/// A session as clients and logs name it.
+pub(crate) fn session_name(session: u64) -> String {
+    format!("{session:016x}")
+}
+
+impl Clients for Shards {
+    fn write_json(&self, out: &mut Vec<u8>) {
+        let shards = self.clients();
+        let mut items = Vec::new();
+        for client in shards.iter().flat_map(|shard| &shard.clients) {
+            items.push(serde_json::to_value(client));
+        }
+        for closed in shards.iter().flat_map(|shard| &shard.closed) {
+            items.push(serde_json::to_value(ClosedClient {
+                session: session_name(closed.session),
+                address: closed.peer.to_string(),
+                closed_code: closed.code,
+                closed_reason: &closed.reason,
+                closed_at: closed.closed_at.micros(),
+            }));
+        }
+        let items: Vec<_> = items.into_iter().flatten().collect();
+        serde_json::to_writer(out, &items).expect("a Vec takes everything");
+    }
+}

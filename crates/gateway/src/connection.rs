@@ -1,0 +1,247 @@
+//! One client's line as its shard keeps it: the socket, what has to go out before anything else,
+//! and where its lifecycle stands.
+//!
+//! *Invariant:* nothing in here grows with time or with the rate of updates. What waits is the rest
+//! of one frame and a bounded amount of answers; what is owed is one entry per subscription.
+
+use crate::decoder::Decoder;
+use crate::owing::Owing;
+use crate::subscriptions::Subscriptions;
+use std::net::SocketAddr;
+use tickcast_market::Nanos;
+use tickcast_wire::Encoding;
+
+/// A connection's number within its shard, and its token at the poller. Given again after a
+/// connection has ended; a late event for the one before does no harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub u32);
+
+/// Answers, pongs and the like that may wait for a connection, in bytes: above it its input is not
+/// read.
+pub(crate) const ANSWERS_BYTES_MAX: usize = 64 << 10;
+
+/// How a message is put on the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// WebSocket frames.
+    WebSocket,
+    /// Server-sent events; with ids where the request names one stream.
+    Sse { ids: bool },
+}
+
+impl Framing {
+    /// Its name in metric labels.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Framing::WebSocket => "websocket",
+            Framing::Sse { .. } => "sse",
+        }
+    }
+}
+
+/// Where a connection's lifecycle stands; `shard_close` owns the transitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Served.
+    Open,
+    /// Our close frame waits to be written; nothing else will be.
+    Closing,
+    /// Our side is shut; the peer's bytes are thrown away until it closes too.
+    Leaving,
+}
+
+/// One client.
+#[derive(Debug)]
+pub(crate) struct Connection<S> {
+    pub(crate) socket: S,
+    pub(crate) decoder: Decoder,
+    /// The rest of the frame that was begun, then answers; they go out before anything else.
+    pub(crate) waiting: Vec<u8>,
+    pub(crate) subscriptions: Subscriptions,
+    /// There while it owes something.
+    pub(crate) owing: Option<Box<Owing>>,
+    pub(crate) pongs: Pongs,
+    pub(crate) phase: Phase,
+    pub(crate) framing: Framing,
+    pub(crate) encoding: Encoding,
+    /// The socket took less than it was given; it says when there is room.
+    pub(crate) blocked: bool,
+    /// It stands in the shard's queue of those that are to be served what they owe.
+    pub(crate) queued: bool,
+    /// Bytes may be there that were not read: it stands in the shard's queue of those.
+    pub(crate) unread: bool,
+    /// Its input is not read until its answers have gone out.
+    pub(crate) paused: bool,
+    /// It counts as lagging.
+    pub(crate) lagging: bool,
+    /// A ping of ours has not been answered.
+    pub(crate) pinged: bool,
+    /// When it is told to go (draining), or given up (closing); on the shard's clock.
+    pub(crate) leave_at: Nanos,
+    /// When the peer was last heard.
+    pub(crate) heard_at: Nanos,
+    /// When the line last took bytes.
+    pub(crate) moved_at: Nanos,
+    /// When the message that is being received began.
+    pub(crate) begun_at: Nanos,
+    pub(crate) requests: RequestBudget,
+    pub(crate) controls: ControlRate,
+    pub(crate) account: Account,
+}
+
+/// Who a client is and what it was given, for `stats` and `/clients`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Account {
+    pub(crate) session: u64,
+    pub(crate) peer: SocketAddr,
+    pub(crate) opened_at: Nanos,
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+    pub(crate) merged: u64,
+    pub(crate) rtt_us: u32,
+}
+
+/// Pongs that wait to be written: each of the first sixteen, beyond that the newest only.
+#[derive(Debug, Default)]
+pub(crate) struct Pongs {
+    /// How many are among the waiting bytes.
+    pub(crate) waiting: u8,
+    /// The newest beyond those.
+    pub(crate) newest: Option<Box<[u8]>>,
+}
+
+/// How many pongs wait at most, besides the newest.
+pub(crate) const PONGS_MAX: u8 = 16;
+
+/// The token bucket of requests: the moment at which the bucket will be full again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RequestBudget {
+    full_at: Nanos,
+}
+
+impl RequestBudget {
+    /// Takes one request out; `false` when there is none left.
+    pub(crate) fn take(&mut self, now: Nanos, per_second: u32, burst: u32) -> bool {
+        let each = Nanos(1_000_000_000 / i64::from(per_second.max(1)));
+        let full_at = self.full_at.max(now).plus(each);
+        let allowed = full_at.since(now).0 <= each.0.saturating_mul(i64::from(burst));
+        if allowed {
+            self.full_at = full_at;
+        }
+        allowed
+    }
+}
+
+/// Control frames a second, and for how many seconds there were too many.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ControlRate {
+    second: u32,
+    count: u16,
+    seconds_over: u16,
+}
+
+/// Control frames a second that a client may send.
+const CONTROLS_PER_SECOND_MAX: u16 = 20;
+/// For how many seconds running it may send more.
+const CONTROL_SECONDS_OVER_MAX: u16 = 5;
+
+impl ControlRate {
+    /// Counts one; `false` when it has been too many for too long.
+    pub(crate) fn count(&mut self, now: Nanos) -> bool {
+        let second = (now.0 / 1_000_000_000) as u32;
+        if second != self.second {
+            let was_over = self.count > CONTROLS_PER_SECOND_MAX;
+            let adjoins = second == self.second.wrapping_add(1);
+            self.seconds_over = if was_over && adjoins { self.seconds_over + 1 } else { 0 };
+            self.second = second;
+            self.count = 0;
+        }
+        self.count = self.count.saturating_add(1);
+        self.seconds_over < CONTROL_SECONDS_OVER_MAX
+    }
+}
+
+impl<S> Connection<S> {
+    /// A connection that was just handed over; `now` is the shard's clock.
+    pub(crate) fn new(
+        socket: S,
+        framing: Framing,
+        encoding: Encoding,
+        account: Account,
+        now: Nanos,
+    ) -> Connection<S> {
+        Connection {
+            socket,
+            decoder: Decoder::new(),
+            waiting: Vec::new(),
+            subscriptions: Subscriptions::default(),
+            owing: None,
+            pongs: Pongs::default(),
+            phase: Phase::Open,
+            framing,
+            encoding,
+            blocked: false,
+            queued: false,
+            unread: false,
+            paused: false,
+            lagging: false,
+            pinged: false,
+            leave_at: Nanos::MAX,
+            heard_at: now,
+            moved_at: now,
+            begun_at: Nanos::MAX,
+            requests: RequestBudget::default(),
+            controls: ControlRate::default(),
+            account,
+        }
+    }
+
+    /// Whether frames of topics that it is current on may be put into the pass for it. While it
+    /// waits for the line, or owes a status, they become owing instead.
+    pub(crate) fn takes_frames(&self) -> bool {
+        let owes_status = self.owing.as_ref().is_some_and(|owing| !owing.statuses.is_empty());
+        self.phase == Phase::Open && !self.blocked && !owes_status
+    }
+
+    /// How many topics it owes something older than its subscription to.
+    pub(crate) fn late_topics(&self) -> usize {
+        self.owing.as_ref().map_or(0, |owing| owing.late())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_of_requests_passes_and_then_ten_a_second() {
+        let mut budget = RequestBudget::default();
+        let now = Nanos::from_secs(100);
+        assert_eq!((0..100).filter(|_| budget.take(now, 10, 50)).count(), 50);
+        let later = now.plus(Nanos::from_millis(500));
+        assert_eq!((0..100).filter(|_| budget.take(later, 10, 50)).count(), 5);
+    }
+
+    #[test]
+    fn more_than_twenty_control_frames_a_second_pass_for_five_seconds() {
+        let mut rate = ControlRate::default();
+        let mut refused_at = None;
+        for tenth in 0..100 {
+            let now = Nanos::from_millis(1_000_000 + tenth * 100);
+            let fine = (0..3).all(|_| rate.count(now));
+            if !fine {
+                refused_at.get_or_insert(tenth);
+            }
+        }
+        assert_eq!(refused_at, Some(50));
+    }
+
+    #[test]
+    fn twenty_a_second_pass_for_ever_and_so_does_a_single_burst() {
+        let mut rate = ControlRate::default();
+        assert!((0..1000).all(|_| rate.count(Nanos::from_secs(7))));
+        for twentieth in 0..2000 {
+            assert!(rate.count(Nanos::from_millis(10_000 + twentieth * 50)));
+        }
+    }
+}

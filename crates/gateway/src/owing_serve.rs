@@ -1,0 +1,223 @@
+//! What is owed is served: statuses first, then topics, first in, first out, by `diff(since)`.
+//!
+//! A connection gets at most 64 KiB (or one message) of it at a time and then waits for its next
+//! turn behind the others. Snapshots that several joiners of one turn need are encoded once.
+
+use crate::connection::Phase;
+use crate::owing::Owed;
+use crate::shard::Shard;
+use crate::socket::Socket;
+use crate::topics::Topics;
+use rustc_hash::FxHashMap;
+use std::ops::Range;
+use tickcast_market::{InstrumentIndex, Since};
+use tickcast_publisher::{Ask, Served, TopicKey};
+use tickcast_wire::Channel;
+
+/// What is served to one connection at a time, unless a single message is longer.
+const SERVED_BYTES_MAX: usize = 64 << 10;
+
+/// Owed topics that are looked at for one connection at a time; most may have nothing new.
+const SERVED_TOPICS_MAX: usize = 1024;
+
+/// What all connections together are served in one turn.
+const TURN_BYTES_MAX: usize = 1 << 20;
+
+/// Snapshots that are kept within a turn, in bytes.
+const SNAPSHOTS_BYTES_MAX: usize = 4 << 20;
+
+/// Something owed that is on its way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Due {
+    /// An instrument's status.
+    Status(InstrumentIndex),
+    /// A topic's diff.
+    Topic(Owed),
+}
+
+/// Snapshots that were encoded in this turn.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshots {
+    bytes: Vec<u8>,
+    by_topic: FxHashMap<(TopicKey, bool), (Range<usize>, Message)>,
+}
+
+/// What is known of an encoded message.
+#[derive(Clone, Copy, Debug)]
+struct Message {
+    since: Since,
+    head_len: u8,
+}
+
+impl Snapshots {
+    /// Forgets all of them, and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        if !self.by_topic.is_empty() {
+            self.by_topic.clear();
+            self.bytes.clear();
+        }
+    }
+}
+
+impl<S: Socket> Shard<S> {
+    /// Gives the connections that owe and can be written to their turn.
+    pub(crate) fn serve_owed(&mut self) {
+        let mut served = 0;
+        for _ in 0..self.serving.len() {
+            if served >= TURN_BYTES_MAX {
+                break;
+            }
+            let Some(token) = self.serving.pop_front() else { break };
+            let Some(connection) = self.connections.get_mut(token as usize) else { continue };
+            connection.queued = false;
+            self.flush(token);
+            served += self.load.bytes.len();
+        }
+    }
+
+    /// Appends to the load what the connection owes, as much as one load may carry.
+    pub(crate) fn gather_owed(&mut self, token: u32) {
+        let start = self.load.bytes.len();
+        for _ in 0..SERVED_TOPICS_MAX {
+            let before = self.load.bytes.len();
+            if before - start >= SERVED_BYTES_MAX {
+                break;
+            }
+            let Some(due) = self.next_due(token) else { break };
+            match due {
+                Due::Status(instrument) => self.load_status(token, instrument),
+                Due::Topic(owed) => self.load_topic(token, owed),
+            }
+            let end = self.load.bytes.len();
+            if end == before {
+                // Nothing new: it is current without a word.
+                self.settle_due(token, due);
+                continue;
+            }
+            if before > start && end - start > SERVED_BYTES_MAX {
+                self.load.bytes.truncate(before);
+                self.put_due_back(token, due);
+                break;
+            }
+            self.load.owed.push((end, due));
+            self.connections[token as usize].account.messages += 1;
+        }
+    }
+
+    fn next_due(&mut self, token: u32) -> Option<Due> {
+        let owing = self.get(token)?.owing.as_ref()?;
+        if let Some(instrument) = owing.statuses.first().copied() {
+            // What is learnt is told to everybody else, too, before it is told here.
+            if let Some(status) = self.hub.status(instrument) {
+                self.tell_status(instrument, &status);
+            }
+            let owing = self.get_mut(token)?.owing.as_mut()?;
+            return owing.statuses.pop_first().map(Due::Status);
+        }
+        self.get_mut(token)?.owing.as_mut()?.pop().map(Due::Topic)
+    }
+
+    fn load_status(&mut self, token: u32, instrument: InstrumentIndex) {
+        let Some(status) = self.hub.status(instrument) else { return };
+        let Some(known) = self.instruments.get(instrument.index()) else { return };
+        let (framing, encoding) = {
+            let connection = &self.connections[token as usize];
+            (connection.framing, connection.encoding)
+        };
+        self.message.clear();
+        let head_len = self.hub.status_frame(
+            &known.name,
+            &status,
+            encoding,
+            self.now,
+            &mut self.scratch,
+            &mut self.message,
+        );
+        framing.put(&mut self.load.bytes, Channel::Status, None, head_len, &self.message);
+        self.tally.message(Channel::Status, self.message.len());
+    }
+
+    fn load_topic(&mut self, token: u32, owed: Owed) {
+        let connection = &self.connections[token as usize];
+        let place = connection.subscriptions.memberships[owed.membership as usize].place();
+        let topic = self.topics.at(place.slot);
+        let (key, mark) = (topic.key, topic.mark);
+        let Owed { since, bare, first, .. } = owed;
+        let channel = key.view.channel();
+        let framing = connection.framing;
+        if since.seq.0 == 0 {
+            if let Some((bytes, message)) = self.snapshot(key, bare, mark) {
+                framing.put(
+                    &mut self.load.bytes,
+                    channel,
+                    Some(message.since),
+                    message.head_len,
+                    &self.snapshots.bytes[bytes.clone()],
+                );
+                self.tally.message(channel, bytes.len());
+            }
+            return;
+        }
+        self.message.clear();
+        let ask = Ask { key, since, always: first, bare };
+        let served = self.hub.serve(&ask, self.now, &mut self.scratch, &mut self.message);
+        if let Served::Frame { epoch, seq, head_len, .. } = served {
+            let since = Some(Since { epoch, seq });
+            framing.put(&mut self.load.bytes, channel, since, head_len, &self.message);
+            self.tally.message(channel, self.message.len());
+        }
+    }
+
+    /// The topic's snapshot, from this turn's if it is not older than what was delivered since.
+    fn snapshot(
+        &mut self,
+        key: TopicKey,
+        bare: bool,
+        mark: Since,
+    ) -> Option<(Range<usize>, Message)> {
+        if let Some((bytes, message)) = self.snapshots.by_topic.get(&(key, bare)) {
+            let since = message.since;
+            if (since.epoch, since.seq) >= (mark.epoch, mark.seq) {
+                return Some((bytes.clone(), *message));
+            }
+        }
+        if self.snapshots.bytes.len() > SNAPSHOTS_BYTES_MAX {
+            self.snapshots.clear();
+        }
+        let Snapshots { bytes, by_topic } = &mut self.snapshots;
+        let start = bytes.len();
+        let ask = Ask { key, since: Since::NOTHING, always: true, bare };
+        let served = self.hub.serve(&ask, self.now, &mut self.scratch, bytes);
+        let Served::Frame { epoch, seq, head_len, .. } = served else { return None };
+        let message = Message { since: Since { epoch, seq }, head_len };
+        let range = start..bytes.len();
+        by_topic.insert((key, bare), (range.clone(), message));
+        Some((range, message))
+    }
+
+    /// What was owed is on its way in full, or its begun rest is kept: the connection is current.
+    pub(crate) fn settle_due(&mut self, token: u32, due: Due) {
+        if let Due::Topic(owed) = due {
+            let connection = &self.connections[token as usize];
+            let place = connection.subscriptions.memberships[owed.membership as usize].place();
+            set_current(&mut self.topics, place);
+        }
+    }
+
+    /// It could not be sent and is owed again, before everything else of its kind.
+    pub(crate) fn put_due_back(&mut self, token: u32, due: Due) {
+        let connection = &mut self.connections[token as usize];
+        debug_assert_eq!(connection.phase, Phase::Open, "only who is served owes");
+        let owing = connection.owing.get_or_insert_default();
+        match due {
+            Due::Status(instrument) => {
+                owing.statuses.insert(instrument);
+            }
+            Due::Topic(owed) => owing.put_back(owed),
+        }
+    }
+}
+
+fn set_current(topics: &mut Topics, place: crate::topics::Place) {
+    topics.subscriber_mut(place).set_owing(false);
+}

@@ -1,0 +1,298 @@
+//! What a client says, and what it is answered: the third of a connection that talks.
+//!
+//! Input is read into the shard's one buffer, decoded, and answered at once; answers go before any
+//! data that a request brings about. A fault of ours while handling one connection's input closes
+//! that connection alone.
+
+use crate::clients::session_name;
+use crate::connection::{ANSWERS_BYTES_MAX, Framing, PONGS_MAX, Phase, Token};
+use crate::decoder::Event;
+use crate::frame::{Opcode, write_frame};
+use crate::shard::Shard;
+use crate::socket::Socket;
+use crate::sse;
+use std::io::ErrorKind;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use tickcast_market::Nanos;
+use tickcast_wire::{
+    Answer, ErrorCode, Limits, Method, Request, RequestError, Stats, Welcome, write_answer,
+    write_answer_frame,
+};
+
+/// Sockets that one turn reads.
+const READS_MAX: usize = 256;
+
+/// Buffers that are read from one socket before the others have their turn.
+const READ_ROUNDS_MAX: usize = 4;
+
+impl<S: Socket> Shard<S> {
+    /// The second step of a turn: takes what clients have sent, and answers it.
+    pub(crate) fn read_sockets(&mut self, readable: &[Token], writable: &[Token]) {
+        for token in writable {
+            let Some(connection) = self.get_mut(token.0) else { continue };
+            if std::mem::take(&mut connection.blocked) {
+                self.flush(token.0);
+            }
+        }
+        for token in readable {
+            let Some(connection) = self.get_mut(token.0) else { continue };
+            if !std::mem::replace(&mut connection.unread, true) {
+                self.unread.push_back(token.0);
+            }
+        }
+        for _ in 0..self.unread.len().min(READS_MAX) {
+            let Some(token) = self.unread.pop_front() else { break };
+            self.read(token);
+        }
+    }
+
+    fn read(&mut self, token: u32) {
+        let Some(connection) = self.get_mut(token) else { return };
+        connection.unread = false;
+        let mut buffer = std::mem::take(&mut self.read_buffer);
+        let mut rounds = 0;
+        while self.read_some(token, &mut buffer) {
+            rounds += 1;
+            if rounds == READ_ROUNDS_MAX {
+                let Some(connection) = self.get_mut(token) else { break };
+                if !std::mem::replace(&mut connection.unread, true) {
+                    self.unread.push_back(token);
+                }
+                break;
+            }
+        }
+        self.read_buffer = buffer;
+        if rounds > 0 {
+            self.flush(token);
+        }
+    }
+
+    /// Reads and handles one buffer; whether there may be more.
+    fn read_some(&mut self, token: u32, buffer: &mut [u8]) -> bool {
+        let heard_at = self.pace.now();
+        let Some(connection) = self.get_mut(token) else { return false };
+        if connection.phase == Phase::Open && connection.waiting.len() > ANSWERS_BYTES_MAX {
+            connection.paused = true;
+            return false;
+        }
+        match connection.socket.recv(buffer) {
+            Ok(0) => {
+                self.drop_connection(token, 1006, "the peer closed without a close frame");
+                false
+            }
+            Ok(length) => {
+                connection.heard_at = heard_at;
+                connection.pinged = false;
+                self.take_input(token, &mut buffer[..length]);
+                true
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => true,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+            Err(_) => {
+                self.drop_connection(token, 1006, "the line broke");
+                false
+            }
+        }
+    }
+
+    /// Decodes bytes and handles what they say.
+    pub(crate) fn take_input(&mut self, token: u32, bytes: &mut [u8]) {
+        // Frames of the pass that it is to get were made before what it asks now.
+        if !self.lanes[token as usize].is_empty() {
+            self.flush(token);
+        }
+        let now = self.pace.now();
+        let limits = self.settings.message_limits;
+        let Some(connection) = self.get_mut(token) else { return };
+        if connection.phase != Phase::Open || connection.framing != Framing::WebSocket {
+            return; // Nothing that it says matters any more, or ever did.
+        }
+        let mut decoder = std::mem::take(&mut connection.decoder);
+        let handled = catch_unwind(AssertUnwindSafe(|| {
+            let mut on = |event: Event<'_>| self.take_event(token, event);
+            let result = decoder.feed(bytes, &limits, &mut on);
+            (decoder, result)
+        }));
+        let Ok((decoder, result)) = handled else {
+            self.tally.panics += 1;
+            self.edit.clear();
+            self.close(token, ErrorCode::Internal.number(), "internal error");
+            return;
+        };
+        if let Err(violation) = result {
+            self.close(token, violation.code, violation.reason);
+            return;
+        }
+        let Some(connection) = self.get_mut(token) else { return };
+        connection.begun_at = match (decoder.is_unfinished(), connection.begun_at) {
+            (false, _) => Nanos::MAX,
+            (true, Nanos::MAX) => now,
+            (true, begun_at) => begun_at,
+        };
+        connection.decoder = decoder;
+    }
+
+    fn take_event(&mut self, token: u32, event: Event<'_>) -> ControlFlow<()> {
+        match event {
+            Event::Text(text) => self.take_request(token, text),
+            Event::Binary(_) => self.close(token, 1003, "this subprotocol has text messages only"),
+            Event::Ping(payload) => self.take_ping(token, payload),
+            Event::Pong(payload) => self.take_pong(token, payload),
+            Event::Close(close) => {
+                let (code, reason) = close.unwrap_or((1000, ""));
+                self.close(token, code, reason);
+            }
+        }
+        match self.get(token) {
+            Some(connection) if connection.phase == Phase::Open => ControlFlow::Continue(()),
+            _ => ControlFlow::Break(()),
+        }
+    }
+
+    fn count_control(&mut self, token: u32) -> bool {
+        let now = self.pace.now();
+        let Some(connection) = self.get_mut(token) else { return false };
+        let fine = connection.controls.count(now);
+        if !fine {
+            self.close(token, 1008, "too many control frames");
+        }
+        fine
+    }
+
+    fn take_ping(&mut self, token: u32, payload: &[u8]) {
+        if !self.count_control(token) {
+            return;
+        }
+        let Some(connection) = self.get_mut(token) else { return };
+        if connection.pongs.waiting < PONGS_MAX {
+            connection.pongs.waiting += 1;
+            write_frame(&mut connection.waiting, Opcode::Pong, payload);
+        } else {
+            connection.pongs.newest = Some(payload.into());
+        }
+    }
+
+    /// The payload of our pings is the moment at which they were sent.
+    fn take_pong(&mut self, token: u32, payload: &[u8]) {
+        if !self.count_control(token) {
+            return;
+        }
+        let now = self.now;
+        let Some(connection) = self.get_mut(token) else { return };
+        if let Ok(sent_at) = <[u8; 8]>::try_from(payload) {
+            let there_and_back = now.since(Nanos(i64::from_be_bytes(sent_at))).micros();
+            // A payload of the peer's own making may say anything.
+            if (0..60_000_000).contains(&there_and_back) {
+                connection.account.rtt_us = there_and_back as u32;
+            }
+        }
+    }
+
+    fn take_request(&mut self, token: u32, text: &str) {
+        let now = self.pace.now();
+        let (rate, burst) = (self.settings.requests_per_second, self.settings.requests_burst);
+        let Some(connection) = self.get_mut(token) else { return };
+        let allowed = connection.requests.take(now, rate, burst);
+        if !allowed && connection.waiting.len() > ANSWERS_BYTES_MAX {
+            // It floods and does not even take the refusals.
+            let code = ErrorCode::TooManyRequests;
+            return self.close(token, code.number(), code.reason());
+        }
+        let request = match Request::parse(text.as_bytes()) {
+            Ok(request) => request,
+            Err(error) => return self.refuse(token, &error),
+        };
+        let (method, req_id) = (request.method(), request.req_id().cloned());
+        if !allowed {
+            let code = ErrorCode::TooManyRequests;
+            let error = format!("more than {rate} requests a second");
+            let error = RequestError { method: Some(method), req_id, code, error };
+            return self.refuse(token, &error);
+        }
+        match request {
+            Request::Subscribe { req_id, params } => {
+                self.subscribe(token, req_id.as_ref(), &params);
+            }
+            Request::Unsubscribe { req_id, params } => {
+                self.unsubscribe(token, req_id.as_ref(), &params);
+            }
+            Request::Ping { req_id } => {
+                let (req_id, ts_publish) = (req_id.as_ref(), self.now);
+                self.say(token, "pong", &Answer::Pong { req_id, ts_publish });
+            }
+            Request::Stats { req_id } => {
+                if let Some(result) = self.stats(token) {
+                    let answer = Answer::Stats { req_id: req_id.as_ref(), result: &result };
+                    self.say(token, "stats", &answer);
+                }
+            }
+            Request::Auth { .. } => {
+                let code = ErrorCode::BadRequest;
+                let error = "auth: this service takes no tokens".to_owned();
+                return self
+                    .refuse(token, &RequestError { method: Some(method), req_id, code, error });
+            }
+        }
+        self.tally.request(Some(method), None);
+    }
+
+    /// Answers a request that is not fulfilled.
+    pub(crate) fn refuse(&mut self, token: u32, error: &RequestError) {
+        self.tally.request(error.method, Some(error.code));
+        let event = error.method.map_or("error", Method::name);
+        self.say(token, event, &Answer::Error(error));
+    }
+
+    /// Puts an answer before everything that the connection has not been given yet; `event` names
+    /// it on an event stream.
+    pub(crate) fn say(&mut self, token: u32, event: &str, answer: &Answer<'_>) {
+        let Some(connection) = self.connections.get_mut(token as usize) else { return };
+        if connection.phase != Phase::Open {
+            return;
+        }
+        connection.account.messages += 1;
+        match connection.framing {
+            Framing::WebSocket => {
+                write_answer_frame(&mut connection.waiting, connection.encoding, answer);
+            }
+            Framing::Sse { .. } => {
+                self.message.clear();
+                write_answer(&mut self.message, connection.encoding, answer);
+                sse::write_event(&mut connection.waiting, event, None, &self.message);
+            }
+        }
+    }
+
+    pub(crate) fn welcome(&mut self, token: u32) {
+        let Some(connection) = self.get(token) else { return };
+        let welcome = Welcome {
+            session: session_name(connection.account.session),
+            version: self.settings.version.clone(),
+            heartbeat_ms: self.settings.heartbeat_ms.into(),
+            auth_required: false,
+            limits: Limits {
+                subscriptions: Some(self.settings.subscriptions_max as u64),
+                instruments: Some(self.settings.instruments_max as u64),
+                message_bytes: Some(self.settings.message_limits.bytes_max as u64),
+            },
+        };
+        self.say(token, "system", &Answer::Welcome(&welcome));
+    }
+
+    fn stats(&self, token: u32) -> Option<Stats> {
+        let connection = self.get(token)?;
+        let account = &connection.account;
+        Some(Stats {
+            subscriptions: connection.subscriptions.count() as u64,
+            instruments: connection.subscriptions.instruments() as u64,
+            sent_messages: account.messages,
+            sent_bytes: account.bytes,
+            merged_updates: account.merged,
+            lagging: connection.late_topics() > 0,
+            owed_topics: connection.owing.as_ref().map_or(0, |owing| owing.topics() as u64),
+            rtt_us: (account.rtt_us > 0).then_some(account.rtt_us.into()),
+            connected_us: self.now.since(account.opened_at).micros().max(0) as u64,
+        })
+    }
+}

@@ -1,0 +1,54 @@
+//! What a shard can be told before it starts.
+
+use crate::decoder::MessageLimits;
+
+/// The settings of a shard. The defaults are the promises of the edge.
+#[derive(Clone, Debug)]
+pub struct ShardSettings {
+    /// The version that the welcome names.
+    pub version: String,
+    /// A connection that was silent for so long gets a heartbeat.
+    pub heartbeat_ms: u32,
+    /// After so much silence from a WebSocket peer it is sent a ping.
+    pub ping_after_ms: u32,
+    /// How long it then has to show a sign of life.
+    pub pong_within_ms: u32,
+    /// How long bytes may wait while not one moves.
+    pub no_progress_ms: u32,
+    /// How long a message may take to arrive whole.
+    pub message_within_ms: u32,
+    /// How long a peer has to close after it was told to.
+    pub close_within_ms: u32,
+    /// How many subscriptions a connection may have; a glob counts as one.
+    pub subscriptions_max: usize,
+    /// How many streams they may match.
+    pub instruments_max: usize,
+    /// How many globs may be among the subscriptions: each is matched against every instrument.
+    pub globs_max: usize,
+    /// Requests a second.
+    pub requests_per_second: u32,
+    /// Requests that may come at once.
+    pub requests_burst: u32,
+    /// How long a message may be, and in how many fragments.
+    pub message_limits: MessageLimits,
+}
+
+impl Default for ShardSettings {
+    fn default() -> ShardSettings {
+        ShardSettings {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            heartbeat_ms: 5_000,
+            ping_after_ms: 20_000,
+            pong_within_ms: 10_000,
+            no_progress_ms: 10_000,
+            message_within_ms: 10_000,
+            close_within_ms: 5_000,
+            subscriptions_max: 1_000,
+            instruments_max: 20_000,
+            globs_max: 100,
+            requests_per_second: 10,
+            requests_burst: 50,
+            message_limits: MessageLimits::DEFAULT,
+        }
+    }
+}

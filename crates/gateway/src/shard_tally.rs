@@ -1,0 +1,169 @@
+//! What a shard counts, in plain integers, and gives up to the metrics once per turn.
+
+use crate::connection::{Connection, Framing};
+use crate::metrics::Metrics;
+use crate::shard_ages::LocalAges;
+use crate::shard_pass::Pass;
+use prometheus::{Histogram, IntCounter, IntGauge};
+use tickcast_market::Nanos;
+use tickcast_publisher::ShardIndex;
+use tickcast_wire::{Channel, Encoding, ErrorCode, Method};
+
+const CHANNELS: usize = Channel::ALL.len();
+
+/// A shard's figures since they were last given up.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    /// Calls that handed bytes to the kernel.
+    pub(crate) sends: u64,
+    /// Updates that were merged into later ones.
+    pub(crate) merged: u64,
+    /// How often batches were lost.
+    pub(crate) overruns: u64,
+    /// Faults of ours while handling a connection.
+    pub(crate) panics: u64,
+    messages: [u64; CHANNELS],
+    bytes: [u64; CHANNELS],
+    subscriptions: [i64; CHANNELS],
+    lagging: i64,
+    lagged: u64,
+    stamp: u32,
+    ages: LocalAges,
+    publish_to_write: LocalAges,
+    given: Given,
+}
+
+/// The counters that the figures are given to, resolved once.
+#[derive(Debug)]
+struct Given {
+    metrics: Metrics,
+    sent: [(IntCounter, IntCounter); CHANNELS],
+    subscriptions: [IntGauge; CHANNELS],
+    sends: IntCounter,
+    overruns: IntCounter,
+    turn: Histogram,
+}
+
+impl Tally {
+    pub(crate) fn new(metrics: &Metrics, shard: ShardIndex) -> Tally {
+        let shard = shard.0.to_string();
+        Tally {
+            sends: 0,
+            merged: 0,
+            overruns: 0,
+            panics: 0,
+            messages: [0; CHANNELS],
+            bytes: [0; CHANNELS],
+            subscriptions: [0; CHANNELS],
+            lagging: 0,
+            lagged: 0,
+            stamp: 0,
+            ages: LocalAges::new(&metrics.age_at_write),
+            publish_to_write: LocalAges::new(&metrics.publish_to_write),
+            given: Given {
+                sent: Channel::ALL.map(|channel| metrics.sent(channel, Encoding::Json)),
+                subscriptions: Channel::ALL
+                    .map(|channel| metrics.subscriptions.with_label_values(&[channel.name()])),
+                sends: metrics.sends.with_label_values(&["send"]),
+                overruns: metrics.shard_overruns.with_label_values(&[&shard]),
+                turn: metrics.shard_turn.with_label_values(&[&shard]),
+                metrics: metrics.clone(),
+            },
+        }
+    }
+
+    /// A number that no status transition has had lately.
+    pub(crate) fn next_stamp(&mut self) -> u32 {
+        self.stamp = self.stamp.wrapping_add(1).max(1);
+        self.stamp
+    }
+
+    /// Counts a message that was written for one connection alone.
+    pub(crate) fn message(&mut self, channel: Channel, bytes: usize) {
+        self.messages[channel as usize] += 1;
+        self.bytes[channel as usize] += bytes as u64;
+    }
+
+    /// Streams that a connection has come to get, or no longer gets.
+    pub(crate) fn subscribed(&mut self, channel: Channel, streams: i64) {
+        self.subscriptions[channel as usize] += streams;
+    }
+
+    /// Notices that a connection has begun to lag, or no longer does.
+    pub(crate) fn note_lag<S>(&mut self, connection: &mut Connection<S>) {
+        let lags = connection.late_topics() > 0;
+        if lags != connection.lagging {
+            connection.lagging = lags;
+            self.lagging += if lags { 1 } else { -1 };
+            self.lagged += u64::from(lags);
+        }
+    }
+
+    pub(crate) fn opened(&self, framing: Framing) {
+        let labels = [framing.name()];
+        self.given.metrics.connections.with_label_values(&labels).inc();
+        self.given.metrics.connections_opened.with_label_values(&labels).inc();
+    }
+
+    pub(crate) fn ended(&self, framing: Framing) {
+        self.given.metrics.connections.with_label_values(&[framing.name()]).dec();
+    }
+
+    pub(crate) fn closed(&self, code: u16) {
+        // Codes of a client's own choice must not become labels without end.
+        let code = match code {
+            1000..=1015 | 4400..=4599 => code.to_string(),
+            _ => "other".to_owned(),
+        };
+        self.given.metrics.connections_closed.with_label_values(&[&code]).inc();
+    }
+
+    /// Counts a request and how it was answered; without a method it could not be read.
+    pub(crate) fn request(&self, method: Option<Method>, error: Option<ErrorCode>) {
+        let method = method.map_or("unknown", Method::name);
+        let requests = &self.given.metrics.requests;
+        match error {
+            None => requests.with_label_values(&[method, "ok"]).inc(),
+            Some(code) => requests.with_label_values(&[method, &code.number().to_string()]).inc(),
+        }
+    }
+
+    /// Gives everything to the metrics; the turn lasted from `began` to `ended`.
+    pub(crate) fn give_up(&mut self, pass: &mut Pass, began: Nanos, ended: Nanos) {
+        for frame in pass.frames.iter_mut().filter(|frame| frame.written > 0) {
+            let times = std::mem::take(&mut frame.written);
+            self.messages[frame.channel as usize] += u64::from(times);
+            self.bytes[frame.channel as usize] += u64::from(times) * u64::from(frame.len);
+            if let Some(venue) = frame.venue {
+                self.ages.observe(venue, ended.since(frame.ts_recv), times);
+                self.publish_to_write.observe(venue, ended.since(frame.ts_publish), times);
+            }
+        }
+        self.ages.give_up();
+        self.publish_to_write.give_up();
+        let given = &self.given;
+        for channel in 0..CHANNELS {
+            let (messages, bytes) = &given.sent[channel];
+            add(messages, &mut self.messages[channel]);
+            add(bytes, &mut self.bytes[channel]);
+            if self.subscriptions[channel] != 0 {
+                given.subscriptions[channel].add(std::mem::take(&mut self.subscriptions[channel]));
+            }
+        }
+        add(&given.sends, &mut self.sends);
+        add(&given.overruns, &mut self.overruns);
+        add(&given.metrics.merged_updates, &mut self.merged);
+        add(&given.metrics.lagging, &mut self.lagged);
+        add(&given.metrics.panics, &mut self.panics);
+        if self.lagging != 0 {
+            given.metrics.lagging_connections.add(std::mem::take(&mut self.lagging));
+        }
+        given.turn.observe(ended.since(began).as_secs_f64().max(0.0));
+    }
+}
+
+fn add(counter: &IntCounter, figure: &mut u64) {
+    if *figure > 0 {
+        counter.inc_by(std::mem::take(figure));
+    }
+}

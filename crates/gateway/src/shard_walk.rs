@@ -1,0 +1,216 @@
+//! The third step of a turn: batches are walked, and who wants a frame is marked.
+//!
+//! Nothing is sent here. A frame goes to every connection that is current on its topic; a
+//! connection that cannot take it now owes the topic from here on. A topic of which this shard has
+//! missed something is served by diff from its mark, once for all, before it goes on.
+
+use crate::owing::Owed;
+use crate::shard::Shard;
+use crate::shard_pass::NONE;
+use crate::socket::Socket;
+use crate::topics::Verdict;
+use std::sync::Arc;
+use tickcast_market::{InstrumentIndex, Since};
+use tickcast_publisher::{Ask, Batch, Frame, Served, Status};
+use tickcast_wire::{Channel, Encoding};
+
+/// Batches that one pass takes at most; more wait in the channel, which has a bound of its own.
+const BATCHES_MAX: usize = 64;
+
+/// Topics that one turn of an overrun shard checks.
+const SWEEP_TOPICS_MAX: usize = 256;
+
+/// What is left to be checked after batches were lost.
+#[derive(Debug, Default)]
+pub(crate) struct Sweep {
+    next: usize,
+    left: usize,
+}
+
+impl Sweep {
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.left > 0
+    }
+}
+
+impl<S: Socket> Shard<S> {
+    /// Takes whatever batches have arrived, unless a pass is under way.
+    pub(crate) fn take_batches(&mut self) {
+        self.notice_instruments();
+        if self.pass.is_done() {
+            self.pass.clear();
+        }
+        self.batches_wait = !self.pass.is_fresh();
+        if self.batches_wait {
+            return;
+        }
+        if self.feed.take_overrun() {
+            self.tally.overruns += 1;
+            self.begin_sweep();
+        }
+        for taken in 0.. {
+            self.batches_wait = taken == BATCHES_MAX || !self.pass.has_room();
+            if self.batches_wait {
+                break;
+            }
+            let Some(batch) = self.feed.try_next() else { break };
+            self.walk(batch);
+        }
+        self.sweep_some();
+        self.pass.rotate();
+    }
+
+    fn walk(&mut self, batch: Arc<Batch>) {
+        // An instrument's status goes before its data.
+        for change in &batch.states {
+            let (epoch, seq) = (change.epoch, change.seq);
+            let (state, ts_state) = (change.state, change.ts_state);
+            self.tell_status(change.instrument, &Status { epoch, seq, state, ts_state });
+        }
+        if batch.frames.is_empty() {
+            return;
+        }
+        let number = self.pass.hold(batch.clone());
+        for frame in &batch.frames {
+            self.walk_frame(number, frame);
+        }
+    }
+
+    fn walk_frame(&mut self, batch: u32, frame: &Frame) {
+        let Some(topic) = self.topics.of_frame(frame) else { return };
+        let verdict = topic.judge(frame.epoch, frame.prev, frame.seq);
+        let (channel, instrument) = (topic.key.view.channel(), topic.key.instrument);
+        match verdict {
+            Verdict::Old => {}
+            Verdict::Next => {
+                let since = Since { epoch: frame.epoch, seq: frame.seq };
+                let number = self.pass.frame_of_batch(batch, frame, channel, instrument);
+                self.deliver(frame.topic.slot, number, since);
+            }
+            Verdict::Gap => self.catch_up(frame.topic.slot),
+        }
+    }
+
+    /// Serves a topic by diff from its mark to all who are current on it.
+    fn catch_up(&mut self, slot: u32) {
+        let Some(topic) = self.topics.get(slot) else { return };
+        let ask = Ask { key: topic.key, since: topic.mark, always: false, bare: false };
+        let start = self.pass.own_mut().len();
+        let served = self.hub.serve(&ask, self.now, &mut self.scratch, self.pass.own_mut());
+        if let Served::Frame { epoch, prev, seq, head_len } = served {
+            let (channel, instrument) = (ask.key.view.channel(), ask.key.instrument);
+            let number =
+                self.pass.frame_of_own(start, head_len, channel, instrument, (epoch, prev, seq));
+            self.deliver(slot, number, Since { epoch, seq });
+        }
+    }
+
+    /// Puts a frame into the chain of every connection that is current on the topic, and sets the
+    /// mark to what they hold then.
+    fn deliver(&mut self, slot: u32, number: u32, mark: Since) {
+        let Shard { topics, pass, lanes, connections, tally, .. } = self;
+        let Some(topic) = topics.get_mut(slot) else { return };
+        topic.mark = mark;
+        for subscriber in &mut topic.subscribers {
+            let lane = &mut lanes[subscriber.connection as usize];
+            if !lane.shut && !subscriber.is_owing() {
+                pass.append(lane, subscriber.connection, number, subscriber.membership());
+                continue;
+            }
+            let connection = &mut connections[subscriber.connection as usize];
+            if subscriber.is_owing() {
+                connection.account.merged += 1;
+                tally.merged += 1;
+                continue;
+            }
+            let frame = &pass.frames[number as usize];
+            subscriber.set_owing(true);
+            connection.owing.get_or_insert_default().push(Owed {
+                membership: subscriber.membership(),
+                since: Since { epoch: frame.epoch, seq: frame.prev },
+                first: false,
+                bare: false,
+            });
+            tally.note_lag(connection);
+        }
+    }
+
+    /// Tells an instrument's status to all its subscribers here, unless they know a newer one.
+    pub(crate) fn tell_status(&mut self, instrument: InstrumentIndex, status: &Status) {
+        let since = Since { epoch: status.epoch, seq: status.seq };
+        let Some(local) = self.topics.instrument_mut(instrument) else { return };
+        if (since.epoch, since.seq) <= (local.status.epoch, local.status.seq) {
+            return;
+        }
+        local.status = since;
+        self.snapshots.clear(); // They carry the state.
+        let slots = std::mem::take(&mut local.slots);
+        let stamp = self.tally.next_stamp();
+        let mut frame = NONE;
+        for slot in &slots {
+            for at in 0..self.topics.at(*slot).subscribers.len() {
+                let token = self.topics.at(*slot).subscribers[at].connection;
+                let lane = &mut self.lanes[token as usize];
+                if std::mem::replace(&mut lane.stamp, stamp) == stamp {
+                    continue;
+                }
+                if lane.shut {
+                    self.owe_status(token, instrument);
+                    continue;
+                }
+                if frame == NONE {
+                    frame = self.encode_status(instrument, status);
+                }
+                self.pass.append(&mut self.lanes[token as usize], token, frame, 0);
+            }
+        }
+        if let Some(local) = self.topics.instrument_mut(instrument) {
+            local.slots = slots;
+        }
+    }
+
+    fn encode_status(&mut self, instrument: InstrumentIndex, status: &Status) -> u32 {
+        let own = self.pass.own_mut();
+        let start = own.len();
+        // The directory named the instrument before anything could be said of it.
+        let name = self.instruments.get(instrument.index()).map_or("", |known| &known.name);
+        let (hub, scratch) = (&self.hub, &mut self.scratch);
+        let head_len = hub.status_frame(name, status, Encoding::Json, self.now, scratch, own);
+        let run = (status.epoch, tickcast_market::Seq(0), status.seq);
+        self.pass.frame_of_own(start, head_len, Channel::Status, instrument, run)
+    }
+
+    /// The connection has to be told the instrument's status before any further data.
+    pub(crate) fn owe_status(&mut self, token: u32, instrument: InstrumentIndex) {
+        let Some(connection) = self.connections.get_mut(token as usize) else { return };
+        connection.owing.get_or_insert_default().statuses.insert(instrument);
+        self.lanes[token as usize].shut = true;
+    }
+
+    /// Batches were lost: everything has to be looked at, also what has no further frames.
+    fn begin_sweep(&mut self) {
+        let instruments: Vec<InstrumentIndex> = self.topics.instruments().collect();
+        for instrument in instruments {
+            if let Some(status) = self.hub.status(instrument) {
+                self.tell_status(instrument, &status);
+            }
+        }
+        self.sweep.left = self.topics.slot_count();
+    }
+
+    fn sweep_some(&mut self) {
+        let mut checked = 0;
+        while self.sweep.left > 0 && checked < SWEEP_TOPICS_MAX {
+            if self.sweep.next >= self.topics.slot_count() {
+                self.sweep.next = 0;
+            }
+            let slot = self.sweep.next as u32;
+            self.sweep.next += 1;
+            self.sweep.left -= 1;
+            if self.topics.get(slot).is_some() {
+                checked += 1;
+                self.catch_up(slot);
+            }
+        }
+    }
+}

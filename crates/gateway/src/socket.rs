@@ -1,0 +1,42 @@
+//! What a shard asks of a socket: three calls that never wait.
+//!
+//! The simulation and the tests give the shard pipes in memory; `poller` gives it TCP streams. When
+//! a socket can be read or written again is told to the shard from outside.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+
+/// A non-blocking byte stream to one client.
+pub trait Socket {
+    /// Takes bytes that have come; 0: the peer will send no more.
+    ///
+    /// *Errors:* [`io::ErrorKind::WouldBlock`] when there is nothing; then the shard is to be told
+    /// when there is. Anything else ends the connection.
+    fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Gives bytes to the line and says how many it took.
+    ///
+    /// *Errors:* [`io::ErrorKind::WouldBlock`] when it took none. After this, and after it took
+    /// fewer than all, the shard is to be told when there is room again. Anything else ends the
+    /// connection.
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Says to the peer that nothing more will come, after all that was sent; reading goes on.
+    ///
+    /// *Errors:* the peer is gone.
+    fn shutdown_write(&mut self) -> io::Result<()>;
+}
+
+impl Socket for mio::net::TcpStream {
+    fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read(buffer)
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write(bytes)
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
