@@ -5,10 +5,8 @@ mod driver_support;
 
 use driver_support::{Expected, Options, feed, recordings};
 use std::path::Path;
-use std::time::Duration;
-use tickcast_feed::mock::{Fault, FaultPlan, Speed};
-use tickcast_feed::{FeedState, RecordKind, Recorder};
-use tickcast_market::{Nanos, Venue};
+use tickcast_feed::mock::{Fault, FaultPlan, MockConfig, MockVenue};
+use tickcast_market::Venue;
 use tokio::task::JoinSet;
 
 const SEEDS: [u64; 4] = [1, 2, 3, 4];
@@ -35,10 +33,10 @@ async fn check(folder: &Path, recording: &str, faults: &[FaultPlan], moment: Mom
     let feed = feed(expected.venue, &expected.symbols(), options).await;
     if moment == Moment::Live {
         feed.wait_until_live(&what, &expected).await;
-        feed.mock.release();
+        feed.mock().release();
     }
     feed.wait_for(&what, &expected).await;
-    let status = feed.mock.status();
+    let status = feed.mock().status();
     for plan in faults {
         let is_fired = status.fired.iter().any(|fired| fired.name() == plan.fault.name());
         assert!(is_fired, "{what}: {plan:?} had no occasion");
@@ -78,7 +76,9 @@ async fn check_all(recording: &'static str, seeds: usize) {
             let faults = match fault {
                 // Something has to be asked for, so that it can be refused.
                 Fault::Refuse => vec![plan(Fault::Refuse), plan(Fault::Cut)],
-                Fault::RefuseRest if recording.starts_with("kraken") => continue,
+                // Kraken's handler asks for nothing over REST, and Binance's leaves the venue alone
+                // for a whole minute after a 429: its weights are counted by the minute.
+                Fault::RefuseRest if !recording.starts_with("coinbase") => continue,
                 Fault::RefuseRest => vec![FaultPlan { fault, after: 0 }],
                 fault => vec![plan(fault)],
             };
@@ -100,9 +100,7 @@ async fn check_all(recording: &'static str, seeds: usize) {
 }
 
 async fn total_of(path: &Path) -> u64 {
-    let mut options = Options::new(path);
-    options.mock.wait_for_all = false;
-    let mock = tickcast_feed::mock::MockVenue::start(options.mock).await.expect("is readable");
+    let mock = MockVenue::start(MockConfig::new(path)).await.expect("the recording is readable");
     mock.status().total as u64
 }
 

@@ -8,8 +8,9 @@ use prometheus::{Registry, TextEncoder};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tickcast_feed::mock::{MockConfig, MockVenue};
+use tickcast_feed::mock::{MockConfig, MockStatus, MockVenue};
 use tickcast_feed::{
     ConnectPacer, Driver, DriverConfig, DriverError, FeedStatus, InboxSender, Limits, Metrics,
     Outlet, Recorder, VenueConfig, handler_of,
@@ -23,7 +24,6 @@ use tokio::task::JoinHandle;
 
 /// The longest that any condition is waited for; only a failing test waits so long.
 const PATIENCE: Duration = Duration::from_secs(60);
-const BATCHES_MAX: usize = 16;
 /// Decimals that every price and size is compared at.
 const DECIMALS: u32 = 18;
 
@@ -106,10 +106,13 @@ pub(crate) type Keeper = BTreeMap<String, Followed>;
 
 /// A running feed with a follower.
 pub(crate) struct Feed {
-    pub(crate) mock: MockVenue,
+    /// None while the venue is away.
+    pub(crate) venue: Option<MockVenue>,
     pub(crate) keeper: Arc<Mutex<Keeper>>,
     pub(crate) status: watch::Receiver<FeedStatus>,
     changed: watch::Receiver<u64>,
+    /// The follower stands still while it is set.
+    pub(crate) paused: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
     driver: JoinHandle<Result<(), DriverError>>,
     registry: Registry,
@@ -120,6 +123,8 @@ pub(crate) struct Options {
     pub(crate) mock: MockConfig,
     pub(crate) lifetime_max: Option<Nanos>,
     pub(crate) silence_max: Nanos,
+    /// How many batches wait for the follower.
+    pub(crate) batches_max: usize,
     pub(crate) recorder: Option<Box<dyn Recorder>>,
 }
 
@@ -129,6 +134,7 @@ impl Options {
             mock: MockConfig { idle_gap: Duration::from_millis(50), ..MockConfig::new(recording) },
             lifetime_max: None,
             silence_max: Nanos::from_millis(800),
+            batches_max: 16,
             recorder: None,
         }
     }
@@ -137,7 +143,12 @@ impl Options {
 /// Starts the mock venue and a driver with the venue's real handler, in live mode, for these
 /// canonical symbols.
 pub(crate) async fn feed(venue: Venue, symbols: &[String], options: Options) -> Feed {
-    let mock = MockVenue::start(options.mock).await.expect("the recording is readable");
+    let mock = MockVenue::start(options.mock.clone()).await.expect("the recording is readable");
+    feed_of(mock, venue, symbols, options)
+}
+
+/// As [`feed`], at a mock venue that is there already.
+pub(crate) fn feed_of(mock: MockVenue, venue: Venue, symbols: &[String], options: Options) -> Feed {
     let ws_url = match venue {
         Venue::Kraken => format!("{}/v2", mock.ws_url()),
         _ => mock.ws_url(),
@@ -165,7 +176,7 @@ pub(crate) async fn feed(venue: Venue, symbols: &[String], options: Options) -> 
         ..DriverConfig::new(venue)
     };
     let directory = Arc::new(Directory::default());
-    let (sender, batches, recycled) = InboxSender::bounded(BATCHES_MAX);
+    let (sender, batches, recycled) = InboxSender::bounded(options.batches_max);
     let outlet = Outlet::to_inboxes(SourceIndex(0), directory.clone(), &[sender]);
     let registry = Registry::new();
     let metrics = Metrics::new(&registry).expect("an empty registry").of(venue);
@@ -175,8 +186,14 @@ pub(crate) async fn feed(venue: Venue, symbols: &[String], options: Options) -> 
     let keeper = Arc::new(Mutex::new(Keeper::new()));
     let (version, changed) = watch::channel(0);
     let kept = keeper.clone();
+    let paused = Arc::new(AtomicBool::new(false));
+    let is_paused = paused.clone();
     std::thread::spawn(move || {
         while let Ok(mut batch) = batches.recv() {
+            // Relaxed: it hands over nothing but itself.
+            while is_paused.load(Ordering::Relaxed) {
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
             follow(&batch, &directory, &mut kept.lock(), &resync);
             batch.clear();
             let _ = recycled.try_send(batch);
@@ -184,7 +201,7 @@ pub(crate) async fn feed(venue: Venue, symbols: &[String], options: Options) -> 
         }
     });
     let driver = tokio::spawn(driver.run(stopping));
-    Feed { mock, keeper, status, changed, stop, driver, registry }
+    Feed { venue: Some(mock), keeper, status, changed, paused, stop, driver, registry }
 }
 
 /// Applies a batch as a publisher would; a book that was live and is crossed is asked for again.
@@ -218,6 +235,27 @@ fn follow(
 }
 
 impl Feed {
+    pub(crate) fn mock(&self) -> &MockVenue {
+        self.venue.as_ref().expect("the venue is there")
+    }
+
+    /// Waits until the mock is so far; for when the follower stands still.
+    pub(crate) async fn wait_for_mock(&self, what: &str, holds: impl Fn(&MockStatus) -> bool) {
+        let waiting = async {
+            while !holds(&self.mock().status()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let outcome = tokio::time::timeout(PATIENCE, waiting).await;
+        assert!(outcome.is_ok(), "{what}: never came; mock {:?}", self.mock().status());
+    }
+
+    /// Waits until the driver ends by itself.
+    pub(crate) async fn ended(self) -> Result<(), DriverError> {
+        let ended = tokio::time::timeout(PATIENCE, self.driver).await;
+        ended.expect("the driver ends").expect("the driver does not panic")
+    }
+
     /// Waits until the condition holds for what was followed and how far the mock is.
     pub(crate) async fn wait(&self, what: &str, mut holds: impl FnMut(&Feed, &Keeper) -> bool) {
         let mut changed = self.changed.clone();
@@ -239,7 +277,7 @@ impl Feed {
                     (symbol.clone(), f.states.clone(), f.top_ten()[0].first().copied())
                 })
                 .collect();
-            panic!("{what}: never came; mock {:?}; {states:?}", self.mock.status());
+            panic!("{what}: never came; mock {:?}; {states:?}", self.mock().status());
         }
     }
 
@@ -255,7 +293,7 @@ impl Feed {
     /// Waits until the recording is over and every book is live and ends as expected.
     pub(crate) async fn wait_for(&self, what: &str, expected: &Expected) {
         self.wait(what, |feed, keeper| {
-            feed.mock.status().is_finished()
+            feed.mock().status().is_finished()
                 && expected.tops.iter().all(|(symbol, top)| {
                     keeper.get(symbol).is_some_and(|followed| {
                         followed.state() == Some(TradingState::Live) && followed.top_ten() == *top
