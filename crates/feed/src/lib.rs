@@ -68,8 +68,13 @@ pub use driver_config::{DriverConfig, DriverError, FeedState, FeedStatus, Record
 pub use handler::{Command, ConnectionIndex, Handler, Io, Limits, Tally};
 pub use kraken::{KrakenConfig, KrakenHandler};
 pub use metrics::{FeedMetrics, Metrics};
-pub use outlet::{BATCH_EVENTS_MAX, CLOCK_SPAN, EVENT_KINDS, EventCounts, FlushError, InboxSender, Outlet, StateCounts};
-pub use recording::{RECORDING_LINE_BYTES_MAX, Record, RecordKind, RecordingClock, RecordingError, RecordingHeader};
+pub use outlet::{
+    BATCH_EVENTS_MAX, CLOCK_SPAN, EVENT_KINDS, EventCounts, FlushError, InboxSender, Outlet,
+    StateCounts,
+};
+pub use recording::{
+    RECORDING_LINE_BYTES_MAX, Record, RecordKind, RecordingClock, RecordingError, RecordingHeader,
+};
 pub use recording_reader::RecordingReader;
 pub use recording_writer::RecordingWriter;
 pub use replay::{REPORTS_MAX, Replay, ReplaySpeed, Step};

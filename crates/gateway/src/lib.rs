@@ -60,7 +60,10 @@ pub use descriptors::raise_descriptor_limit;
 pub use door::{Door, bind};
 pub use frame::{CONTROL_BYTES_MAX, Opcode, write_close, write_frame, write_head};
 pub use handoff::{CONTROLS_MAX, Control, Handoff, ShardHandle, ShardInbox, Shards, Transport};
-pub use handshake::{Accept, HEADERS_MAX, HEAD_BYTES_MAX, Route, SSE_PATH, SseRequest, WEBSOCKET_PATH, read_head, route};
+pub use handshake::{
+    Accept, HEAD_BYTES_MAX, HEADERS_MAX, Route, SSE_PATH, SseRequest, WEBSOCKET_PATH, read_head,
+    route,
+};
 pub use http::Source;
 pub use http_source::HubSource;
 pub use limits::DoorLimits;
