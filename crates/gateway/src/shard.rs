@@ -55,6 +55,8 @@ pub struct Shard<S> {
     pub(crate) hub: Arc<Hub>,
     pub(crate) index: ShardIndex,
     pub(crate) settings: ShardSettings,
+    /// No batches are taken before: they gather (`ShardSettings::flush_interval`).
+    pub(crate) gather_until: Nanos,
     pub(crate) feed: ShardFeed,
     pub(crate) connections: Slab<Connection<S>>,
     /// Beside `connections`, by the same number.
@@ -119,6 +121,7 @@ impl<S: Socket> Shard<S> {
             tally: Tally::new(metrics, index),
             hand: Hand::new(settings.heartbeat_ms),
             settings,
+            gather_until: Nanos::ZERO,
             connections: Slab::new(),
             lanes: Vec::new(),
             open,
@@ -216,11 +219,20 @@ impl<S: Socket> Shard<S> {
             || !self.pass.is_done()
             || self.sweep.is_under_way()
             || self.growth.is_under_way();
+        let now = self.pace.now();
         match (self.connections.is_empty(), has_work) {
             (true, _) if self.stopped => Rest::Ended,
             (true, _) => Rest::UntilWoken,
             (false, true) => Rest::No,
-            (false, false) => Rest::For(self.hand.next_step(self.pace.now())),
+            (false, false) => Rest::For(self.hand.next_step(now).min(self.gathering(now))),
+        }
+    }
+
+    /// How long batches gather still; without a flush interval that is no reason to wake.
+    fn gathering(&self, now: Nanos) -> Nanos {
+        match self.gather_until.since(now) {
+            left if left > Nanos::ZERO => left,
+            _ => Nanos::MAX,
         }
     }
 

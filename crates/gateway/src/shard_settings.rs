@@ -1,12 +1,16 @@
 //! What a shard can be told before it starts.
 
 use crate::decoder::MessageLimits;
+use tickcast_market::Nanos;
 
 /// The settings of a shard. The defaults are the promises of the edge.
 #[derive(Clone, Debug)]
 pub struct ShardSettings {
     /// The version that the welcome names.
     pub version: String,
+    /// Batches gather so long between two passes; zero: a pass takes them as they come. It pays
+    /// only where it is longer than a pass, and costs up to itself in latency.
+    pub flush_interval: Nanos,
     /// A connection that was silent for so long gets a heartbeat.
     pub heartbeat_ms: u32,
     /// After so much silence from a WebSocket peer it is sent a ping.
@@ -37,6 +41,7 @@ impl Default for ShardSettings {
     fn default() -> ShardSettings {
         ShardSettings {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            flush_interval: Nanos::ZERO,
             heartbeat_ms: 5_000,
             ping_after_ms: 20_000,
             pong_within_ms: 10_000,

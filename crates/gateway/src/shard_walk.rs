@@ -49,7 +49,7 @@ impl<S: Socket> Shard<S> {
             self.pass.clear();
         }
         self.batches_wait = !self.pass.is_fresh();
-        if self.batches_wait {
+        if self.batches_wait || self.pace.now() < self.gather_until {
             return;
         }
         if self.feed.take_overrun() {
@@ -61,6 +61,7 @@ impl<S: Socket> Shard<S> {
             if self.batches_wait || !self.walk_batch() {
                 break;
             }
+            self.gather_until = self.pace.now().plus(self.settings.flush_interval);
         }
         self.sweep_some();
         self.pass.rotate();

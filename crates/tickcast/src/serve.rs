@@ -97,7 +97,7 @@ async fn serve(settings: Resolved) -> Result<()> {
             hub.clone(),
             ShardIndex(number as u8),
             feed,
-            ShardSettings::default(),
+            ShardSettings { flush_interval: settings.flush_interval, ..ShardSettings::default() },
             &gateway_metrics,
             inbox.connections.clone(),
             clock::now().0.unsigned_abs().wrapping_add(number as u64),
@@ -130,6 +130,8 @@ async fn serve(settings: Resolved) -> Result<()> {
     stop_drivers.send_replace(true);
     shards.stop();
     topics_task.abort();
+    // A partition ends when the last feed has let go of its inbox.
+    drop(feeds);
     drop(door);
     door_task.abort();
     tokio::task::spawn_blocking(move || {

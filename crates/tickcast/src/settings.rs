@@ -10,8 +10,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tickcast_feed::{ReplaySpeed, VenueConfig};
-use tickcast_market::Venue;
+use tickcast_market::{Nanos, Venue};
 use tickcast_publisher::Tiers;
+
+/// Prices that gather for longer are not live.
+const FLUSH_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
 /// Everything that can be set; absent means "not said here".
 #[derive(Clone, Debug, Default, Deserialize, clap::Args)]
@@ -108,7 +111,7 @@ pub(crate) struct Resolved {
     pub(crate) admin: SocketAddr,
     pub(crate) shards: usize,
     pub(crate) partitions: usize,
-    pub(crate) flush_interval: Duration,
+    pub(crate) flush_interval: Nanos,
     pub(crate) tiers: Tiers,
     pub(crate) allow_origin: Vec<String>,
     pub(crate) drain_window: Duration,
@@ -201,7 +204,7 @@ impl Settings {
             admin: self.admin.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8081))),
             shards,
             partitions,
-            flush_interval: time("flush_interval", self.flush_interval.as_deref(), "0ms")?,
+            flush_interval: flush_interval(self.flush_interval.as_deref())?,
             tiers,
             allow_origin: self.allow_origin,
             drain_window: time("drain_window", self.drain_window.as_deref(), "30s")?,
@@ -264,6 +267,12 @@ fn resolve_venues(
         venues.insert(venue, venue_settings);
     }
     Ok(venues)
+}
+
+fn flush_interval(text: Option<&str>) -> Result<Nanos> {
+    let interval = time("flush_interval", text, "0ms")?;
+    ensure!(interval <= FLUSH_INTERVAL_MAX, "flush_interval: {interval:?} is above 1s");
+    Ok(Nanos(interval.as_nanos() as i64))
 }
 
 /// A time such as `20ms`, `30s`, `5m`; a bare number is seconds.
