@@ -8,7 +8,7 @@ mod shard_kit;
 use serde_json::{Value, json};
 use shard_kit::{Client, Holder, World, short};
 use tickcast_gateway::{Rest, Transport};
-use tickcast_market::{Nanos, TradingState};
+use tickcast_market::{EventBody, Nanos, Price, Quote, Size, TradingState};
 use tickcast_wire::Encoding;
 
 fn websocket() -> Transport {
@@ -263,6 +263,34 @@ fn joiners_of_one_turn_get_the_same_snapshot_and_everything_after_it() {
         }
         assert_eq!(holder.held["sim:S0"].2, "50.0");
     }
+}
+
+#[test]
+fn a_snapshot_is_not_shared_with_a_joiner_who_came_after_a_later_frame_was_delivered() {
+    let mut world = World::new();
+    let all = world.instruments(500);
+    let first = world.connect();
+    let mut second = world.connect();
+    world.settle();
+    // In one turn: the first gets its snapshot at once, the second the statuses; then the batch is
+    // walked; then the second gets the next portion, with the same topic in it.
+    first.subscribe(ticker(json!("sim:S100")));
+    second.subscribe(ticker(json!("sim:*")));
+    let side = |price| Some((Price(price), Size(1)));
+    let quote = Quote { bid: side(200), ask: side(201) };
+    let batch = world.batch_of(all[100], EventBody::Quote(quote));
+    let (partition, now) = (world.partition.clone(), world.now);
+    first.line.borrow_mut().meanwhile = Some(Box::new(move || {
+        partition.borrow_mut().turn(now, &[batch]);
+    }));
+    world.turn();
+    world.quote(all[100], 300);
+    world.settle();
+    let mut holder = Holder::default();
+    for message in second.messages().iter().filter(|message| message["channel"] == "ticker") {
+        assert!(holder.take(message), "{message}");
+    }
+    assert_eq!(holder.held["sim:S100"].2, "30.0");
 }
 
 #[test]

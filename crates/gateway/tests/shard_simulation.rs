@@ -165,7 +165,7 @@ fn play(seed: u64) {
         if random.bool() {
             world.now = world.now.plus(Nanos::from_millis(random.i64(0..60)));
             // Tiers and bars are due by time.
-            world.partition.turn(world.now, &[]);
+            world.partition.borrow_mut().turn(world.now, &[]);
             if random.u8(0..4) == 0 {
                 world.settle()
             } else {
@@ -183,7 +183,7 @@ fn finish(world: &mut World, followers: &mut [Follower], seed: u64) {
         world.give_room(&follower.client, usize::MAX);
     }
     for _ in 0..120 {
-        world.partition.turn(world.now, &[]);
+        world.partition.borrow_mut().turn(world.now, &[]);
         world.pass(Nanos::from_millis(25));
         followers.iter_mut().for_each(|follower| follower.follow(seed));
     }
