@@ -7,6 +7,8 @@
 //!
 //! Not here: what is measured and which goals there are; that is each benchmark's own file.
 
+#![deny(missing_docs)]
+
 mod ratio;
 mod recorded;
 pub mod serde_binance;

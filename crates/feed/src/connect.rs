@@ -72,7 +72,11 @@ impl fmt::Debug for Connector {
 impl Connector {
     /// Trusts the certificate authorities that browsers trust.
     pub(crate) fn new() -> Connector {
-        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let roots = webpki_roots::TLS_SERVER_ROOTS.to_vec();
+        Connector::trusting(rustls::RootCertStore { roots })
+    }
+
+    fn trusting(roots: rustls::RootCertStore) -> Connector {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -194,6 +198,29 @@ pub(crate) fn accept_of(key: &str) -> String {
     base64::engine::general_purpose::STANDARD.encode(hash.finalize())
 }
 
+/// An open WebSocket as a client sees it, TLS where the URL says `wss`; for tools that watch a
+/// service. Pings are answered by it.
+pub type ClientSocket = fastwebsockets::WebSocket<TokioIo<Upgraded>>;
+
+/// The largest message that [`dial`]'s socket accepts.
+const DIAL_MESSAGE_BYTES_MAX: usize = 32 << 20;
+
+/// Opens a WebSocket at `url`.
+///
+/// *Errors:* in words: DNS, TCP, TLS, handshake.
+pub async fn dial(url: &str) -> Result<ClientSocket, DialError> {
+    let socket = Connector::new().open_socket(url).await?;
+    let mut socket =
+        fastwebsockets::WebSocket::after_handshake(socket, fastwebsockets::Role::Client);
+    socket.set_max_message_size(DIAL_MESSAGE_BYTES_MAX);
+    Ok(socket)
+}
+
+/// Why [`dial`] failed.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct DialError(#[from] ConnectError);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,27 +269,55 @@ mod tests {
             assert!(error.to_string().contains(words), "{url}: {error}");
         }
     }
+
+    /// A server on loopback with a certificate for `localhost` that signs itself; it upgrades
+    /// one request.
+    async fn tls_server() -> std::net::SocketAddr {
+        let certificate = include_bytes!("../tests/driver_fixtures/localhost.cert.der").to_vec();
+        let key = include_bytes!("../tests/driver_fixtures/localhost.key.der").to_vec();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.into()], key.try_into().unwrap())
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            // A client that does not trust us ends here.
+            let Ok(stream) = acceptor.accept(stream).await else { return };
+            let service = hyper::service::service_fn(|request: Request<hyper::body::Incoming>| {
+                let key = request.headers()[header::SEC_WEBSOCKET_KEY].to_str().unwrap();
+                let answer = hyper::Response::builder()
+                    .status(StatusCode::SWITCHING_PROTOCOLS)
+                    .header(header::UPGRADE, "websocket")
+                    .header(header::CONNECTION, "upgrade")
+                    .header(header::SEC_WEBSOCKET_ACCEPT, accept_of(key))
+                    .body(Empty::<Bytes>::new());
+                std::future::ready(answer)
+            });
+            let server = hyper::server::conn::http1::Builder::new();
+            let _ = server.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_certificate_is_checked_against_trust_and_name() {
+        let mut roots = rustls::RootCertStore::empty();
+        let certificate = include_bytes!("../tests/driver_fixtures/localhost.cert.der").to_vec();
+        roots.add(certificate.into()).unwrap();
+        let trusting = Connector::trusting(roots);
+        let port = tls_server().await.port();
+        trusting.open_socket(&format!("wss://localhost:{port}/")).await.unwrap();
+        for (connector, host) in [(Connector::new(), "localhost"), (trusting, "127.0.0.1")] {
+            let port = tls_server().await.port();
+            let error = connector.open_socket(&format!("wss://{host}:{port}/")).await.unwrap_err();
+            let words = error.to_string();
+            assert!(words.starts_with("TLS with") && words.contains("certificate"), "{words}");
+        }
+    }
 }
-
-/// An open WebSocket as a client sees it, TLS where the URL says `wss`; for tools that watch a
-/// service. Pings are answered by it.
-pub type ClientSocket = fastwebsockets::WebSocket<TokioIo<Upgraded>>;
-
-/// The largest message that [`dial`]'s socket accepts.
-const DIAL_MESSAGE_BYTES_MAX: usize = 32 << 20;
-
-/// Opens a WebSocket at `url`.
-///
-/// *Errors:* in words: DNS, TCP, TLS, handshake.
-pub async fn dial(url: &str) -> Result<ClientSocket, DialError> {
-    let socket = Connector::new().open_socket(url).await?;
-    let mut socket =
-        fastwebsockets::WebSocket::after_handshake(socket, fastwebsockets::Role::Client);
-    socket.set_max_message_size(DIAL_MESSAGE_BYTES_MAX);
-    Ok(socket)
-}
-
-/// Why [`dial`] failed.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct DialError(#[from] ConnectError);

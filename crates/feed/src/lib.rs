@@ -4,6 +4,8 @@
 //! [`Driver`] around it owns connecting, backing off, heartbeats and pacing, and an [`Outlet`]
 //! carries events to the publisher. A replay and a fuzz target call the same handlers.
 
+#![deny(missing_docs)]
+
 mod backoff;
 mod binance;
 mod binance_book;

@@ -1,4 +1,15 @@
-//! placeholder
+//! The edge: what clients connect to.
+//!
+//! The [`Door`] (tokio) accepts connections, reads request heads under deadlines and answers
+//! handshakes; a WebSocket or a stream of server-sent events then belongs to one [`Shard`], a plain
+//! thread with its own poller and its own connections. Tokio and hyper for what waits, shards for
+//! what pushes. To see the heart open `shard.rs`: take what came, mark who wants it, write once
+//! each, time last.
+//!
+//! *Invariant:* a shard waits for nobody; the memory of a connection is bounded by its
+//! subscriptions, not by time or rate.
+
+#![deny(missing_docs)]
 
 mod admin;
 mod clients;

@@ -7,6 +7,8 @@
 //!
 //! *Invariant:* nothing here opens a socket, reads a clock or spawns a thread.
 
+#![deny(missing_docs)]
+
 mod batch;
 mod book;
 mod directory;

@@ -167,6 +167,15 @@ impl Hub {
         }
     }
 
+    /// `diff(since)` alone, for who encodes otherwise: the pieces, lent from `scratch`; `None`
+    /// where [`Hub::serve`] would answer [`Served::Nothing`].
+    ///
+    /// *Cost:* holds the instrument's read lock while copying; grows with the answer.
+    pub fn pieces<'a>(&self, ask: &Ask, scratch: &'a mut Scratch) -> Option<&'a Pieces> {
+        let cell = self.cells.get_or_make(ask.key.instrument)?;
+        copy_out(cell, ask, &mut scratch.pieces).then_some(&scratch.pieces)
+    }
+
     /// The data element (`{...}`) of a snapshot alone, for REST. `false` when there is no such
     /// instrument.
     pub fn item(

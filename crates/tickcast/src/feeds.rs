@@ -67,6 +67,16 @@ impl FeedHealth {
     }
 }
 
+/// Where requests for a new snapshot of a venue's instrument go.
+pub(crate) type Resyncs = BTreeMap<Venue, mpsc::Sender<InstrumentIndex>>;
+
+/// The feeds that have been started: how they are doing, and the threads that some run on.
+#[derive(Default)]
+pub(crate) struct Started {
+    pub(crate) healths: Vec<Arc<FeedHealth>>,
+    pub(crate) threads: Vec<JoinHandle<()>>,
+}
+
 /// A live feed that is ready to run.
 pub(crate) struct Live {
     venue: Venue,
@@ -102,8 +112,8 @@ impl Feeds {
         settings: &Resolved,
         live: Vec<Live>,
         may_start: impl Fn() -> bool + Clone + Send + 'static,
-    ) -> Result<(Vec<Arc<FeedHealth>>, Vec<JoinHandle<()>>)> {
-        let (mut healths, mut threads) = (Vec::new(), Vec::new());
+    ) -> Result<Started> {
+        let Started { mut healths, mut threads } = Started::default();
         if settings.feeds.contains(&Venue::Sim) {
             let health = FeedHealth::new("sim".into());
             healths.push(health.clone());
@@ -124,14 +134,11 @@ impl Feeds {
                 self.start_replay(source, path, settings, health, move || !wait || may_start())?,
             );
         }
-        Ok((healths, threads))
+        Ok(Started { healths, threads })
     }
 
     /// Makes the drivers of the live venues, and says how each is asked for a resync.
-    pub(crate) fn prepare_live(
-        &self,
-        settings: &Resolved,
-    ) -> Result<(Vec<Live>, BTreeMap<Venue, mpsc::Sender<InstrumentIndex>>)> {
+    pub(crate) fn prepare_live(&self, settings: &Resolved) -> Result<(Vec<Live>, Resyncs)> {
         let (mut feeds, mut resyncs) = (Vec::new(), BTreeMap::new());
         for venue in settings.feeds.iter().copied().filter(|venue| *venue != Venue::Sim) {
             let config = settings.venue(venue);

@@ -29,7 +29,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Feeds, publisher and gateway in one process; without arguments the simulator
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Write a venue's raw messages to a file that --replay reads
     Record(record::RecordArgs),
     /// Subscribe in the terminal: tickcast watch ws://127.0.0.1:8080 ticker 'sim:*'
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
     // Without a command it serves, and reads the environment for that too.
     let command = Cli::parse().command.or_else(|| Cli::parse_from(["tickcast", "serve"]).command);
     match command.expect("`serve` was filled in") {
-        Command::Serve(args) => run_serve(args),
+        Command::Serve(args) => run_serve(*args),
         Command::Record(args) => {
             start_log(false);
             finish(record::run(&args))

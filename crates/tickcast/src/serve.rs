@@ -1,12 +1,11 @@
 //! `tickcast serve`: everything in one process; what is started, in which order, and stopped.
 
 use crate::clock;
-use crate::feeds::{FeedHealth, Feeds, Lists};
+use crate::feeds::{FeedHealth, Feeds, Lists, Resyncs, Started};
 use crate::settings::Resolved;
 use anyhow::{Context, Result};
 use crossbeam_channel::bounded;
 use prometheus::Registry;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -16,19 +15,16 @@ use tickcast_gateway::{
     Admin, Door, DoorLimits, FeedReport, HubSource, Origins, Poller, Readiness, Shard, ShardHandle,
     ShardInbox, ShardSettings, Shards,
 };
-use tickcast_market::{Directory, InstrumentIndex, Venue};
+use tickcast_market::Directory;
 use tickcast_publisher::{Config, Inbox, Publisher, Resync, ShardIndex};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 /// Batches of events that wait for a partition before feeds stop reading.
 const INBOX_BATCHES_MAX: usize = 256;
 
 /// How long after the drain window connections may still take to close.
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
-
-/// Where requests for a new snapshot of an instrument go.
-type Resyncs = BTreeMap<Venue, mpsc::Sender<InstrumentIndex>>;
 
 /// Runs until it is asked to stop.
 pub(crate) fn run(settings: Resolved) -> Result<()> {
@@ -117,8 +113,8 @@ async fn serve(settings: Resolved) -> Result<()> {
         let metrics = gateway_metrics.clone();
         move || metrics.has_had_subscribers()
     };
-    let (health, feed_threads) = feeds.start(&settings, live, subscribed)?;
-    let readiness = Arc::new(Ready { health, door: door.clone() });
+    let Started { healths, threads: feed_threads } = feeds.start(&settings, live, subscribed)?;
+    let readiness = Arc::new(Ready { healths, door: door.clone() });
     let admin_page = Admin::new(registry, readiness, shards.clone());
     let admin_task = tokio::spawn(async move { admin_page.serve(admin_listener).await });
     let door_task = {
@@ -264,13 +260,13 @@ fn join(threads: Vec<JoinHandle<()>>) {
 }
 
 struct Ready {
-    health: Vec<Arc<FeedHealth>>,
+    healths: Vec<Arc<FeedHealth>>,
     door: Arc<Door>,
 }
 
 impl Readiness for Ready {
     fn feeds(&self) -> Vec<FeedReport> {
-        self.health.iter().map(|health| health.report()).collect()
+        self.healths.iter().map(|health| health.report()).collect()
     }
 
     fn is_draining(&self) -> bool {

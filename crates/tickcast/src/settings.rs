@@ -68,7 +68,7 @@ pub(crate) struct Settings {
     /// Maximum rates on offer besides real time, in updates a second [default: 10,4,1]
     #[arg(long, env = "TICKCAST_TIERS", value_delimiter = ',', value_name = "RATE,…")]
     pub(crate) tiers: Vec<f64>,
-    /// Origin of web pages that may connect, such as https://desk.example; repeatable
+    /// Origin of web pages that may connect, such as `https://desk.example`; repeatable
     #[arg(long, env = "TICKCAST_ALLOW_ORIGIN", value_delimiter = ',', value_name = "URL")]
     pub(crate) allow_origin: Vec<String>,
     /// Time over which clients are sent away on SIGTERM [default: 30s]

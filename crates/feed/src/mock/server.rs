@@ -49,6 +49,9 @@ pub struct MockConfig {
     pub faults: Vec<FaultPlan>,
     /// Plays only while a client gets every book of the recording (else: any).
     pub wait_for_all: bool,
+    /// After so many messages it plays on only when it is released, so that a test can arrange
+    /// something first.
+    pub hold_at: Option<usize>,
     /// Between heartbeats.
     pub idle_gap: Duration,
     /// Between ping frames.
@@ -64,6 +67,7 @@ impl MockConfig {
             speed: Speed::Max,
             faults: Vec::new(),
             wait_for_all: true,
+            hold_at: None,
             idle_gap: Duration::from_secs(1),
             ping_gap: Duration::from_secs(20),
         }
@@ -154,7 +158,12 @@ impl MockVenue {
         let listener = TcpListener::bind(config.listen).await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            stage: Mutex::new(Stage::new(persona, config.wait_for_all, &config.faults)),
+            stage: Mutex::new(Stage::new(
+                persona,
+                config.wait_for_all,
+                config.hold_at,
+                &config.faults,
+            )),
             moved: Notify::new(),
             ping_gap: config.ping_gap,
         });
@@ -183,6 +192,12 @@ impl MockVenue {
     /// How far it is.
     pub fn status(&self) -> MockStatus {
         self.shared.status()
+    }
+
+    /// Plays on after [`MockConfig::hold_at`].
+    pub fn release(&self) {
+        self.shared.stage.lock().release();
+        self.shared.moved.notify_one();
     }
 
     /// Makes trouble.

@@ -64,6 +64,8 @@ pub(super) struct Counts {
 pub(super) struct Stage {
     persona: Box<dyn Persona>,
     wait_for_all: bool,
+    /// Nothing is played from this step on until it is released.
+    hold_at: Option<usize>,
     clients: BTreeMap<SessionId, Client>,
     plans: Vec<FaultPlan>,
     armed: VecDeque<Fault>,
@@ -77,11 +79,13 @@ impl Stage {
     pub(super) fn new(
         persona: Box<dyn Persona>,
         wait_for_all: bool,
+        hold_at: Option<usize>,
         faults: &[FaultPlan],
     ) -> Stage {
         let mut stage = Stage {
             persona,
             wait_for_all,
+            hold_at,
             clients: BTreeMap::new(),
             plans: Vec::new(),
             armed: VecDeque::new(),
@@ -98,6 +102,10 @@ impl Stage {
         self.plans.push(plan);
         self.plans.sort_by_key(|plan| plan.after);
         self.arm();
+    }
+
+    pub(super) fn release(&mut self) {
+        self.hold_at = None;
     }
 
     pub(super) fn progress(&self) -> (usize, usize) {
@@ -190,6 +198,9 @@ impl Stage {
         let steps = &self.persona.script().steps;
         if self.played >= steps.len() {
             return Next::Finished;
+        }
+        if self.hold_at.is_some_and(|step| self.played >= step) {
+            return Next::Wait;
         }
         let listens = |(session, client): (&SessionId, &Client)| {
             client.silence.as_ref().is_none_or(|silence| silence.steps_left > 0)

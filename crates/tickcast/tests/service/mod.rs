@@ -107,6 +107,14 @@ impl Service {
             .sum()
     }
 
+    /// Waits until every feed has given its list and data.
+    pub(crate) fn until_ready(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while get(self.admin, "/readyz?strict").0 != 200 {
+            assert!(Instant::now() < deadline, "it does not become ready");
+        }
+    }
+
     /// Opens a WebSocket.
     pub(crate) fn websocket(&self) -> Socket {
         let stream = TcpStream::connect(self.public).expect("it listens");
