@@ -7,7 +7,6 @@ use crate::connection::Phase;
 use crate::owing::Owed;
 use crate::shard::Shard;
 use crate::socket::Socket;
-use crate::topics::Topics;
 use rustc_hash::FxHashMap;
 use std::ops::Range;
 use tickcast_market::{InstrumentIndex, Since};
@@ -200,7 +199,7 @@ impl<S: Socket> Shard<S> {
         if let Due::Topic(owed) = due {
             let connection = &self.connections[token as usize];
             let place = connection.subscriptions.memberships[owed.membership as usize].place();
-            set_current(&mut self.topics, place);
+            self.topics.subscriber_mut(place).set_owing(false);
         }
     }
 
@@ -216,8 +215,4 @@ impl<S: Socket> Shard<S> {
             Due::Topic(owed) => owing.put_back(owed),
         }
     }
-}
-
-fn set_current(topics: &mut Topics, place: crate::topics::Place) {
-    topics.subscriber_mut(place).set_owing(false);
 }

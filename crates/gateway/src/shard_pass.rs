@@ -12,9 +12,6 @@ use tickcast_wire::Channel;
 /// The end of a chain.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// How many nodes a pass takes before it no longer takes further batches.
-pub(crate) const PASS_NODES_MAX: usize = 1 << 20;
-
 /// The source of frames that the shard encoded itself.
 const OWN: u32 = u32::MAX;
 
@@ -100,9 +97,9 @@ impl Pass {
         self.done == 0
     }
 
-    /// Whether it takes further batches.
-    pub(crate) fn has_room(&self) -> bool {
-        self.nodes.len() < PASS_NODES_MAX
+    /// How many frames for single connections it has gathered.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
     }
 
     /// Empties it and keeps the memory.
@@ -152,6 +149,11 @@ impl Pass {
     /// [`Pass::frame_of_own`].
     pub(crate) fn own_mut(&mut self) -> &mut Vec<u8> {
         &mut self.own
+    }
+
+    /// How much the shard has encoded itself.
+    pub(crate) fn own_len(&self) -> usize {
+        self.own.len()
     }
 
     /// Makes what was appended to [`Pass::own_mut`] from `start` on part of the pass.

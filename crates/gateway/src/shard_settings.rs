@@ -33,6 +33,9 @@ pub struct ShardSettings {
     pub requests_per_second: u32,
     /// Requests that may come at once.
     pub requests_burst: u32,
+    /// Frames for single connections that one pass gathers (12 bytes each) before everybody is
+    /// written to; what came beyond them waits for the next pass.
+    pub pass_frames_max: usize,
     /// How long a message may be, and in how many fragments.
     pub message_limits: MessageLimits,
 }
@@ -53,6 +56,7 @@ impl Default for ShardSettings {
             globs_max: 100,
             requests_per_second: 10,
             requests_burst: 50,
+            pass_frames_max: 1 << 20,
             message_limits: MessageLimits::DEFAULT,
         }
     }

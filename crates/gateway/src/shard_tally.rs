@@ -47,6 +47,7 @@ struct Given {
 impl Tally {
     pub(crate) fn new(metrics: &Metrics, shard: ShardIndex) -> Tally {
         let shard = shard.0.to_string();
+        metrics.flush_mode.with_label_values(&["send"]).set(1);
         Tally {
             sends: 0,
             merged: 0,

@@ -17,6 +17,9 @@ use tickcast_wire::{Channel, Encoding};
 /// Batches that one pass takes at most; more wait in the channel, which has a bound of its own.
 const BATCHES_MAX: usize = 64;
 
+/// Bytes of frames that a shard encodes itself in one pass, beyond which it takes nothing more in.
+const OWN_BYTES_MAX: usize = 16 << 20;
+
 /// Topics that one turn of an overrun shard checks.
 const SWEEP_TOPICS_MAX: usize = 256;
 
@@ -57,7 +60,7 @@ impl<S: Socket> Shard<S> {
             self.sweep.left = self.topics.slot_count();
         }
         for taken in 0.. {
-            self.batches_wait = taken == BATCHES_MAX || !self.pass.has_room();
+            self.batches_wait = taken == BATCHES_MAX || !self.has_room();
             if self.batches_wait || !self.walk_batch() {
                 break;
             }
@@ -67,20 +70,24 @@ impl<S: Socket> Shard<S> {
         self.pass.rotate();
     }
 
+    fn has_room(&self) -> bool {
+        self.pass.len() < self.settings.pass_frames_max && self.pass.own_len() < OWN_BYTES_MAX
+    }
+
     /// Walks the batch that was begun, or the next one, as far as the pass has room; whether there
     /// was one.
     fn walk_batch(&mut self) -> bool {
         let mut walk = std::mem::take(&mut self.walk);
         let Some(batch) = walk.batch.take().or_else(|| self.feed.try_next()) else { return false };
         // An instrument's status goes before its data.
-        while walk.states < batch.states.len() && self.pass.has_room() {
+        while walk.states < batch.states.len() && self.has_room() {
             let StateChange { instrument, epoch, seq, state, ts_state } = batch.states[walk.states];
             self.tell_status(instrument, &Status { epoch, seq, state, ts_state });
             walk.states += 1;
         }
         if walk.frames < batch.frames.len() {
             let number = self.pass.hold(batch.clone());
-            while walk.frames < batch.frames.len() && self.pass.has_room() {
+            while walk.frames < batch.frames.len() && self.has_room() {
                 self.walk_frame(number, &batch.frames[walk.frames]);
                 walk.frames += 1;
             }
@@ -206,7 +213,7 @@ impl<S: Socket> Shard<S> {
     /// at their instruments' status.
     fn sweep_some(&mut self) {
         let mut checked = 0;
-        while self.sweep.left > 0 && checked < SWEEP_TOPICS_MAX && self.pass.has_room() {
+        while self.sweep.left > 0 && checked < SWEEP_TOPICS_MAX && self.has_room() {
             if self.sweep.next >= self.topics.slot_count() {
                 self.sweep.next = 0;
             }

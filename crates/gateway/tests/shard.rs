@@ -8,7 +8,7 @@ mod shard_kit;
 use serde_json::{Value, json};
 use shard_kit::{Client, Holder, World, short};
 use tickcast_gateway::{Rest, Transport};
-use tickcast_market::{Nanos, TradingState};
+use tickcast_market::{EventBody, Nanos, Price, Quote, Size, TradingState};
 use tickcast_wire::Encoding;
 
 fn websocket() -> Transport {
@@ -263,6 +263,99 @@ fn joiners_of_one_turn_get_the_same_snapshot_and_everything_after_it() {
         }
         assert_eq!(holder.held["sim:S0"].2, "50.0");
     }
+}
+
+#[test]
+fn a_long_pass_is_cut_and_sockets_are_looked_at_in_between() {
+    let mut world = World::new();
+    let s0 = world.instruments(1)[0];
+    let mut clients: Vec<Client> =
+        (0..600).map(|_| world.subscriber(ticker(json!("sim:S0")))).collect();
+    let mut asks = world.connect();
+    world.settle();
+    asks.take();
+    world.quote(s0, 200);
+    asks.send(&json!({"method": "ping"}));
+    assert_eq!(world.turn(), Rest::No);
+    assert_eq!(asks.short(), ["pong"]);
+    let served = clients.iter().filter(|c| !c.line.borrow().to_client.is_empty()).count();
+    assert!((1..600).contains(&served), "{served} of 600 in the first turn");
+    // What comes meanwhile reaches everybody once, after what they are getting now.
+    world.quote(s0, 300);
+    world.settle();
+    for client in &mut clients {
+        assert_eq!(client.short(), ["ticker sim:S0 1>2", "ticker sim:S0 2>3"]);
+    }
+}
+
+#[test]
+fn nobody_is_always_last() {
+    let mut world = World::new();
+    let s0 = world.instruments(1)[0];
+    let clients: Vec<Client> =
+        (0..300).map(|_| world.subscriber(ticker(json!("sim:S0")))).collect();
+    let mut late = vec![0; clients.len()];
+    for bid in 200..240 {
+        clients.iter().for_each(|client| client.line.borrow_mut().to_client.clear());
+        world.quote(s0, bid);
+        world.turn();
+        for (client, late) in clients.iter().zip(&mut late) {
+            *late += usize::from(client.line.borrow().to_client.is_empty());
+        }
+        world.settle();
+    }
+    // 44 of 300 have to wait for the second turn each time; nobody for more than half of them.
+    assert!(late.iter().all(|late| *late < 20), "{late:?}");
+}
+
+#[test]
+fn connections_that_come_and_go_leave_nothing_behind() {
+    let mut world = World::new();
+    let all = world.instruments(10);
+    for round in 0..300 {
+        let clients: Vec<Client> = (0..3).map(|_| world.connect()).collect();
+        clients.iter().for_each(|client| client.subscribe(ticker(json!("sim:*"))));
+        world.turn();
+        clients[0].line.borrow_mut().room = 100;
+        world.quotes(&all, round);
+        world.turn();
+        clients.iter().for_each(|client| client.line.borrow_mut().client_closed = true);
+        world.settle();
+        world.lines.clear();
+    }
+    assert_eq!((world.shard.connections(), world.hub.topics()), (0, 0));
+    assert_eq!(world.metrics.subscriptions.with_label_values(&["ticker"]).get(), 0);
+    assert_eq!(world.metrics.lagging_connections.get(), 0);
+    let token = world.connect().token;
+    assert!(token.0 < 3, "places are used again: {token:?}");
+}
+
+#[test]
+fn a_snapshot_is_not_shared_with_a_joiner_who_came_after_a_later_frame_was_delivered() {
+    let mut world = World::new();
+    let all = world.instruments(500);
+    let first = world.connect();
+    let mut second = world.connect();
+    world.settle();
+    // In one turn: the first gets its snapshot at once, the second the statuses; then the batch is
+    // walked; then the second gets the next portion, with the same topic in it.
+    first.subscribe(ticker(json!("sim:S100")));
+    second.subscribe(ticker(json!("sim:*")));
+    let side = |price| Some((Price(price), Size(1)));
+    let quote = Quote { bid: side(200), ask: side(201) };
+    let batch = world.batch_of(all[100], EventBody::Quote(quote));
+    let (partition, now) = (world.partition.clone(), world.now);
+    first.line.borrow_mut().meanwhile = Some(Box::new(move || {
+        partition.borrow_mut().turn(now, &[batch]);
+    }));
+    world.turn();
+    world.quote(all[100], 300);
+    world.settle();
+    let mut holder = Holder::default();
+    for message in second.messages().iter().filter(|message| message["channel"] == "ticker") {
+        assert!(holder.take(message), "{message}");
+    }
+    assert_eq!(holder.held["sim:S100"].2, "30.0");
 }
 
 #[test]

@@ -207,6 +207,24 @@ fn a_close_is_echoed() {
 }
 
 #[test]
+fn a_fault_while_handling_one_connection_ends_that_connection_alone() {
+    let mut world = World::new();
+    let all = world.instruments(1);
+    let mut unlucky = world.subscriber(ticker());
+    let mut other = world.subscriber(ticker());
+    unlucky.line.borrow_mut().meanwhile = Some(Box::new(|| panic!("injected by the test")));
+    unlucky.send_frame(2, b"binary");
+    world.quote(all[0], 7);
+    world.settle();
+    assert_eq!(world.metrics.panics.get(), 1);
+    assert!(close_of(&mut unlucky).is_some());
+    assert_eq!(other.short(), ["ticker sim:S0 1>2"]);
+    unlucky.line.borrow_mut().client_closed = true;
+    world.settle();
+    assert_eq!(world.shard.connections(), 1);
+}
+
+#[test]
 fn a_broken_or_closed_line_leaves_nothing_behind() {
     let mut world = World::new();
     let all = world.instruments(2);

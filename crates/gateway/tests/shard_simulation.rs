@@ -9,7 +9,7 @@ mod shard_kit;
 use fastrand::Rng;
 use shard_kit::{Client, Got, World};
 use tickcast_client::Session;
-use tickcast_gateway::{Rest, Transport};
+use tickcast_gateway::{Rest, ShardSettings, Transport};
 use tickcast_market::{
     BookChange, BookSide, EventBody, InstrumentIndex, Interval, Nanos, Price, Quote, Scales, Side,
     Size, Trade, TradingState,
@@ -126,7 +126,9 @@ fn change(world: &mut World, random: &mut Rng, all: &[InstrumentIndex], fine: &m
 
 fn play(seed: u64) {
     let mut random = Rng::with_seed(seed);
-    let mut world = World::new();
+    // Passes that are full after a few frames are as good as any.
+    let pass_frames_max = if random.bool() { random.usize(1..30) } else { 1 << 20 };
+    let mut world = World::with(ShardSettings { pass_frames_max, ..ShardSettings::default() });
     let all = world.instruments(INSTRUMENTS);
     let mut followers: Vec<Follower> = Vec::new();
     let mut fine = false;
@@ -165,11 +167,11 @@ fn play(seed: u64) {
         if random.bool() {
             world.now = world.now.plus(Nanos::from_millis(random.i64(0..60)));
             // Tiers and bars are due by time.
-            world.partition.turn(world.now, &[]);
+            world.partition.borrow_mut().turn(world.now, &[]);
             if random.u8(0..4) == 0 {
-                world.settle()
+                world.settle();
             } else {
-                _ = world.turn()
+                world.turn();
             }
             followers.iter_mut().for_each(|follower| follower.follow(seed));
         }
@@ -183,7 +185,7 @@ fn finish(world: &mut World, followers: &mut [Follower], seed: u64) {
         world.give_room(&follower.client, usize::MAX);
     }
     for _ in 0..120 {
-        world.partition.turn(world.now, &[]);
+        world.partition.borrow_mut().turn(world.now, &[]);
         world.pass(Nanos::from_millis(25));
         followers.iter_mut().for_each(|follower| follower.follow(seed));
     }

@@ -22,7 +22,7 @@ use tickcast_publisher::{Config, Hub, Partition, Publisher, Resync, ShardIndex, 
 use tickcast_wire::Encoding;
 
 /// One client's line: two byte queues, and how much the way to the client takes.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Line {
     pub(crate) to_client: VecDeque<u8>,
     pub(crate) to_server: VecDeque<u8>,
@@ -34,6 +34,14 @@ pub(crate) struct Line {
     pub(crate) server_closed: bool,
     pub(crate) broken: bool,
     pub(crate) sends: usize,
+    /// Happens while the shard sends for the next time: what other threads do at that moment.
+    pub(crate) meanwhile: Option<Box<dyn FnOnce()>>,
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Line").field("room", &self.room).finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -59,6 +67,9 @@ impl Socket for Pipe {
         let mut line = self.0.borrow_mut();
         assert!(!line.server_closed, "nothing is sent after the shutdown");
         line.sends += 1;
+        if let Some(meanwhile) = line.meanwhile.take() {
+            meanwhile();
+        }
         if line.broken {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
@@ -201,7 +212,7 @@ pub(crate) struct World {
     pub(crate) now: Nanos,
     pub(crate) directory: Arc<Directory>,
     pub(crate) hub: Arc<Hub>,
-    pub(crate) partition: Partition,
+    pub(crate) partition: Rc<RefCell<Partition>>,
     pub(crate) shard: Shard<Pipe>,
     pub(crate) metrics: Metrics,
     pub(crate) lines: Vec<(Token, Rc<RefCell<Line>>)>,
@@ -237,7 +248,7 @@ impl World {
             now: Nanos::from_secs(1_770_000_000),
             directory,
             hub: publisher.hub,
-            partition: publisher.partitions.remove(0),
+            partition: Rc::new(RefCell::new(publisher.partitions.remove(0))),
             shard,
             metrics,
             lines: Vec::new(),
@@ -269,6 +280,12 @@ impl World {
     }
 
     pub(crate) fn event(&mut self, instrument: InstrumentIndex, body: EventBody<'_>) {
+        let batch = self.batch_of(instrument, body);
+        self.partition.borrow_mut().turn(self.now, &[batch]);
+    }
+
+    /// A batch of one event.
+    pub(crate) fn batch_of(&self, instrument: InstrumentIndex, body: EventBody<'_>) -> EventBatch {
         let mut batch = EventBatch::default();
         (batch.source, batch.clock) = (SourceIndex(0), self.now);
         batch.push(&Event {
@@ -278,7 +295,7 @@ impl World {
             scales: self.scales,
             body,
         });
-        self.partition.turn(self.now, &[batch]);
+        batch
     }
 
     pub(crate) fn state(&mut self, instrument: InstrumentIndex, state: TradingState) {
@@ -306,7 +323,7 @@ impl World {
                 body: EventBody::Quote(Quote { bid: side(bid), ask: side(bid + 1) }),
             });
         }
-        self.partition.turn(self.now, &[batch]);
+        self.partition.borrow_mut().turn(self.now, &[batch]);
     }
 
     pub(crate) fn connect(&mut self) -> Client {
