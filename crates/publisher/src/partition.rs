@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tickcast_market::{
     Event, EventBatch, InstrumentIndex, Nanos, NumberError, Seq, SourceIndex, TradingState,
 };
-use tickcast_wire::{Kind, Pieces};
+use tickcast_wire::{Kind, Pieces, View};
 
 /// Events that wait because a reader was inside their instrument; beyond that a partition takes
 /// nothing more in until they are applied, so that the feed stops reading.
@@ -260,6 +260,9 @@ impl Partition {
             }
             topic.queued = false;
             let key = &topic.key;
+            if let View::Book(_) = key.view {
+                streams.book.sum_up();
+            }
             if !streams.diff(key.view, key.fields, topic.sent, false, &mut self.pieces) {
                 continue;
             }
