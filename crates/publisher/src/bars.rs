@@ -28,13 +28,17 @@ impl Bars {
     /// Adds a trade of `volume` to its bar. Returns the start of a bar that this has opened and
     /// that has to be closed some time.
     pub(crate) fn trade(&mut self, trade: &Trade, volume: Volume) -> Option<Nanos> {
-        let start = self.interval.start_of(trade.ts_event);
         let price = trade.price;
-        // Nearly always the trade belongs to the last bar.
-        let at = match self.ring.back() {
-            Some(last) if last.bar.start == start => Ok(self.ring.len() - 1),
-            Some(last) if last.bar.start < start => Err(self.ring.len()),
-            _ => self.ring.binary_search_by_key(&start, |piece| piece.bar.start),
+        let ts = trade.ts_event;
+        // Nearly always the trade belongs to the last bar, which is told without a division.
+        let last = self.ring.back().map(|last| last.bar.start);
+        let is_in = |start: Nanos| ts >= start && ts < start.plus(self.interval.span());
+        let (start, at) = match last.filter(|start| is_in(*start)) {
+            Some(start) => (start, Ok(self.ring.len() - 1)),
+            None => {
+                let start = self.interval.start_of(ts);
+                (start, self.ring.binary_search_by_key(&start, |piece| piece.bar.start))
+            }
         };
         let seq = Seq(self.seq.0 + 1);
         match at {

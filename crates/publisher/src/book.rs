@@ -9,6 +9,8 @@ use tickcast_wire::{BookPieces, DEPTHS, Depth, LevelPiece};
 pub(crate) struct BookStream {
     book: Book,
     views: [Option<Box<BookView>>; DEPTHS.len()],
+    /// A checksum and the seq that it is of: views of all depths have the same.
+    summed: (Seq, u32),
     pub(crate) seq: Seq,
     pub(crate) ts_event: Nanos,
 }
@@ -98,8 +100,19 @@ impl BookStream {
         true
     }
 
+    /// Reckons the checksum once for all diffs of this seq.
+    pub(crate) fn sum_up(&mut self) {
+        if self.summed.0 != self.seq {
+            self.summed = (self.seq, self.checksum());
+        }
+    }
+
     /// Kraken's CRC-32 over the top ten.
     pub(crate) fn checksum(&self) -> u32 {
+        // Seq 0 has the empty book's, which is 0.
+        if self.summed.0 == self.seq {
+            return self.summed.1;
+        }
         let side = |side| self.book.side(side).map(|level| (level.price, level.size));
         tickcast_wire::book_checksum(side(BookSide::Bid), side(BookSide::Ask))
     }

@@ -1,7 +1,7 @@
 //! `diff(since)`: the one question that every stream answers.
 
 use crate::streams::Streams;
-use tickcast_market::{Interval, Nanos, Seq, Since, TradingState};
+use tickcast_market::{Interval, Nanos, Seq, Since};
 use tickcast_wire::{FieldSet, Head, Kind, Pieces, View};
 
 impl Streams {
@@ -114,10 +114,5 @@ impl Streams {
     /// Closes a bar. Says whether that changed it.
     pub(crate) fn close_bar(&mut self, interval: Interval, start: Nanos) -> bool {
         self.bars[interval as usize].close(start)
-    }
-
-    /// Whether data is expected to be current.
-    pub(crate) fn is_live(&self) -> bool {
-        self.status.state == TradingState::Live
     }
 }

@@ -21,6 +21,8 @@ mod hub;
 mod metrics;
 mod outbox;
 mod partition;
+#[cfg(test)]
+mod partition_tests;
 mod publisher;
 mod schedule;
 mod streams;

@@ -9,10 +9,8 @@ use crate::topic::{Tiers, TopicId};
 use rustc_hash::FxHashMap;
 use std::fmt;
 use std::sync::Arc;
-use tickcast_market::{
-    Event, EventBatch, InstrumentIndex, Nanos, NumberError, Seq, SourceIndex, TradingState,
-};
-use tickcast_wire::{Kind, Pieces};
+use tickcast_market::{Event, EventBatch, InstrumentIndex, Nanos, Seq, SourceIndex, TradingState};
+use tickcast_wire::{Kind, Pieces, View};
 
 /// Events that wait because a reader was inside their instrument; beyond that a partition takes
 /// nothing more in until they are applied, so that the feed stops reading.
@@ -164,11 +162,12 @@ impl Partition {
         let Some(cell) = cells.get_or_make(event.instrument) else { return true };
         let Some(mut guarded) = cell.guarded.try_write() else { return false };
         self.turn.events += 1;
-        let was_live = guarded.streams.is_live();
-        let applied = guarded.streams.apply(event, &mut self.effects);
-        let crossed = std::mem::take(&mut self.effects.crossed) && was_live;
-        if crossed || applied.is_err() {
-            self.ask_for_resync(&mut guarded, event, applied);
+        let before = guarded.streams.status.state;
+        let fits = guarded.streams.apply(event, &mut self.effects).is_ok();
+        self.turn.faults += u64::from(!fits);
+        let crossed = std::mem::take(&mut self.effects.crossed) && before == TradingState::Live;
+        if crossed || !fits && before != TradingState::Resync {
+            self.ask_for_resync(&mut guarded, event);
         }
         if !self.effects.opened.is_empty() {
             for (interval, start) in self.effects.opened.drain(..) {
@@ -195,15 +194,9 @@ impl Partition {
     }
 
     /// A crossed book, or a number that does not fit: the instrument alone is marked and its feed
-    /// asked for a new snapshot. When the feed cannot take the request now the next such event
-    /// asks again.
-    fn ask_for_resync(
-        &mut self,
-        guarded: &mut Guarded,
-        event: &Event<'_>,
-        applied: Result<(), NumberError>,
-    ) {
-        self.turn.faults += u64::from(applied.is_err());
+    /// asked, once, for a new snapshot. When the feed cannot take the request now the next such
+    /// event asks again.
+    fn ask_for_resync(&mut self, guarded: &mut Guarded, event: &Event<'_>) {
         if (self.resync.0)(event.instrument) {
             guarded.streams.state(TradingState::Resync, event.ts_recv, &mut self.effects);
         }
@@ -260,6 +253,9 @@ impl Partition {
             }
             topic.queued = false;
             let key = &topic.key;
+            if let View::Book(_) = key.view {
+                streams.book.sum_up();
+            }
             if !streams.diff(key.view, key.fields, topic.sent, false, &mut self.pieces) {
                 continue;
             }

@@ -48,20 +48,48 @@ impl BookView {
     }
 
     /// Follows the book after `changes`. A change behind the last level of a full side, which is
-    /// most of them, costs one compare.
+    /// most of them, costs one compare; another one a binary search and a move of levels.
     pub(crate) fn update(&mut self, book: &Book, seq: Seq, changes: &[BookChange]) {
-        for side in [BookSide::Bid, BookSide::Ask] {
-            let levels = self.side(side);
-            let last = levels.last().filter(|_| levels.len() == self.depth).map(|l| l.price);
-            let visible = |change: &BookChange| match (last, side) {
-                (None, _) => true,
-                (Some(last), BookSide::Bid) => change.price >= last,
-                (Some(last), BookSide::Ask) => change.price <= last,
-            };
-            if changes.iter().any(|change| change.side == side && visible(change)) {
-                self.refresh_side(book, side, seq);
+        self.update_side(book, BookSide::Bid, seq, changes);
+        self.update_side(book, BookSide::Ask, seq, changes);
+    }
+
+    fn update_side(&mut self, book: &Book, side: BookSide, seq: Seq, changes: &[BookChange]) {
+        // Best first is by rising rank.
+        let (levels, sign) = match side {
+            BookSide::Bid => (&mut self.bids, -1),
+            BookSide::Ask => (&mut self.asks, 1),
+        };
+        let rank = |price: Price| price.0.wrapping_mul(sign);
+        // Down to here the changes tell everything; what is behind comes from the book at the end.
+        let last = levels.last().filter(|_| levels.len() == self.depth);
+        let last = last.map_or(i64::MAX, |level| rank(level.price));
+        for change in changes.iter().filter(|change| change.side == side) {
+            let (price, size, wanted) = (change.price, change.size, rank(change.price));
+            if wanted > last {
+                continue;
+            }
+            let at = levels.partition_point(|level| rank(level.price) < wanted);
+            let held = levels.get_mut(at).filter(|level| level.price == price);
+            match (held, size.0 > 0) {
+                (Some(level), true) if level.size == size => {}
+                (Some(level), true) => (level.size, level.seq) = (size, seq),
+                (Some(_), false) => {
+                    levels.remove(at);
+                    self.left.push_back(Left { side, price, seq });
+                }
+                (None, true) => levels.insert(at, Stamped { price, size, seq }),
+                (None, false) => {}
             }
         }
+        if levels.len() > self.depth {
+            let pushed_out = levels.drain(self.depth..);
+            self.left.extend(pushed_out.map(|gone| Left { side, price: gone.price, seq }));
+        } else if levels.len() < self.depth {
+            let behind = book.side(side).take(self.depth).skip(levels.len());
+            levels.extend(behind.map(|&Level { price, size }| Stamped { price, size, seq }));
+        }
+        self.forget_old();
     }
 
     /// Follows the book after anything.
@@ -100,6 +128,11 @@ impl BookView {
         }
         self.left.extend(old.map(|gone| Left { side, price: gone.price, seq }));
         self.spare = std::mem::replace(held, next);
+        self.forget_old();
+    }
+
+    /// Keeps the ring of what left within its bound.
+    fn forget_old(&mut self) {
         while self.left.len() > self.depth * LEFT_PER_LEVEL {
             let Some(forgotten) = self.left.pop_front() else { break };
             self.floor = self.floor.max(forgotten.seq);
@@ -188,5 +221,43 @@ mod tests {
         }
         assert!(!view.reaches(Seq(90)) && view.reaches(Seq(107)));
         assert!(view.left.len() <= LEFT_PER_LEVEL);
+    }
+
+    #[test]
+    fn a_view_shows_the_best_levels_after_any_messages() {
+        let mut random = 12345u64;
+        let mut next = |below: u64| {
+            random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            ((random >> 33) % below) as i64
+        };
+        for depth in [1, 2, 5] {
+            let mut book = Book::default();
+            let mut view = BookView::new(depth, Seq(0));
+            for seq in 1..5_000 {
+                let one = || {
+                    let side = if next(2) == 0 { BookSide::Bid } else { BookSide::Ask };
+                    change(side, next(12), next(3))
+                };
+                let changes: Vec<_> = std::iter::repeat_with(one).take(1 + seq % 6).collect();
+                for change in &changes {
+                    book.apply(change);
+                }
+                let before = view.bids.clone();
+                view.update(&book, Seq(seq as u64), &changes);
+                for side in [BookSide::Bid, BookSide::Ask] {
+                    let shown: Vec<_> = view.side(side).iter().map(|l| (l.price, l.size)).collect();
+                    let best = book.side(side).take(depth).map(|l| (l.price, l.size));
+                    assert_eq!(shown, best.collect::<Vec<_>>(), "{side:?} after {changes:?}");
+                }
+                for held in &before {
+                    let now = view.bids.iter().find(|level| level.price == held.price);
+                    let told =
+                        now.is_some_and(|now| now.size == held.size || now.seq.0 == seq as u64);
+                    let gone =
+                        view.left.iter().any(|l| (l.price, l.seq.0) == (held.price, seq as u64));
+                    assert!(told || gone || view.floor.0 == seq as u64, "{held:?}");
+                }
+            }
+        }
     }
 }
