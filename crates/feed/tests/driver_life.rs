@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const BINANCE: &str = "binance_4sym_30s.rec.gz";
 const KRAKEN: &str = "kraken_btcusd_d25_51s.rec.gz";
+const ADVANCED: &str = "coinbase_advanced_2sym_24s.rec.gz";
 const COINBASE: &str = "coinbase_exchange_10sym_31s.rec.gz";
 
 /// A file of this test's own, removed at the end.
@@ -70,7 +71,7 @@ async fn pings_are_answered_with_their_payload_and_keep_a_quiet_line_alive() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_driver_records_can_be_played_again_and_ends_the_same() {
     let Some(folder) = recordings() else { return };
-    for recording in [BINANCE, KRAKEN, COINBASE] {
+    for recording in [BINANCE, KRAKEN, COINBASE, ADVANCED] {
         let expected = Expected::of(&folder, recording);
         let file = TempFile::new(recording);
         let header = RecordingHeader { venue: expected.venue, clock: RecordingClock::Unix };

@@ -26,6 +26,7 @@ struct Depth<'a> {
     E: u64,
     #[serde(borrow)]
     s: &'a str,
+    U: u64,
     u: u64,
     b: Vec<[&'a str; 2]>,
     a: Vec<[&'a str; 2]>,
@@ -44,8 +45,10 @@ struct Snapshot<'a> {
 struct Symbol {
     name: String,
     ladder: Ladder,
-    /// The id of the last change in `ladder`: at first that of the recorded snapshot.
+    /// The id of the last change in `ladder`: at first that of the first recorded snapshot.
     last_id: u64,
+    /// Later recorded snapshots by id, for where the recording itself has a gap.
+    later: BTreeMap<u64, Ladder>,
     event_time: u64,
     tick_size: String,
     lot_size: String,
@@ -72,23 +75,42 @@ fn depth_stream(symbol: &str) -> String {
     format!("{}@depth@100ms", symbol.to_lowercase())
 }
 
+impl Symbol {
+    fn take(&mut self, depth: &Depth<'_>) {
+        if depth.U > self.last_id + 1
+            && let Some((id, ladder)) = self.later.range(depth.U - 1..).next()
+        {
+            // The recorder lost something here and asked for a snapshot, as clients must now.
+            (self.last_id, self.ladder) = (*id, ladder.clone());
+        }
+        if depth.u > self.last_id {
+            self.ladder.apply(&changes(Side::Bid, &depth.b));
+            self.ladder.apply(&changes(Side::Ask, &depth.a));
+            self.last_id = depth.u;
+            self.event_time = depth.E;
+        }
+    }
+}
+
 impl Binance {
     pub(super) fn new(script: Script) -> Binance {
         let mut symbols: Vec<Symbol> = Vec::new();
-        for (url, body) in &script.rest {
+        for (url, body) in script.rest.iter().filter(|(url, _)| url.contains("/depth")) {
             let Some(name) = query(url, "symbol") else { continue };
             let Ok(snapshot) = serde_json::from_str::<Snapshot<'_>>(body) else { continue };
-            if !url.contains("/depth") || symbols.iter().any(|symbol| symbol.name == name) {
-                continue;
-            }
             let mut ladder = Ladder::default();
             ladder.apply(&changes(Side::Bid, &snapshot.bids));
             ladder.apply(&changes(Side::Ask, &snapshot.asks));
+            if let Some(known) = symbols.iter_mut().find(|symbol| symbol.name == name) {
+                known.later.insert(snapshot.lastUpdateId, ladder);
+                continue;
+            }
             let levels = || snapshot.bids.iter().chain(&snapshot.asks);
             symbols.push(Symbol {
                 name: name.to_owned(),
                 ladder,
                 last_id: snapshot.lastUpdateId,
+                later: BTreeMap::new(),
                 event_time: 0,
                 tick_size: increment(levels().map(|level| level[0])),
                 lot_size: increment(levels().map(|level| level[1])),
@@ -208,13 +230,7 @@ impl Persona for Binance {
             && let Ok(depth) = serde_json::from_str::<Depth<'_>>(frame.data.get())
             && let Some(at) = self.symbols.iter().position(|symbol| symbol.name == depth.s)
         {
-            let symbol = &mut self.symbols[at];
-            if depth.u > symbol.last_id {
-                symbol.ladder.apply(&changes(Side::Bid, &depth.b));
-                symbol.ladder.apply(&changes(Side::Ask, &depth.a));
-                symbol.last_id = depth.u;
-                symbol.event_time = depth.E;
-            }
+            self.symbols[at].take(&depth);
             (place, role) = (at, Role::Noticed);
         }
         self.say(frame.stream, frame.data.get(), place, role, out);

@@ -66,6 +66,8 @@ struct Session {
 struct Product {
     name: String,
     ladder: Ladder,
+    /// The recording's first snapshot, which `ladder` begins with, is still to be played.
+    is_first_to_come: bool,
 }
 
 pub(super) struct Coinbase {
@@ -141,7 +143,8 @@ impl Coinbase {
                 if event.kind == "snapshot" && !is_known {
                     let mut ladder = Ladder::default();
                     ladder.apply(&changes(&event));
-                    self.products.push(Product { name: event.product_id.to_owned(), ladder });
+                    let name = event.product_id.to_owned();
+                    self.products.push(Product { name, ladder, is_first_to_come: true });
                 }
             } else if let Ok(items) = serde_json::from_str::<Items<'_>>(event.get()) {
                 for product in products_of(&items) {
@@ -175,13 +178,27 @@ impl Coinbase {
     fn take_book(&mut self, event: &RawValue, out: &mut Out) {
         let Ok(book) = serde_json::from_str::<BookEvent<'_>>(event.get()) else { return };
         let Some(at) = self.products.iter().position(|p| p.name == book.product_id) else { return };
-        if book.kind == "snapshot" {
-            // The first one is there already, and later ones answer the recorder alone.
+        let product = &mut self.products[at];
+        if book.kind == "snapshot" && std::mem::take(&mut product.is_first_to_come) {
             return;
         }
-        self.products[at].ladder.apply(&changes(&book));
+        let ladder = &mut product.ladder;
+        let event = if book.kind == "snapshot" {
+            // The recorder asked again; whoever did not gets the difference.
+            let mut after = Ladder::default();
+            after.apply(&changes(&book));
+            let difference = ladder.changes_to(&after);
+            *ladder = after;
+            if difference.is_empty() {
+                return;
+            }
+            book_event("update", book.product_id, &difference, &self.timestamp)
+        } else {
+            ladder.apply(&changes(&book));
+            event.get().to_owned()
+        };
         for session in self.subscribers("level2", book.product_id) {
-            let text = self.frame(session, "l2_data", event.get());
+            let text = self.frame(session, "l2_data", &event);
             text.into_iter().for_each(|text| out.data(session, text, at, Role::Noticed));
         }
     }

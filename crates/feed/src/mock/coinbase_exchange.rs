@@ -33,6 +33,8 @@ struct Frame<'a> {
 struct Product {
     name: String,
     ladder: Ladder,
+    /// The recording's first snapshot, which `ladder` begins with, is still to be played.
+    is_first_to_come: bool,
     /// The last trade as it was sent, under either of its names.
     last_match: Option<String>,
     last_trade_id: u64,
@@ -95,6 +97,7 @@ impl CoinbaseExchange {
             self.products.push(Product {
                 name: frame.product_id.to_owned(),
                 ladder: Ladder::default(),
+                is_first_to_come: true,
                 last_match: None,
                 last_trade_id: 0,
                 sequence: 0,
@@ -186,12 +189,15 @@ fn snapshot(product: &Product) -> String {
     text
 }
 
-fn l2update(product: &Product, (side, rung): &Change) -> String {
-    let side = if *side == Side::Bid { "buy" } else { "sell" };
-    let (Product { name, time, .. }, Rung { price, size }) = (product, rung);
-    format!(
-        r#"{{"type":"l2update","product_id":"{name}","changes":[["{side}","{price}","{size}"]],"time":"{time}"}}"#
-    )
+fn l2update(product: &Product, changes: &[Change]) -> String {
+    let Product { name, time, .. } = product;
+    let change = |(side, rung): &Change| {
+        let side = if *side == Side::Bid { "buy" } else { "sell" };
+        format!(r#"["{side}","{}","{}"]"#, rung.price, rung.size)
+    };
+    let changes: Vec<String> = changes.iter().map(change).collect();
+    let changes = changes.join(",");
+    format!(r#"{{"type":"l2update","product_id":"{name}","changes":[{changes}],"time":"{time}"}}"#)
 }
 
 /// The channels of a request, each with its products.
@@ -252,6 +258,18 @@ impl Persona for CoinbaseExchange {
         let Some(at) = self.place_of(frame.product_id) else { return };
         let product = &mut self.products[at];
         match frame.kind {
+            "snapshot" if std::mem::take(&mut product.is_first_to_come) => {}
+            "snapshot" => {
+                // The recorder asked again; whoever did not gets the difference.
+                let mut after = Ladder::default();
+                after.apply(&changes(&frame));
+                let difference = product.ladder.changes_to(&after);
+                product.ladder = after;
+                if !difference.is_empty() {
+                    let text = l2update(product, &difference);
+                    self.say("level2_50", at, &text, Role::Unnoticed, out);
+                }
+            }
             "l2update" => {
                 product.ladder.apply(&changes(&frame));
                 self.say("level2_50", at, &text, Role::Unnoticed, out);
@@ -284,7 +302,7 @@ impl Persona for CoinbaseExchange {
         for at in 0..self.products.len() {
             let product = &self.products[at];
             let Some(best) = product.ladder.best(Side::Bid).cloned() else { continue };
-            let text = l2update(product, &(Side::Bid, best));
+            let text = l2update(product, &[(Side::Bid, best)]);
             self.say("level2_50", at, &text, Role::Unnoticed, out);
         }
     }
@@ -326,6 +344,6 @@ impl Persona for CoinbaseExchange {
 
     fn crossing(&mut self, _session: SessionId, symbol: usize) -> Option<String> {
         let product = self.products.get(symbol)?;
-        Some(l2update(product, &product.ladder.crossing_bid()?))
+        Some(l2update(product, &[product.ladder.crossing_bid()?]))
     }
 }

@@ -86,9 +86,10 @@ fn book_parts<'a>(frame: &Frame<'a>) -> Vec<BookPart<'a>> {
 
 /// The depth that the recorder subscribed to, from the recorded answers.
 fn recorded_depth(script: &Script) -> Option<usize> {
-    let answer = script.steps.iter().find(|step| step.text.contains(r#""method":"subscribe""#))?;
-    let answer: Value = serde_json::from_str(&answer.text).ok()?;
-    usize::try_from(answer["result"]["depth"].as_u64()?).ok()
+    script.steps.iter().filter(|step| step.text.contains(r#""depth""#)).find_map(|step| {
+        let answer: Value = serde_json::from_str(&step.text).ok()?;
+        usize::try_from(answer["result"]["depth"].as_u64()?).ok()
+    })
 }
 
 /// The CRC-32 of PROTOCOLS.md, section 3, over the digits as the venue writes them.
