@@ -55,7 +55,7 @@ async function serverSentEvents() {
   expect(statusAt >= 0 && statusAt < tickerAt, "status before ticker", seen);
   expect(tickers(seen)[0].message.type === "snapshot", "a snapshot first", seen[tickerAt]);
   for (const { event, id, message } of seen) {
-    const [item] = message.data;
+    const [item] = message.data ?? [];
     if (event === "ticker") expect(id === `${item.epoch}-${item.seq}`, "id epoch-seq", { id, item });
     else expect(id === undefined, "no id but on ticker events", { event, id });
   }
