@@ -82,7 +82,10 @@ impl Poller {
         let mut rest = Rest::No;
         while rest != Rest::Ended {
             self.wait(&mut events, rest)?;
-            self.alarm.heed();
+            // While batches gather it stays rung: none of them wakes the thread.
+            if !shard.is_gathering(clock()) {
+                self.alarm.heed();
+            }
             readable.clear();
             writable.clear();
             for event in events.iter().filter(|event| event.token() != WAKER) {

@@ -193,6 +193,11 @@ impl<S: Socket> Shard<S> {
         }
     }
 
+    /// Whether batches gather and are not taken yet: the driver need not be woken for each.
+    pub fn is_gathering(&self, now: Nanos) -> bool {
+        self.gathering(self.pace.at(now)) != Nanos::MAX
+    }
+
     /// The socket of a connection, for being registered with a poller.
     pub fn socket_mut(&mut self, token: Token) -> Option<&mut S> {
         Some(&mut self.connections.get_mut(token.0 as usize)?.socket)

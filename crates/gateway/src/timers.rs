@@ -31,9 +31,13 @@ pub(crate) struct Pace {
 impl Pace {
     /// The wall clock shows this now.
     pub(crate) fn advance(&mut self, wall: Nanos) {
-        let step = wall.since(self.wall).clamp(Nanos::ZERO, JUMP_MAX);
+        self.now = self.at(wall);
         self.wall = wall;
-        self.now = self.now.plus(step);
+    }
+
+    /// What this clock shows when the wall clock shows that.
+    pub(crate) fn at(&self, wall: Nanos) -> Nanos {
+        self.now.plus(wall.since(self.wall).clamp(Nanos::ZERO, JUMP_MAX))
     }
 
     pub(crate) fn now(&self) -> Nanos {

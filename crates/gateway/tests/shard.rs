@@ -7,7 +7,7 @@ mod shard_kit;
 
 use serde_json::{Value, json};
 use shard_kit::{Client, Holder, World, short};
-use tickcast_gateway::{Rest, Transport};
+use tickcast_gateway::{Rest, ShardSettings, Transport};
 use tickcast_market::{EventBody, Nanos, Price, Quote, Size, TradingState};
 use tickcast_wire::Encoding;
 
@@ -239,6 +239,29 @@ fn many_frames_of_a_pass_go_out_in_one_send() {
     world.quotes(&all, 300);
     world.settle();
     assert_eq!(client.line.borrow().sends, before + 1);
+}
+
+#[test]
+fn with_a_flush_interval_the_first_update_goes_at_once_and_the_next_ones_together() {
+    let flush_interval = Nanos::from_millis(20);
+    let mut world = World::with(ShardSettings { flush_interval, ..ShardSettings::default() });
+    let s0 = world.instruments(1)[0];
+    let mut client = world.subscriber(ticker(json!("sim:S0")));
+    world.pass(flush_interval);
+    world.quote(s0, 200);
+    world.settle();
+    assert_eq!(client.short(), ["ticker sim:S0 1>2"]);
+    for bid in 201..205 {
+        world.quote(s0, bid);
+        world.settle();
+    }
+    assert!(client.short().is_empty());
+    assert!(world.shard.is_gathering(world.now));
+    assert!(matches!(world.last_rest, Rest::For(span) if span <= flush_interval));
+    let before = client.line.borrow().sends;
+    world.now = world.now.plus(flush_interval);
+    world.settle();
+    assert_eq!((client.short().len(), client.line.borrow().sends), (4, before + 1));
 }
 
 #[test]
