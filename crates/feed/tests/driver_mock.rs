@@ -3,7 +3,7 @@
 
 mod driver_support;
 
-use driver_support::{Expected, Options, feed, recordings};
+use driver_support::{Expected, Followed, Options, feed, recordings};
 use std::path::Path;
 use tickcast_feed::mock::{Fault, FaultPlan, MockConfig, MockVenue};
 use tickcast_market::Venue;
@@ -41,8 +41,9 @@ async fn check(folder: &Path, recording: &str, faults: &[FaultPlan], moment: Mom
         let is_fired = status.fired.iter().any(|fired| fired.name() == plan.fault.name());
         assert!(is_fired, "{what}: {plan:?} had no occasion");
     }
-    let (keeper, metrics) = feed.stop().await;
-    let keeper = keeper.lock();
+    // Before the stop, which is an interruption too.
+    let interrupted = feed.keeper.lock().values().any(Followed::was_interrupted);
+    let (_, metrics) = feed.stop().await;
     let interrupts = faults.iter().any(|plan| match plan.fault {
         Fault::Cut | Fault::Silence(_) | Fault::Crossed => true,
         // A lost Kraken update may be one that the next ones make good.
@@ -50,10 +51,10 @@ async fn check(folder: &Path, recording: &str, faults: &[FaultPlan], moment: Mom
         _ => false,
     });
     if interrupts && moment == Moment::Live {
-        let interrupted = keeper.values().any(|followed| followed.was_interrupted());
         assert!(interrupted, "{what}: nobody was told that data was missing");
     }
     if faults.is_empty() {
+        assert!(!interrupted, "{what}");
         for name in ["reconnects", "gaps", "checksum_failures"] {
             let line = format!("tickcast_feed_{name}_total{{venue=\"{}\"}} 0", expected.venue);
             assert!(metrics.contains(&line), "{what}: {line} is not in:\n{metrics}");

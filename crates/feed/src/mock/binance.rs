@@ -270,6 +270,10 @@ impl Persona for Binance {
         if all { self.symbols.iter().all(has) } else { self.symbols.iter().any(has) }
     }
 
+    fn ladder(&self, symbol: &str) -> Option<&Ladder> {
+        self.symbols.iter().find(|of| of.name == symbol).map(|of| &of.ladder)
+    }
+
     fn refusal(&self, _text: &str) -> Option<String> {
         Some(r#"{"code":2,"msg":"Invalid request: refused on request"}"#.into())
     }

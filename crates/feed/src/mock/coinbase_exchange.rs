@@ -334,6 +334,10 @@ impl Persona for CoinbaseExchange {
         if all { self.products.iter().all(|p| set.contains(&p.name)) } else { !set.is_empty() }
     }
 
+    fn ladder(&self, symbol: &str) -> Option<&Ladder> {
+        self.products.iter().find(|of| of.name == symbol).map(|of| &of.ladder)
+    }
+
     fn refusal(&self, text: &str) -> Option<String> {
         let is_subscribe = text.contains(r#""subscribe""#);
         is_subscribe.then(|| {

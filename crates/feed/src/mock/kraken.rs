@@ -385,6 +385,10 @@ impl Persona for Kraken {
         if all { of.books.len() == self.symbols.len() } else { !of.books.is_empty() }
     }
 
+    fn ladder(&self, symbol: &str) -> Option<&Ladder> {
+        self.symbols.iter().find(|of| of.name == symbol).map(|of| &of.ladder)
+    }
+
     fn refusal(&self, text: &str) -> Option<String> {
         let request: Value = serde_json::from_str(text).ok()?;
         let error = "EService: temporarily unavailable";

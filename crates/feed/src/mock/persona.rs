@@ -1,5 +1,6 @@
 //! What the stage asks of a venue's persona, and the words that both use.
 
+use super::ladder::Ladder;
 use super::script::Script;
 use super::{binance, coinbase, coinbase_exchange, kraken};
 use tickcast_market::Venue;
@@ -74,6 +75,9 @@ pub(super) trait Persona: Send {
 
     /// How the venue refuses a request; none for what it cannot refuse.
     fn refusal(&self, text: &str) -> Option<String>;
+
+    /// The whole book of a symbol as it is now.
+    fn ladder(&self, symbol: &str) -> Option<&Ladder>;
 
     /// Whether connecting is itself the request that can be refused.
     fn refuses_connections(&self) -> bool {

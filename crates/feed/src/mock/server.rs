@@ -194,6 +194,12 @@ impl MockVenue {
         self.shared.status()
     }
 
+    /// The venue's whole book of its symbol as far as it was played: bids and asks, best first,
+    /// as price and size in the venue's digits.
+    pub fn book(&self, symbol: &str) -> Option<[Vec<(String, String)>; 2]> {
+        self.shared.stage.lock().book(symbol)
+    }
+
     /// Plays on after [`MockConfig::hold_at`].
     pub fn release(&self) {
         self.shared.stage.lock().release();

@@ -2,6 +2,7 @@
 //! server calls it under a lock and does the waiting.
 
 use super::fault::{Fault, FaultPlan};
+use super::ladder::Side;
 use super::persona::{Out, Persona, Role, Said, SessionId};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -110,6 +111,14 @@ impl Stage {
 
     pub(super) fn progress(&self) -> (usize, usize) {
         (self.played, self.persona.script().steps.len())
+    }
+
+    /// Both sides of a book, best first, as price and size.
+    pub(super) fn book(&self, symbol: &str) -> Option<[Vec<(String, String)>; 2]> {
+        let ladder = self.persona.ladder(symbol)?;
+        Some([Side::Bid, Side::Ask].map(|side| {
+            ladder.side(side).map(|rung| (rung.price.clone(), rung.size.clone())).collect()
+        }))
     }
 
     pub(super) fn sessions(&self) -> usize {
