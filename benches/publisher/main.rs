@@ -5,7 +5,7 @@
 //! events a second without a subscriber, one million with one topic for each instrument.
 //!
 //! For instruction counts, which repeat: `publisher turns quotes 1 2000` only plays turns, so that
-//! `valgrind --tool=callgrind --collect-atstart=no --toggle-collect='*Partition::turn*'` may count
+//! `valgrind --tool=callgrind --collect-atstart=no --toggle-collect='*Partition*turn*'` may count
 //! what they cost.
 
 mod workload;
@@ -190,7 +190,7 @@ fn parts_alone() {
     let minutes = View::Bars(Interval::M1);
     let cases = [
         ("ticker update", View::Ticker, Some(1), &quotes),
-        ("ticker snapshot", View::Ticker, None, &quotes),
+        ("ticker snapshot", View::Ticker, None, &trades),
         ("book 10 update", View::Book(Depth::TEN), Some(1), &books),
         ("book 10 snapshot", View::Book(Depth::TEN), None, &books),
         ("book 500 update", deep, Some(1), &books),

@@ -17,12 +17,14 @@ pub(crate) struct Bars {
     ring: VecDeque<BarPiece>,
     /// The newest stamp that was thrown away with its bar: a `since` below it gets a snapshot.
     floor: Seq,
+    /// The newest stamp of any bar but the last: above it only the last one has changed.
+    inner: Seq,
     pub(crate) seq: Seq,
 }
 
 impl Bars {
     pub(crate) fn new(interval: Interval) -> Bars {
-        Bars { interval, ring: VecDeque::new(), floor: Seq(0), seq: Seq(0) }
+        Bars { interval, ring: VecDeque::new(), floor: Seq(0), inner: Seq(0), seq: Seq(0) }
     }
 
     /// Adds a trade of `volume` to its bar. Returns the start of a bar that this has opened and
@@ -40,18 +42,15 @@ impl Bars {
                 (start, self.ring.binary_search_by_key(&start, |piece| piece.bar.start))
             }
         };
-        let seq = Seq(self.seq.0 + 1);
         match at {
             Ok(at) => {
-                let piece = &mut self.ring[at];
-                let bar = &mut piece.bar;
+                let bar = &mut self.ring[at].bar;
                 bar.high = bar.high.max(price);
                 bar.low = bar.low.min(price);
                 bar.close = price;
                 bar.volume = Volume(bar.volume.0 + volume.0);
                 bar.trades += 1;
-                piece.seq = seq;
-                self.seq = seq;
+                self.stamp(at);
                 None
             }
             Err(0) if self.ring.len() == KEPT_MAX => None,
@@ -66,9 +65,7 @@ impl Bars {
                     trades: 1,
                     closed: false,
                 };
-                self.ring.insert(at, BarPiece { seq, bar });
-                self.seq = seq;
-                self.drop_oldest();
+                self.insert(at, bar);
                 Some(start)
             }
         }
@@ -82,16 +79,28 @@ impl Bars {
             if at == 0 && self.ring.len() == KEPT_MAX {
                 continue;
             }
-            self.seq = Seq(self.seq.0 + 1);
-            self.ring.insert(at, BarPiece { seq: self.seq, bar });
-            self.drop_oldest();
+            self.insert(at, bar);
         }
     }
 
-    fn drop_oldest(&mut self) {
+    /// Puts a new bar in its place; the oldest one goes when there are too many.
+    fn insert(&mut self, at: usize, bar: Bar) {
+        let last = self.ring.back().map_or(Seq(0), |last| last.seq);
+        self.inner = self.inner.max(last);
+        self.ring.insert(at, BarPiece { seq: Seq(0), bar });
+        self.stamp(at);
         while self.ring.len() > KEPT_MAX {
             let Some(dropped) = self.ring.pop_front() else { return };
             self.floor = self.floor.max(dropped.seq);
+        }
+    }
+
+    /// Marks a bar as changed now.
+    fn stamp(&mut self, at: usize) {
+        self.seq = Seq(self.seq.0 + 1);
+        self.ring[at].seq = self.seq;
+        if at + 1 < self.ring.len() {
+            self.inner = self.seq;
         }
     }
 
@@ -104,9 +113,8 @@ impl Bars {
         if piece.bar.closed {
             return false;
         }
-        self.seq = Seq(self.seq.0 + 1);
         piece.bar.closed = true;
-        piece.seq = self.seq;
+        self.stamp(at);
         true
     }
 
@@ -117,7 +125,8 @@ impl Bars {
 
     /// Copies out the bars that changed after `since` (seq 0: all).
     pub(crate) fn diff(&self, since: Seq, out: &mut Vec<BarPiece>) {
-        out.extend(self.ring.iter().filter(|piece| piece.seq > since));
+        let from = if since >= self.inner { self.ring.len().saturating_sub(1) } else { 0 };
+        out.extend(self.ring.range(from..).filter(|piece| piece.seq > since));
     }
 
     /// The bars that began at `from` or later, oldest first.

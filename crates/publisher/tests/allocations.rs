@@ -13,7 +13,7 @@ use tickcast_market::{
 };
 use tickcast_publisher::{
     Ask, Config, Hub, Partition, Publisher, Resync, Scratch, Served, ShardFeed, ShardIndex, Tier,
-    Tiers, TopicKey,
+    Tiers, TopicKey, Wake,
 };
 use tickcast_wire::{Depth, Encoding, FieldSet, TickerField, View};
 
@@ -98,7 +98,7 @@ impl World {
             run: 1_780_000_000,
             tiers: Tiers::default(),
             partitions: 1,
-            wakes: vec![Arc::new(|| {}); SHARDS],
+            wakes: (0..SHARDS).map(|_| Arc::new(|| {}) as Wake).collect(),
             resync: Resync(Arc::new(|_| true)),
         };
         let mut publisher = Publisher::new(config, directory);

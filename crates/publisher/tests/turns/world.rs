@@ -9,7 +9,7 @@ use tickcast_market::{
 };
 use tickcast_publisher::{
     Config, Frame, Hub, Partition, Publisher, Resync, Scratch, ShardFeed, ShardIndex, StateChange,
-    Tier, Tiers, TopicId, TopicKey, Turn,
+    Tier, Tiers, TopicId, TopicKey, Turn, Wake,
 };
 use tickcast_wire::{Encoding, FieldSet, View};
 
@@ -62,7 +62,7 @@ impl World {
             run: RUN,
             tiers: Tiers::default(),
             partitions: 1,
-            wakes: vec![Arc::new(|| {}); SHARDS.len()],
+            wakes: SHARDS.map(|_| Arc::new(|| {}) as Wake).into(),
             // Relaxed: the partition is driven by the thread that reads these.
             resync: Resync(Arc::new(move |_| {
                 asked.fetch_add(1, Ordering::Relaxed);
