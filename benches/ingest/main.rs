@@ -3,7 +3,7 @@
 //! `cargo bench -p tickcast-benches --bench ingest`, with `TICKCAST_FEEDS` naming the folder of
 //! recordings. divan's table gives the spread; the `ratio` lines at the end come from interleaved
 //! rounds and are the result. Goals: at least twice as fast as `serde_json`, and a million
-//! bookTickers a second and core. Another venue is one more entry in [`CASES`].
+//! bookTickers a second and core. A word after `--` chooses the cases with it in their names. Another venue is one more entry in [`CASES`].
 
 use divan::counter::{BytesCount, ItemsCount};
 use std::time::{Duration, Instant};
@@ -162,7 +162,9 @@ fn main() {
         return;
     }
     divan::main();
-    for case in CASES {
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let wanted = wanted.unwrap_or_default();
+    for case in CASES.iter().filter(|case| case.name.contains(&wanted)) {
         let Some(recorded) = read(case) else { continue };
         let expected = said(&recorded, case.decoders[0].1);
         for (name, make) in case.decoders {

@@ -180,6 +180,11 @@ impl Message {
         let mut newest = None;
         scan.array()?;
         while scan.item()? {
+            if let Some((level, time)) = usual_level(scan) {
+                self.levels.push(level);
+                newest = Some(time);
+                continue;
+            }
             let (mut side, mut price, mut size) = (None, None, None);
             scan.object()?;
             while let Some(key) = scan.key()? {
@@ -269,6 +274,26 @@ impl Message {
         }
         Ok(())
     }
+}
+
+/// A level and its time as the venue writes them every time; `None`, with nothing read, when a byte
+/// differs.
+#[inline]
+fn usual_level<'a>(scan: &mut Scan<'a>) -> Option<(RawLevel, &'a [u8])> {
+    let mut ahead = scan.clone();
+    ahead.literal(b"{\"side\":\"")?;
+    let side = match ahead.literal(b"bid\",\"event_time\":") {
+        Some(()) => BookSide::Bid,
+        None => ahead.literal(b"offer\",\"event_time\":").map(|()| BookSide::Ask)?,
+    };
+    let time = ahead.text().ok()?;
+    ahead.literal(b",\"price_level\":")?;
+    let price = ahead.decimal()?;
+    ahead.literal(b",\"new_quantity\":")?;
+    let size = ahead.decimal()?;
+    ahead.literal(b"}")?;
+    *scan = ahead;
+    Some((RawLevel { side, price, size }, time))
 }
 
 /// Who crossed the spread, from the maker's side, which is what both Coinbase feeds send: in the

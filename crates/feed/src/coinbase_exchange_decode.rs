@@ -94,6 +94,10 @@ impl Message {
         let mut levels = std::mem::take(&mut self.levels);
         levels.clear();
         *self = Message { levels, ..Message::default() };
+        if self.usual_update(bytes).is_some() {
+            return Ok(());
+        }
+        self.levels.clear();
         let mut found = Match::default();
         let mut kind = None;
         let mut scan = Scan::new(bytes);
@@ -121,6 +125,25 @@ impl Message {
         scan.end()?;
         self.kind = kind.ok_or(Fault::Missing)?;
         self.finish(&found)
+    }
+
+    /// Reads an update as the venue writes almost all of its messages; `None` when a byte differs.
+    #[inline]
+    fn usual_update(&mut self, bytes: &[u8]) -> Option<()> {
+        let mut scan = Scan::new(bytes);
+        scan.literal(b"{\"type\":\"l2update\",\"product_id\":")?;
+        let product = scan.text_span().ok()?;
+        scan.literal(b",\"changes\":[")?;
+        self.levels.push(usual_change(&mut scan)?);
+        while scan.literal(b",").is_some() {
+            self.levels.push(usual_change(&mut scan)?);
+        }
+        scan.literal(b"],\"time\":")?;
+        let ts_event = time(&mut scan).ok()?;
+        scan.literal(b"}")?;
+        scan.end().ok()?;
+        (self.kind, self.product, self.ts_event) = (Kind::Update, Some(product), ts_event);
+        Some(())
     }
 
     /// Makes sure that the message has what its type must have.
@@ -158,6 +181,10 @@ impl Message {
     fn changes(&mut self, scan: &mut Scan<'_>) -> Result<(), Fault> {
         scan.array()?;
         while scan.item()? {
+            if let Some(level) = usual_change(scan) {
+                self.levels.push(level);
+                continue;
+            }
             scan.array()?;
             if !scan.item()? {
                 return Err(Fault::Missing);
@@ -198,4 +225,20 @@ impl Message {
         self.misfits += push_level(&mut self.levels, side, price, size);
         Ok(())
     }
+}
+
+/// A change as the venue writes it every time; `None`, with nothing read, when a byte differs.
+#[inline]
+fn usual_change(scan: &mut Scan<'_>) -> Option<RawLevel> {
+    let mut ahead = scan.clone();
+    let side = match ahead.literal(b"[\"buy\",") {
+        Some(()) => BookSide::Bid,
+        None => ahead.literal(b"[\"sell\",").map(|()| BookSide::Ask)?,
+    };
+    let price = ahead.decimal()?;
+    ahead.literal(b",")?;
+    let size = ahead.decimal()?;
+    ahead.literal(b"]")?;
+    *scan = ahead;
+    Some(RawLevel { side, price, size })
 }

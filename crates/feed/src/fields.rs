@@ -11,6 +11,9 @@ use tickcast_market::{BookSide, Decimal, Nanos, NumberError};
 /// *Errors:* it is no decimal number.
 #[inline]
 pub(crate) fn number(scan: &mut Scan<'_>) -> Result<Option<Decimal>, Fault> {
+    if let Some(number) = scan.decimal() {
+        return Ok(Some(number));
+    }
     match Decimal::parse(scan.token()?) {
         Ok(number) => Ok(Some(number)),
         Err(NumberError::Overflow) => Ok(None),

@@ -54,11 +54,52 @@ fn eight_digits(bytes: [u8; 8]) -> Option<u32> {
     if high != 0x3030_3030_3030_3030 || high_plus_six != 0x3030_3030_3030_3030 {
         return None;
     }
-    // Pairs, then fours, then all eight, each in one multiplication.
-    let digits = chunk & 0x0f0f_0f0f_0f0f_0f0f;
+    Some(value_of(chunk & 0x0f0f_0f0f_0f0f_0f0f) as u32)
+}
+
+/// Reads a number of at most seven digits before the point and eight after it at the start of
+/// `text`, and how many bytes it takes. `None` when it is anything else, or fewer than eight bytes
+/// follow: ask [`Decimal::parse`].
+#[inline]
+pub(crate) fn read_plain(text: &[u8]) -> Option<(Decimal, usize)> {
+    let (whole, whole_len) = leading_digits(*text.first_chunk()?);
+    if whole_len == 0 || whole_len == 8 {
+        return None;
+    }
+    if text[whole_len] != b'.' {
+        // What may stand behind it is the caller's business, an exponent included.
+        return Some((Decimal { mantissa: whole as i64, scale: 0 }, whole_len));
+    }
+    let text = &text[whole_len + 1..];
+    let (fraction, scale) = leading_digits(*text.first_chunk()?);
+    if scale == 0 || text.get(scale).is_some_and(u8::is_ascii_digit) {
+        return None;
+    }
+    let mantissa = (whole * POW10[scale] + fraction) as i64;
+    Some((Decimal { mantissa, scale: scale as u8 }, whole_len + 1 + scale))
+}
+
+/// The digits with which eight bytes begin: their value, and how many they are.
+#[inline]
+fn leading_digits(bytes: [u8; 8]) -> (u64, usize) {
+    let values = u64::from_le_bytes(bytes) ^ 0x3030_3030_3030_3030;
+    // The lowest set high bit marks the first byte above nine; a carry can only be wrong beyond it.
+    let above = (values.wrapping_add(0x7676_7676_7676_7676) | values) & 0x8080_8080_8080_8080;
+    let count = above.trailing_zeros() / 8;
+    if count == 0 {
+        return (0, 0);
+    }
+    // Moved to the end, with zeros before them.
+    (value_of(values << (64 - 8 * count)), count as usize)
+}
+
+/// Eight digits, one in each byte, as a number: pairs, then fours, then all, each in one
+/// multiplication.
+#[inline]
+fn value_of(digits: u64) -> u64 {
     let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
     let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
-    Some(((fours * 10_000 + (fours >> 32)) & 0xffff_ffff) as u32)
+    (fours * 10_000 + (fours >> 32)) & 0xffff_ffff
 }
 
 /// The mantissa of a price or size at `scale`.
@@ -149,6 +190,30 @@ mod tests {
     }
 
     #[test]
+    fn plain_numbers_are_read_like_the_general_reader_reads_them() {
+        let mut read = 0;
+        for whole in ["", "0", "7", "65083", "1234567", "12345678", "123456789"] {
+            for fraction in ["", ".", ".0", ".5", ".66", ".20371215", ".123456789", ".1a", ".-1"] {
+                for end in ["\",\"B\":\"", ",\"qty\":", "", "e-8", "E5,      ", "5\"      "] {
+                    let text = format!("{whole}{fraction}{end}");
+                    let Some((number, len)) = read_plain(text.as_bytes()) else { continue };
+                    assert_eq!(Decimal::parse(&text.as_bytes()[..len]), Ok(number), "{text}");
+                    assert!(
+                        !text.as_bytes()[len..].first().is_some_and(u8::is_ascii_digit),
+                        "{text}"
+                    );
+                    read += 1;
+                }
+            }
+        }
+        assert!(read > 50, "{read} are read");
+        let number = |mantissa, scale, len| Some((Decimal { mantissa, scale }, len));
+        assert_eq!(read_plain(b"0.20371215\"}]      "), number(20_371_215, 8, 10));
+        assert_eq!(read_plain(b"63388.7,\"qty\":"), number(633_887, 1, 7));
+        assert_eq!(read_plain(b"500\",\"x\":1"), number(500, 0, 3));
+    }
+
+    #[test]
     fn random_eight_digit_groups_are_exact() {
         let mut random = fastrand::Rng::with_seed(7);
         for _ in 0..10_000 {
@@ -162,6 +227,8 @@ mod tests {
                 let mut bytes = *b"12345678";
                 bytes[at] = byte;
                 assert_eq!(eight_digits(bytes), None, "{byte} at {at}");
+                let before = (1..=at as u64).fold(0, |value, digit| value * 10 + digit);
+                assert_eq!(leading_digits(bytes), (before, at), "{byte} at {at}");
             }
         }
     }

@@ -195,6 +195,10 @@ impl Message {
     fn side(&mut self, side: BookSide, scan: &mut Scan<'_>) -> Result<(), Fault> {
         scan.array()?;
         while scan.item()? {
+            if let Some((price, size)) = usual_level(scan) {
+                self.levels.push(RawLevel { side, price, size });
+                continue;
+            }
             let (mut price, mut size) = (None, None);
             scan.object()?;
             while let Some(key) = scan.key()? {
@@ -291,6 +295,20 @@ impl Message {
         self.tickers.push(ticker);
         Ok(())
     }
+}
+
+/// A level's price and size as the venue writes them every time; `None`, with nothing read, when a
+/// byte differs.
+#[inline]
+fn usual_level(scan: &mut Scan<'_>) -> Option<(Decimal, Decimal)> {
+    let mut ahead = scan.clone();
+    ahead.literal(b"{\"price\":")?;
+    let price = ahead.decimal()?;
+    ahead.literal(b",\"qty\":")?;
+    let size = ahead.decimal()?;
+    ahead.literal(b"}")?;
+    *scan = ahead;
+    Some((price, size))
 }
 
 /// `a - b`, exactly; `None` where it does not fit.

@@ -50,12 +50,15 @@ fn fraction(rest: &[u8]) -> Option<(i64, &[u8])> {
     let Some((b'.', digits)) = rest.split_first() else {
         return Some((0, rest));
     };
-    let len = digits.iter().position(|b| !b.is_ascii_digit()).unwrap_or(digits.len());
+    let (mut nanos, mut unit, mut len) = (0, 100_000_000, 0);
+    while let Some(digit) = digits.get(len).map(|byte| byte.wrapping_sub(b'0')).filter(|d| *d < 10)
+    {
+        // Beyond nanoseconds the unit is zero.
+        (nanos, unit, len) = (nanos + i64::from(digit) * unit, unit / 10, len + 1);
+    }
     if len == 0 {
         return None;
     }
-    let digit = |i: usize| if i < len { i64::from(digits[i] - b'0') } else { 0 };
-    let nanos = (0..9).fold(0, |value, i| value * 10 + digit(i));
     Some((nanos, &digits[len..]))
 }
 

@@ -5,8 +5,14 @@
 //! allocated or converted, fields come in any order, unknown ones are skipped. What a message must
 //! contain is the caller's business. It never panics, whatever the bytes: every read is checked.
 //!
+//! Where a venue writes a part the same way every time, [`Scan::literal`] and [`Scan::decimal`] read
+//! it in a copy of the cursor by its exact bytes; what differs is left to the calls above.
+//!
 //! It is a little laxer than RFC 8259 where that cannot mislead: skipped values are checked for
 //! balanced brackets and closed strings only, and text is not checked for UTF-8.
+
+use crate::fixed_decimal::read_plain;
+use tickcast_market::Decimal;
 
 /// The deepest nesting of a value that is skipped.
 const DEPTH_MAX: u32 = 64;
@@ -187,6 +193,31 @@ impl<'a> Scan<'a> {
         }
         self.at += len;
         Ok(&rest[..len])
+    }
+
+    /// Exactly these bytes; `None`, with nothing read, when others come.
+    #[inline]
+    pub(crate) fn literal(&mut self, text: &[u8]) -> Option<()> {
+        self.bytes.get(self.at..)?.starts_with(text).then(|| self.at += text.len())
+    }
+
+    /// A plain number of the usual length, bare or quoted, with no space before it; `None`, with
+    /// nothing read, when anything else comes, which may be a number all the same.
+    #[inline]
+    pub(crate) fn decimal(&mut self) -> Option<Decimal> {
+        let rest = self.bytes.get(self.at..)?;
+        let is_quoted = rest.first() == Some(&b'"');
+        let (number, len) = read_plain(&rest[usize::from(is_quoted)..])?;
+        let end = len + usize::from(is_quoted);
+        let is_whole = match rest.get(end) {
+            Some(b'"') => is_quoted,
+            Some(b',' | b'}' | b']') => !is_quoted,
+            _ => false,
+        };
+        is_whole.then(|| {
+            self.at += end + usize::from(is_quoted);
+            number
+        })
     }
 
     /// A whole number, bare or quoted.
@@ -430,6 +461,36 @@ mod tests {
         let mut scan = Scan::new(br#" "BTC-USD""#);
         assert_eq!(scan.text_span().unwrap().of(br#" "BTC-USD""#), b"BTC-USD");
         assert_eq!(Span { start: 3, end: 99 }.of(b"short"), b"");
+    }
+
+    #[test]
+    fn numbers_that_are_not_plain_are_left_where_they_stand() {
+        for (text, expected) in [
+            ("65083.66,\"a\":1", Some((6_508_366, 2))),
+            ("\"65083.66\",      ", Some((6_508_366, 2))),
+            ("0.00000000}      ", Some((0, 8))),
+            ("7]              ", Some((7, 0))),
+            ("65083.66\",       ", None),
+            ("\"65083.66,       ", None),
+            ("1e-8,            ", None),
+            ("\"1.5E3\",         ", None),
+            ("-1.5,            ", None),
+            ("1.5 ,            ", None),
+            (" 1.5,            ", None),
+            ("1.123456789,     ", None),
+            ("null,            ", None),
+            ("1.5", None),
+            ("", None),
+        ] {
+            let mut scan = Scan::new(text.as_bytes());
+            let number = scan.decimal().map(|number| (number.mantissa, number.scale));
+            assert_eq!(number, expected, "{text}");
+            assert_eq!(scan.at > 0, expected.is_some(), "{text}");
+        }
+        let mut scan = Scan::new(b"{\"a\":");
+        assert_eq!(scan.literal(b"{\"b"), None);
+        assert_eq!(scan.literal(b"{\"a\":"), Some(()));
+        assert_eq!(scan.literal(b"x"), None);
     }
 
     #[test]
