@@ -1,12 +1,12 @@
 //! Coinbase's list of products, which both of its feeds have in nearly the same form: asking for
 //! it, reading it, and choosing what to subscribe to. Connections and messages are the handlers'.
 
-use crate::faults::excerpt;
-use crate::fields::increment;
+use crate::decode::fields::increment;
+use crate::decode::scan::{Fault, Scan};
 use crate::handler::{Command, Io};
-use crate::listings::{Listing, Listings, canonical};
+use crate::roster::faults::excerpt;
+use crate::roster::listings::{Listing, Listings, canonical};
 use crate::roster::{Feed, Roster};
-use crate::scan::{Fault, Scan};
 use tickcast_market::{Decimal, InstrumentSpec, Nanos, Scales, TradingState, Venue};
 
 /// What is subscribed to when nothing is asked for: what is traded most against the dollar.

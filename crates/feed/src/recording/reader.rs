@@ -254,7 +254,7 @@ fn number<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recording_writer::RecordingWriter;
+    use crate::recording::writer::RecordingWriter;
 
     const HEADER: &str = "#tickcast-recording v1 venue=kraken clock=unix\n";
 

@@ -4,10 +4,10 @@
 //! Numbers are JSON *numbers* whose digits matter: the checksum is over prices and sizes as they
 //! were padded, so they are taken as text, never through a binary float.
 
-use crate::fields::{number, push_level, statistic, time};
-use crate::grid::{RawLevel, Wide};
+use crate::decode::fields::{number, push_level, statistic, time};
+use crate::decode::grid::{RawLevel, Wide};
+use crate::decode::scan::{Fault, Scan, Span};
 use crate::roster::{RawDay, RawTrade};
-use crate::scan::{Fault, Scan, Span};
 use std::ops::Range;
 use tickcast_market::{BookSide, Decimal, Nanos, Side};
 

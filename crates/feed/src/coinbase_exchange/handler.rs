@@ -8,12 +8,12 @@
 //!
 //! The ticker comes with trades only, so it gives day statistics; best bid and ask are the book's.
 
-use crate::coinbase_exchange_decode::{Kind, Message};
-use crate::coinbase_products::{Products, not_a_list, take_up};
-use crate::faults::{Faults, error_words, excerpt};
+use crate::coinbase::products::{Products, not_a_list, take_up};
+use crate::coinbase_exchange::decode::{Kind, Message};
 use crate::handler::{Command, ConnectionIndex, Handler, Io, Limits};
-use crate::lines::Lines;
-use crate::listings::Listing;
+use crate::roster::faults::{Faults, error_words, excerpt};
+use crate::roster::lines::Lines;
+use crate::roster::listings::Listing;
 use crate::roster::{Entry, Feed, Lists, MISFIT, NO_INSTRUMENT, Roster};
 use tickcast_market::{InstrumentIndex, Nanos, Venue};
 

@@ -1,7 +1,7 @@
 //! Which streams of which symbols go over which Binance connection, in the venue's limits.
 //! Source: binance-spot-api-docs, `web-socket-streams.md`, "WebSocket Limits".
 
-use crate::binance_rest::{decode, encode};
+use crate::binance::rest::{decode, encode};
 
 /// The most streams on one connection.
 const STREAMS_MAX: usize = 1024;

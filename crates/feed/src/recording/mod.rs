@@ -3,8 +3,12 @@
 //!
 //! Gzip'd or plain text. The first line is `#tickcast-recording v1 venue=kraken clock=unix`, every
 //! other one `ts_recv_ns TAB connection TAB kind TAB payload`. Here are its words and errors;
-//! `recording_reader` and `recording_writer` do the work. None of them knows a venue's language or
-//! when a line is due: that is the replay's.
+//! `reader` and `writer` do the work and know neither a venue's language nor when a line is due: that
+//! is `replay`'s.
+
+pub(crate) mod reader;
+pub(crate) mod replay;
+pub(crate) mod writer;
 
 use std::io;
 use tickcast_market::{Nanos, Venue};

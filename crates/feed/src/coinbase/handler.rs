@@ -10,12 +10,12 @@
 //! The ticker channel gives day statistics only: best bid and ask come from the book, which is
 //! complete and newer. Candles are not asked for.
 
-use crate::coinbase_decode::{Channel, Message};
-use crate::coinbase_products::{Products, not_a_list, take_up};
-use crate::faults::{Faults, error_words, excerpt};
+use crate::coinbase::decode::{Channel, Message};
+use crate::coinbase::products::{Products, not_a_list, take_up};
 use crate::handler::{Command, ConnectionIndex, Handler, Io, Limits};
-use crate::lines::Lines;
-use crate::listings::Listing;
+use crate::roster::faults::{Faults, error_words, excerpt};
+use crate::roster::lines::Lines;
+use crate::roster::listings::Listing;
 use crate::roster::{Entry, Feed, Lists, MISFIT, NO_INSTRUMENT, Roster};
 use tickcast_market::{InstrumentIndex, Nanos, Venue};
 

@@ -5,10 +5,10 @@
 //! differs in one byte (a new field, an escape, another order, a finer number, a symbol that is
 //! not known yet) is `None` here and goes to the general reader.
 
-use crate::binance_book::DepthIds;
-use crate::binance_message::{Message, venue_time};
-use crate::binance_symbols::{Symbols, TradeKind};
-use crate::fixed_decimal::read_eight_decimals;
+use crate::binance::book::DepthIds;
+use crate::binance::message::{Message, venue_time};
+use crate::binance::symbols::{Symbols, TradeKind};
+use crate::decode::fixed_decimal::read_eight_decimals;
 use tickcast_market::{BookChange, BookSide, Price, Quote, Scales, Side, Size, Trade};
 
 /// Reads a message whose shape is one of the usual ones; the levels of a depth update are left in

@@ -1,6 +1,6 @@
 //! Every Binance symbol that the handler knows: its names, its scales and where it stands.
 
-use crate::binance_book::BookSync;
+use crate::binance::book::BookSync;
 use crate::handler::{ConnectionIndex, Io};
 use rustc_hash::FxHashMap;
 use tickcast_market::{

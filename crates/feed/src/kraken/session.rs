@@ -1,12 +1,12 @@
 //! Kraken's session: what is subscribed to on which line, what the venue answers, what it says of
-//! itself and of its pairs. Market data is `kraken.rs`'s.
+//! itself and of its pairs. Market data is `handler`'s.
 
-use crate::faults::excerpt;
 use crate::handler::{Command, ConnectionIndex, Io};
-use crate::kraken::KrakenHandler;
-use crate::kraken_answers::{Answer, read_answer, read_pairs, read_system};
-use crate::listings::Listing;
+use crate::kraken::answers::{Answer, read_answer, read_pairs, read_system};
+use crate::kraken::handler::KrakenHandler;
 use crate::roster::Feed;
+use crate::roster::faults::excerpt;
+use crate::roster::listings::Listing;
 use tickcast_market::{Nanos, TradingState, Venue};
 
 /// The depth that is subscribed to: the smallest that holds the deepest view we offer (500).

@@ -1,9 +1,9 @@
 //! What a Binance message says, read from any order of fields: the general reader behind
-//! `binance_fast`. Uses `simd-json`'s tape; decides nothing about sequence or state.
+//! `fast`. Uses `simd-json`'s tape; decides nothing about sequence or state.
 
-use crate::binance_book::DepthIds;
-use crate::binance_number::{Fault, Numbers, Stop};
-use crate::binance_symbols::{Symbols, TradeKind};
+use crate::binance::book::DepthIds;
+use crate::binance::number::{Fault, Numbers, Stop};
+use crate::binance::symbols::{Symbols, TradeKind};
 use crate::handler::Io;
 use simd_json::prelude::{ValueAsScalar, ValueIntoString, ValueObjectAccessAsScalar};
 use simd_json::tape::{Array, Value};

@@ -1,9 +1,9 @@
 //! What venues write into the fields of their messages: prices and sizes, statistics, times. What
 //! of it is a fault of the whole message and what is not is decided here, once.
 
-use crate::grid::RawLevel;
-use crate::rfc3339;
-use crate::scan::{Fault, Scan};
+use crate::decode::grid::RawLevel;
+use crate::decode::rfc3339;
+use crate::decode::scan::{Fault, Scan};
 use tickcast_market::{BookSide, Decimal, Nanos, NumberError};
 
 /// A price or size; `None` when it has more than 18 digits, which is no fault of the rest.

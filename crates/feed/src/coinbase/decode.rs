@@ -6,11 +6,11 @@
 //! every price and size read, it takes half the time, for 5 MB snapshots and small messages alike,
 //! because nearly every byte is inside a short string and no tape needs to be written and read.
 
-use crate::fields::{number, push_level, statistic, time};
-use crate::grid::{RawLevel, Wide};
-use crate::rfc3339;
+use crate::decode::fields::{number, push_level, statistic, time};
+use crate::decode::grid::{RawLevel, Wide};
+use crate::decode::rfc3339;
+use crate::decode::scan::{Fault, Scan, Span};
 use crate::roster::{RawDay, RawTrade};
-use crate::scan::{Fault, Scan, Span};
 use std::ops::Range;
 use tickcast_market::{BookSide, Nanos, Side};
 

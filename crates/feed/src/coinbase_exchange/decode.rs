@@ -4,11 +4,11 @@
 //! Messages are flat and every name means the same in all of them, so one pass takes whatever
 //! names it knows, and what a type must have is checked at the end: the order does not matter.
 
-use crate::coinbase_decode::aggressor;
-use crate::fields::{number, push_level, statistic, time};
-use crate::grid::{RawLevel, Wide};
+use crate::coinbase::decode::aggressor;
+use crate::decode::fields::{number, push_level, statistic, time};
+use crate::decode::grid::{RawLevel, Wide};
+use crate::decode::scan::{Fault, Scan, Span};
 use crate::roster::{RawDay, RawTrade};
-use crate::scan::{Fault, Scan, Span};
 use tickcast_market::{BookSide, Decimal, Nanos, NumberError};
 
 /// What a message is.

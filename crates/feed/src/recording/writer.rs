@@ -96,7 +96,7 @@ impl<W: Write> RecordingWriter<W> {
 mod tests {
     use super::*;
     use crate::recording::RecordingClock;
-    use crate::recording_reader::RecordingReader;
+    use crate::recording::reader::RecordingReader;
     use tickcast_market::Venue;
 
     #[test]

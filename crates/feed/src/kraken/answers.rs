@@ -1,9 +1,9 @@
 //! Kraken v2's rare messages: answers to requests, the venue's own state, the list of pairs. Reads
 //! them; what follows from them is the handler's.
 
-use crate::fields::increment;
-use crate::listings::{Listing, canonical};
-use crate::scan::{Fault, Scan};
+use crate::decode::fields::increment;
+use crate::decode::scan::{Fault, Scan};
+use crate::roster::listings::{Listing, canonical};
 use serde_json::Value;
 use tickcast_market::{Decimal, InstrumentSpec, SCALE_MAX, Scales, TradingState, Venue};
 

@@ -1,17 +1,17 @@
 //! Binance spot: the handler that ties messages, books and REST answers together.
 //!
 //! Owns what happens with a message: duplicates, gaps, states, which connection serves whom.
-//! Reading is in `binance_fast` and `binance_message`, joining books in `binance_book`, REST in
-//! `binance_requests` and `binance_rest`, limits of connections in `binance_lines`.
+//! Reading is in `fast` and `message`, joining books in `book`, REST in
+//! `requests` and `rest`, limits of connections in `lines`.
 
-use crate::binance_book::{DepthIds, Verdict};
-use crate::binance_lines::{Line, streams_of};
-use crate::binance_message::{self, Message};
-use crate::binance_number::Fault;
-use crate::binance_rest::{Resource, WeightPacer, decode};
-use crate::binance_symbols::{Symbol, Symbols};
+use crate::binance::book::{DepthIds, Verdict};
+use crate::binance::fast;
+use crate::binance::lines::{Line, streams_of};
+use crate::binance::message::{self, Message};
+use crate::binance::number::Fault;
+use crate::binance::rest::{Resource, WeightPacer, decode};
+use crate::binance::symbols::{Symbol, Symbols, TradeKind};
 use crate::handler::{Command, ConnectionIndex, Handler, Io, Limits};
-use crate::{binance_fast, binance_symbols::TradeKind};
 use simd_json::tape::Value;
 use simd_json::{Buffers, Tape};
 use tickcast_market::{BookChange, EventBody, InstrumentIndex, Nanos, Trade, TradingState, Venue};
@@ -333,12 +333,12 @@ impl Handler for BinanceHandler {
     fn message(&mut self, connection: ConnectionIndex, bytes: &mut [u8], io: &mut Io<'_>) {
         let mut message = None;
         if !self.is_general_only {
-            message = binance_fast::read(bytes, &self.symbols, &mut self.levels);
+            message = fast::read(bytes, &self.symbols, &mut self.levels);
         }
         if message.is_none() {
             let may_add = !self.is_live;
             message = self.parse(bytes, io, |value, symbols, levels, io| {
-                binance_message::read(value, symbols, may_add, levels, io)
+                message::read(value, symbols, may_add, levels, io)
             });
         }
         if let Some(message) = message {

@@ -11,7 +11,7 @@
 //! It is a little laxer than RFC 8259 where that cannot mislead: skipped values are checked for
 //! balanced brackets and closed strings only, and text is not checked for UTF-8.
 
-use crate::fixed_decimal::read_plain;
+use crate::decode::fixed_decimal::read_plain;
 use tickcast_market::Decimal;
 
 /// The deepest nesting of a value that is skipped.

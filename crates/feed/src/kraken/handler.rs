@@ -10,13 +10,13 @@
 //! The list of pairs is a channel of the first line; its states, and the venue's own, make a pair
 //! `halted` when no trade can happen.
 
-use crate::faults::{Faults, excerpt};
 use crate::handler::{Command, ConnectionIndex, Handler, Io, Limits};
-use crate::kraken_book::KrakenBook;
-use crate::kraken_scan::{BookPart, Kind, Message, Ticker, difference};
-use crate::kraken_session::DEPTH;
-use crate::lines::Lines;
-use crate::listings::Listings;
+use crate::kraken::book::KrakenBook;
+use crate::kraken::decode::{BookPart, Kind, Message, Ticker, difference};
+use crate::kraken::session::DEPTH;
+use crate::roster::faults::{Faults, excerpt};
+use crate::roster::lines::Lines;
+use crate::roster::listings::Listings;
 use crate::roster::{Entry, Feed, Lists, MISFIT, NO_INSTRUMENT, Roster};
 use tickcast_market::{EventBody, InstrumentIndex, Nanos, Scales, TradingState, Venue};
 

@@ -6,8 +6,8 @@
 //! is nobody to send to: what a handler asks of its driver is dropped, except its reports.
 
 use crate::handler::{Command, ConnectionIndex, Handler, Io, Tally};
+use crate::recording::reader::RecordingReader;
 use crate::recording::{Record, RecordKind, RecordingClock, RecordingError, RecordingHeader};
-use crate::recording_reader::RecordingReader;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use tickcast_market::{Event, InstrumentIndex, InstrumentSpec, Nanos, Sink, Venue};

@@ -1,8 +1,8 @@
 //! Binance's REST side: which resource a URL names, what its body says, and how fast we may ask.
 //! Source: binance-spot-api-docs, `rest-api.md`.
 
-use crate::binance_message::{read_levels, venue_time};
-use crate::binance_number::{Fault, Numbers};
+use crate::binance::message::{read_levels, venue_time};
+use crate::binance::number::{Fault, Numbers};
 use simd_json::prelude::{ValueAsScalar, ValueIntoString, ValueObjectAccessAsScalar};
 use simd_json::tape::Value;
 use tickcast_market::{Bar, BookChange, Decimal, InstrumentSpec, Interval, Nanos, Scales, Venue};

@@ -1,11 +1,11 @@
 //! What the Binance handler asks of the venue's REST side, and what it does with the answers:
 //! the list of symbols at the start, a snapshot for every book, the bars before it.
 
-use crate::binance::{BinanceHandler, report};
-use crate::binance_book::Joining;
-use crate::binance_lines::lines;
-use crate::binance_number::Fault;
-use crate::binance_rest::{
+use crate::binance::book::Joining;
+use crate::binance::handler::{BinanceHandler, report};
+use crate::binance::lines::lines;
+use crate::binance::number::Fault;
+use crate::binance::rest::{
     Resource, bars_url, decode, depth_url, list_url, read_bars, read_list, read_snapshot,
 };
 use crate::handler::{Command, Io};

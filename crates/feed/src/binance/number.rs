@@ -1,7 +1,7 @@
 //! The numbers of one Binance message at one scale: read with what is known, and once more with
 //! the finest that the message needs.
 
-use crate::fixed_decimal::{at_scale, decimals_needed, read_volume};
+use crate::decode::fixed_decimal::{at_scale, decimals_needed, read_volume};
 use tickcast_market::{NumberError, Price, Scales, Size, Volume};
 
 /// Why a message could not be used.

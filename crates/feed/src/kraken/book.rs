@@ -121,7 +121,7 @@ fn write_before(digits: &mut [u8; CHECKSUM_BYTES_MAX], end: usize, number: i64) 
     let mut at = end;
     loop {
         let (high, low) = (eight_values(rest / GROUP % GROUP), eight_values(rest % GROUP));
-        let values = u128::from(high) | u128::from(low) << 64;
+        let values = u128::from(high) | (u128::from(low) << 64);
         let text = values | 0x3030_3030_3030_3030_3030_3030_3030_3030;
         digits[at - 16..at].copy_from_slice(&text.to_le_bytes());
         rest /= GROUP * GROUP;
@@ -136,18 +136,18 @@ fn write_before(digits: &mut [u8; CHECKSUM_BYTES_MAX], end: usize, number: i64) 
 /// single ones, each in one multiplication for the quotients.
 #[inline]
 fn eight_values(number: u64) -> u64 {
-    let fours = number / 10_000 | (number % 10_000) << 32;
+    let fours = (number / 10_000) | ((number % 10_000) << 32);
     // Exact for what is below 10,000 and 100.
-    let hundreds = (fours * 10_486 >> 20) & 0x0000_007f_0000_007f;
-    let pairs = hundreds | (fours - hundreds * 100) << 16;
-    let tens = (pairs * 103 >> 10) & 0x000f_000f_000f_000f;
-    tens | (pairs - tens * 10) << 8
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let pairs = hundreds | ((fours - hundreds * 100) << 16);
+    let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | ((pairs - tens * 10) << 8)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grid::{Grid, RawLevel};
+    use crate::decode::grid::{Grid, RawLevel};
     use tickcast_market::{Decimal, Price};
 
     /// Kraken's own example: asks lowest first, bids highest first.

@@ -3,12 +3,18 @@
 //!
 //! What is the same for every venue that sends whole books over WebSocket lives here; what a
 //! message looks like, and what a gap is, does not. Books are not kept here: `B` is whatever the
-//! venue's rules need.
+//! venue's rules need. Beside it: `listings`, the venue's own list; `lines`, which connection serves
+//! what; `retry`, when a snapshot is asked for again; `faults`, what could not be used.
 
-use crate::grid::{Grid, RawLevel, Wide};
+pub(crate) mod faults;
+pub(crate) mod lines;
+pub(crate) mod listings;
+pub(crate) mod retry;
+
+use crate::decode::grid::{Grid, RawLevel, Wide};
 use crate::handler::Io;
-use crate::listings::{Listing, Listings};
-use crate::retry::Retry;
+use crate::roster::listings::{Listing, Listings};
+use crate::roster::retry::Retry;
 use rustc_hash::FxHashMap;
 use tickcast_market::{
     BookChange, DayStats, Decimal, Event, EventBody, InstrumentIndex, Nanos, Quote, Side, Trade,
