@@ -3,12 +3,19 @@
 //! `cargo bench -p tickcast-benches --bench ingest`, with `TICKCAST_FEEDS` naming the folder of
 //! recordings. divan's table gives the spread; the `ratio` lines at the end come from interleaved
 //! rounds and are the result. Goals: at least twice as fast as `serde_json`, and a million
-//! bookTickers a second and core. Another venue is one more entry in [`CASES`].
+//! bookTickers a second and core. A word after `--` chooses the cases with it in their names. Another venue is one more entry in [`CASES`].
 
 use divan::counter::{BytesCount, ItemsCount};
-use tickcast_benches::serde_binance::SerdeBinance;
-use tickcast_benches::{Contender, Recorded, ratio, recordings};
-use tickcast_feed::{BinanceConfig, BinanceHandler, Handler};
+use std::time::{Duration, Instant};
+use tickcast_benches::plain::{Binance, Coinbase, CoinbaseExchange, Kraken, Plain};
+use tickcast_benches::{Counted, Part, Recorded, Timed, ratio_of_times, recordings};
+use tickcast_feed::{
+    BinanceConfig, BinanceHandler, CoinbaseConfig, CoinbaseExchangeConfig, CoinbaseExchangeHandler,
+    CoinbaseHandler, Handler, KrakenConfig, KrakenHandler,
+};
+
+/// A round plays its recording until it has read so many bytes.
+const ROUND_BYTES: usize = 16 << 20;
 
 type MakeHandler = fn() -> Box<dyn Handler>;
 
@@ -16,49 +23,82 @@ type MakeHandler = fn() -> Box<dyn Handler>;
 struct Case {
     name: &'static str,
     file: &'static str,
-    /// Only messages with this in them; empty for all.
-    only: &'static str,
+    part: Part,
     decoders: &'static [(&'static str, MakeHandler)],
 }
 
 const BINANCE: &[(&str, MakeHandler)] = &[
     ("tickcast", || Box::new(BinanceHandler::new(BinanceConfig::default()))),
     ("simd-json alone", || Box::new(BinanceHandler::new(BinanceConfig::default()).general_only())),
-    ("serde_json", || Box::new(SerdeBinance::default())),
+    ("serde_json", || Box::<Plain<Binance>>::default()),
 ];
+
+const COINBASE: &[(&str, MakeHandler)] = &[
+    ("tickcast", || Box::new(CoinbaseHandler::new(CoinbaseConfig::default()))),
+    ("serde_json", || Box::<Plain<Coinbase>>::default()),
+];
+
+const COINBASE_EXCHANGE: &[(&str, MakeHandler)] = &[
+    ("tickcast", || Box::new(CoinbaseExchangeHandler::new(CoinbaseExchangeConfig::default()))),
+    ("serde_json", || Box::<Plain<CoinbaseExchange>>::default()),
+];
+
+const KRAKEN: &[(&str, MakeHandler)] = &[
+    ("tickcast", || Box::new(KrakenHandler::new(KrakenConfig::default()))),
+    ("serde_json", || Box::<Plain<Kraken>>::default()),
+];
+
+const ALL: Part = Part { only: "", has_rest: false, after_bytes: 0 };
+const WITH_REST: Part = Part { has_rest: true, ..ALL };
 
 const CASES: &[Case] = &[
     Case {
         name: "binance btcusdt",
         file: "binance_btcusdt_650s.rec.gz",
-        only: "",
+        part: WITH_REST,
         decoders: BINANCE,
     },
     Case {
         name: "binance btcusdt bookTicker",
         file: "binance_btcusdt_650s.rec.gz",
-        only: "@bookTicker",
+        part: Part { only: "@bookTicker", ..WITH_REST },
         decoders: BINANCE,
     },
     Case {
         name: "binance btcusdt depth",
         file: "binance_btcusdt_650s.rec.gz",
-        only: "@depth",
+        part: Part { only: "@depth", ..WITH_REST },
         decoders: BINANCE,
     },
     Case {
         name: "binance 3 symbols",
         file: "binance_3sym_91s.rec.gz",
-        only: "",
+        part: WITH_REST,
         decoders: BINANCE,
     },
+    Case {
+        name: "coinbase",
+        file: "coinbase_advanced_2sym_24s.rec.gz",
+        part: ALL,
+        decoders: COINBASE,
+    },
+    Case {
+        name: "coinbase after snapshots",
+        file: "coinbase_advanced_2sym_24s.rec.gz",
+        part: Part { after_bytes: 1 << 20, ..ALL },
+        decoders: COINBASE,
+    },
+    Case {
+        name: "coinbase-exchange",
+        file: "coinbase_exchange_10sym_31s.rec.gz",
+        part: ALL,
+        decoders: COINBASE_EXCHANGE,
+    },
+    Case { name: "kraken", file: "kraken_btcusd_d25_51s.rec.gz", part: ALL, decoders: KRAKEN },
 ];
 
 fn read(case: &Case) -> Option<Recorded> {
-    let path = recordings()?.join(case.file);
-    let only = case.only.as_bytes();
-    let keep = |message: &[u8]| only.is_empty() || message.windows(only.len()).any(|w| w == only);
-    match Recorded::read(&path, keep) {
+    match Recorded::read(&recordings()?.join(case.file), &case.part) {
         Ok(recorded) => Some(recorded),
         Err(error) => {
             println!("SKIPPED: {}: {error}", case.name);
@@ -90,9 +130,30 @@ impl std::fmt::Display for Run {
 fn bytes_to_events(bencher: divan::Bencher<'_, '_>, run: &Run) {
     let Some(recorded) = read(run.case) else { return };
     bencher
-        .counter(ItemsCount::new(recorded.messages))
+        .counter(ItemsCount::new(recorded.messages()))
         .counter(BytesCount::new(recorded.byte_count()))
-        .bench(|| recorded.play(&mut *(run.make)()));
+        .with_inputs(|| recorded.prepare((run.make)()))
+        .bench_local_refs(|round| recorded.play(round));
+}
+
+/// Everything that a decoder says of a recording.
+fn said(recorded: &Recorded, make: MakeHandler) -> Counted {
+    let mut round = recorded.prepare(make());
+    recorded.play(&mut round);
+    round.sink
+}
+
+/// How long `times` plays take, each with a new handler.
+fn time_of(recorded: &Recorded, make: MakeHandler, times: usize) -> Duration {
+    let mut time = Duration::ZERO;
+    for _ in 0..times {
+        let mut round = recorded.prepare(make());
+        let start = Instant::now();
+        recorded.play(&mut round);
+        time += start.elapsed();
+        divan::black_box(round);
+    }
+    time
 }
 
 fn main() {
@@ -101,19 +162,20 @@ fn main() {
         return;
     }
     divan::main();
-    for case in CASES {
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let wanted = wanted.unwrap_or_default();
+    for case in CASES.iter().filter(|case| case.name.contains(&wanted)) {
         let Some(recorded) = read(case) else { continue };
-        let expected = recorded.play(&mut *(case.decoders[0].1)());
+        let expected = said(&recorded, case.decoders[0].1);
         for (name, make) in case.decoders {
-            assert_eq!(recorded.play(&mut *make()), expected, "{}: {name} differs", case.name);
+            assert_eq!(said(&recorded, *make), expected, "{}: {name} differs", case.name);
         }
-        let mut contenders: Vec<Contender<'_>> = Vec::new();
+        let times = ROUND_BYTES.div_ceil(recorded.byte_count());
+        let mut contenders: Vec<Timed<'_>> = Vec::new();
         for (name, make) in case.decoders {
-            let run = || {
-                divan::black_box(recorded.play(&mut *make()));
-            };
-            contenders.push(Contender { name, run: Box::new(run) });
+            let run = || time_of(&recorded, *make, times);
+            contenders.push(Timed { name, run: Box::new(run) });
         }
-        ratio(case.name, recorded.messages, &mut contenders);
+        ratio_of_times(case.name, recorded.messages() * times, &mut contenders);
     }
 }

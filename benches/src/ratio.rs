@@ -1,5 +1,6 @@
 //! Interleaved rounds of several contenders, and the ratio of their medians.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 /// How many rounds are run; the first is not counted.
@@ -13,22 +14,51 @@ pub struct Contender<'a> {
     pub run: Box<dyn FnMut() + 'a>,
 }
 
-impl std::fmt::Debug for Contender<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Contender<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Contender").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Who runs and holds the stopwatch itself, for rounds that have something to prepare.
+pub struct Timed<'a> {
+    /// Its name in the report.
+    pub name: &'a str,
+    /// One round; answers how long what is measured took.
+    pub run: Box<dyn FnMut() -> Duration + 'a>,
+}
+
+impl fmt::Debug for Timed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timed").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
 /// Runs all contenders in turn, round by round, and prints for each how many `items` it does in a
 /// second and how its median compares with the first one's.
 pub fn ratio(title: &str, items: usize, contenders: &mut [Contender<'_>]) {
+    let mut timed: Vec<Timed<'_>> = contenders
+        .iter_mut()
+        .map(|Contender { name, run }| {
+            let run = || {
+                let start = Instant::now();
+                run();
+                start.elapsed()
+            };
+            Timed { name, run: Box::new(run) }
+        })
+        .collect();
+    ratio_of_times(title, items, &mut timed);
+}
+
+/// As [`ratio`], of what the contenders say their rounds took.
+pub fn ratio_of_times(title: &str, items: usize, contenders: &mut [Timed<'_>]) {
     let mut times: Vec<Vec<Duration>> = vec![Vec::new(); contenders.len()];
     for round in 0..ROUNDS {
         for (contender, times) in contenders.iter_mut().zip(&mut times) {
-            let start = Instant::now();
-            (contender.run)();
+            let time = (contender.run)();
             if round > 0 {
-                times.push(start.elapsed());
+                times.push(time);
             }
         }
     }

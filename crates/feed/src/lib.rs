@@ -8,53 +8,27 @@
 
 mod backoff;
 mod binance;
-mod binance_book;
-mod binance_fast;
-mod binance_lines;
-mod binance_message;
-mod binance_number;
-mod binance_requests;
-mod binance_rest;
-mod binance_symbols;
 mod coinbase;
-mod coinbase_decode;
 mod coinbase_exchange;
-mod coinbase_exchange_decode;
-mod coinbase_products;
 mod connect;
 mod connection;
 mod connection_socket;
+mod decode;
 mod driver;
 mod driver_config;
 mod driver_core;
 mod driver_line;
 #[cfg(test)]
 mod driver_tests;
-mod faults;
-mod fields;
-mod fixed_decimal;
-mod grid;
 mod handler;
 mod kraken;
-mod kraken_answers;
-mod kraken_book;
-mod kraken_scan;
-mod kraken_session;
-mod lines;
-mod listings;
 mod metrics;
 #[cfg(feature = "mock")]
 pub mod mock;
 mod outlet;
 mod recording;
-mod recording_reader;
-mod recording_writer;
-mod replay;
 mod rest;
-mod retry;
-mod rfc3339;
 mod roster;
-mod scan;
 mod sim;
 mod venue;
 
@@ -72,11 +46,11 @@ pub use outlet::{
     BATCH_EVENTS_MAX, CLOCK_SPAN, EVENT_KINDS, EventCounts, FlushError, InboxSender, Outlet,
     StateCounts,
 };
+pub use recording::reader::RecordingReader;
+pub use recording::replay::{REPORTS_MAX, Replay, ReplaySpeed, Step};
+pub use recording::writer::RecordingWriter;
 pub use recording::{
     RECORDING_LINE_BYTES_MAX, Record, RecordKind, RecordingClock, RecordingError, RecordingHeader,
 };
-pub use recording_reader::RecordingReader;
-pub use recording_writer::RecordingWriter;
-pub use replay::{REPORTS_MAX, Replay, ReplaySpeed, Step};
 pub use sim::{Pace, Sim, SimAdvance, SimConfig, SimError};
 pub use venue::{VenueConfig, handler_of};
