@@ -430,7 +430,7 @@ fn a_number_that_does_not_fit_voids_the_event_and_then_the_book() {
         ),
         r#"BTC-USDT snapshot b1.5x1
         BTC-USDT state live
-        report binance: field "b": "1000000000000000000.00000000": number does not fit: more than 18 digits, in "{\"stream\":\"btcusdt@depth@100ms\",\"data\":{\"e\":\"depthUpdate\",\"E\":1700000000002,\"s\":\"BTCUSDT\",\"U\":21,\"u\":21,\"b\":[[\"1000000000000000000.00000000\",\"1.00000000\"]],\"a\":"; more of this kind is only counted
+        report binance: field "b": "1000000000000000000.00000000": number does not fit: more than 18 digits, in {"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","E":1700000000002,"s":"BTCUSDT","U":21,"u":21,"b":[["1000000000000000000.00000000","1.00000000"]],"a":[]}} (counted from now on: number)
         error number
         BTC-USDT state resync
         gap"#,

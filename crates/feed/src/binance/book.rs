@@ -5,16 +5,13 @@
 //! Rules: binance-spot-api-docs, `web-socket-streams.md`, "How to manage a local order book
 //! correctly".
 
+use crate::roster::retry::Retry;
 use tickcast_market::{BookChange, Nanos, NumberError, Scales};
 
 /// How many events may wait for a snapshot; with one every 100 ms, seven minutes.
 pub(crate) const KEPT_EVENTS_MAX: usize = 4_096;
 /// How many levels may wait for a snapshot.
 pub(crate) const KEPT_LEVELS_MAX: usize = 32_768;
-
-const BACK_OFF_MAX: Nanos = Nanos::from_secs(60);
-/// A book that was joined for so long has forgiven earlier failures.
-const FORGIVEN_AFTER: Nanos = Nanos::from_secs(60);
 
 /// One `depthUpdate` without its levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,10 +76,8 @@ pub(crate) struct BookSync {
     /// A contiguous run of events.
     kept: Vec<Kept>,
     kept_levels: Vec<BookChange>,
-    /// Whether a request for a snapshot is under way.
-    asked: bool,
-    attempts: u32,
-    joined_at: Nanos,
+    /// The requests for a snapshot.
+    retry: Retry,
 }
 
 impl BookSync {
@@ -103,7 +98,7 @@ impl BookSync {
     pub(crate) fn reset(&mut self) {
         self.drop_kept();
         self.state = State::Idle;
-        self.asked = false;
+        self.retry.forget();
     }
 
     /// The book is void, the stream is not: wait for a new snapshot.
@@ -161,26 +156,15 @@ impl BookSync {
     /// Whether a snapshot should be asked for now; from then on one is under way. Says how long
     /// to wait first: not at all, or longer with every attempt that failed.
     pub(crate) fn ask(&mut self, now: Nanos) -> Option<Nanos> {
-        if self.asked || self.last().is_some() {
+        if self.last().is_some() {
             return None;
         }
-        self.asked = true;
-        if self.joined_at != Nanos::ZERO && now.since(self.joined_at) > FORGIVEN_AFTER {
-            self.attempts = 0;
-        }
-        self.joined_at = Nanos::ZERO;
-        let doublings = self.attempts.saturating_sub(1).min(6);
-        let wait = match self.attempts {
-            0 => Nanos::ZERO,
-            _ => Nanos::from_secs(1 << doublings).min(BACK_OFF_MAX),
-        };
-        self.attempts = self.attempts.saturating_add(1);
-        Some(wait)
+        self.retry.want(now)
     }
 
     /// The request for a snapshot came to nothing.
     pub(crate) fn ask_failed(&mut self) {
-        self.asked = false;
+        self.retry.forget();
     }
 
     /// Judges a snapshot by its `lastUpdateId`.
@@ -191,7 +175,7 @@ impl BookSync {
         if self.last().is_some() {
             return Joining::NotWanted;
         }
-        self.asked = false;
+        self.retry.forget();
         if self.kept.first().is_some_and(|first| first.ids.first > id.saturating_add(1)) {
             return Joining::TooOld;
         }
@@ -200,7 +184,7 @@ impl BookSync {
         let skip = self.kept.iter().take_while(|kept| kept.ids.last <= id).count();
         let last = self.kept.last().map_or(id, |kept| kept.ids.last.max(id));
         self.state = State::Joined { last };
-        self.joined_at = now;
+        self.retry.arrived(now);
         Joining::Joined { skip }
     }
 
@@ -380,10 +364,10 @@ mod tests {
         sync.snapshot(5, NOW);
         assert_eq!(sync.ask(NOW), None, "the book is joined");
         sync.restart();
-        assert_eq!(sync.ask(NOW), Some(BACK_OFF_MAX), "a book that fails again at once");
+        assert_eq!(sync.ask(NOW), Some(Nanos::from_secs(60)), "a book that fails again at once");
         sync.snapshot(6, NOW);
         sync.restart();
-        assert_eq!(sync.ask(NOW.plus(Nanos::from_secs(61))), Some(Nanos::ZERO));
+        assert_eq!(sync.ask(NOW.plus(Nanos::from_secs(91))), Some(Nanos::ZERO));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::binance::number::Fault;
 use crate::binance::rest::{Resource, WeightPacer, decode};
 use crate::binance::symbols::{Symbol, Symbols, TradeKind};
 use crate::handler::{Command, ConnectionIndex, Handler, Io, Limits};
+use crate::roster::faults::{Faults, excerpt};
 use simd_json::tape::Value;
 use simd_json::{Buffers, Tape};
 use tickcast_market::{BookChange, EventBody, InstrumentIndex, Nanos, Trade, TradingState, Venue};
@@ -75,8 +76,7 @@ pub struct BinanceHandler {
     pub(crate) levels: Vec<BookChange>,
     tape: Tape<'static>,
     buffers: Buffers,
-    /// Reasons of faults that were told in words.
-    told: Vec<&'static str>,
+    faults: Faults,
 }
 
 impl std::fmt::Debug for BinanceHandler {
@@ -105,7 +105,7 @@ impl BinanceHandler {
             levels: Vec::new(),
             tape: Tape(Vec::new()),
             buffers: Buffers::default(),
-            told: Vec::new(),
+            faults: Faults::default(),
         }
     }
 
@@ -137,12 +137,8 @@ impl BinanceHandler {
     }
 
     pub(crate) fn fault(&mut self, fault: &Fault, bytes: &[u8], io: &mut Io<'_>) {
-        io.tally.decode_error(fault.reason);
-        if !self.told.contains(&fault.reason) {
-            self.told.push(fault.reason);
-            let start = String::from_utf8_lossy(&bytes[..bytes.len().min(160)]);
-            report(io, &format!("{}, in {start:?}; more of this kind is only counted", fault.text));
-        }
+        let detail = || format!("binance: {}, in {}", fault.text, excerpt(bytes));
+        self.faults.count(fault.reason, 1, detail, io);
     }
 
     fn deliver(&mut self, connection: ConnectionIndex, message: Message, io: &mut Io<'_>) {

@@ -1,7 +1,8 @@
 //! The numbers of one Binance message at one scale: read with what is known, and once more with
 //! the finest that the message needs.
 
-use crate::decode::fixed_decimal::{at_scale, decimals_needed, read_volume};
+use crate::decode::fixed_decimal::{at_scale, decimals_needed};
+use crate::decode::grid::Wide;
 use tickcast_market::{NumberError, Price, Scales, Size, Volume};
 
 /// Why a message could not be used.
@@ -92,7 +93,8 @@ impl Numbers {
 
     pub(crate) fn volume(&mut self, field: &'static str, text: &str) -> Result<Volume, Stop> {
         let fault = |error| number_fault(field, text, error);
-        let (mantissa, scale) = read_volume(text.as_bytes()).map_err(fault)?;
+        let wide = Wide::parse(text.as_bytes()).ok_or(NumberError::Syntax).map_err(fault)?;
+        let Wide { mantissa, scale } = wide;
         if self.is_measuring {
             self.scales.volume = self.scales.volume.max(scale);
             return Ok(Volume(0));

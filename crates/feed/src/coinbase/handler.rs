@@ -11,7 +11,7 @@
 //! complete and newer. Candles are not asked for.
 
 use crate::coinbase::decode::{Channel, Message};
-use crate::coinbase::products::{Products, not_a_list, take_up};
+use crate::coinbase::products::{Products, take_up};
 use crate::handler::{Command, ConnectionIndex, Handler, Io, Limits};
 use crate::roster::faults::{Faults, error_words, excerpt};
 use crate::roster::lines::Lines;
@@ -267,18 +267,8 @@ impl Handler for CoinbaseHandler {
     }
 
     fn rest(&mut self, url: &str, body: &mut [u8], io: &mut Io<'_>) {
-        if !url.contains("/products") {
-            return;
-        }
-        match self.products.take(body, io) {
-            Ok(chosen) => self.begin(&chosen.unwrap_or_default(), io),
-            Err(fault) => {
-                let why = not_a_list(fault, body);
-                self.faults.count("not a list of products", 1, || format!("coinbase: {why}"), io);
-                let chosen = self.products.failed(&why, io);
-                self.begin(&chosen.unwrap_or_default(), io);
-            }
-        }
+        let chosen = self.products.answer(url, body, &mut self.faults, io);
+        self.begin(&chosen, io);
     }
 
     fn rest_failed(&mut self, url: &str, status: u16, io: &mut Io<'_>) {
@@ -288,24 +278,19 @@ impl Handler for CoinbaseHandler {
 
     fn silent(&mut self, connection: ConnectionIndex, io: &mut Io<'_>) {
         if self.lines.serving(connection).is_some() {
-            let stale = |entry: &mut Entry<()>| entry.turn(Feed::Stale, Nanos::ZERO, io);
-            self.roster.of_line(connection.line).for_each(stale);
+            self.roster.turn_stale(connection.line, io);
         }
     }
 
     fn closed(&mut self, connection: ConnectionIndex, io: &mut Io<'_>) {
         if self.lines.closed(connection) {
-            let stale = |entry: &mut Entry<()>| entry.turn(Feed::Stale, Nanos::ZERO, io);
-            self.roster.of_line(connection.line).for_each(stale);
+            self.roster.turn_stale(connection.line, io);
         }
     }
 
     fn timer(&mut self, io: &mut Io<'_>) {
         for entry in self.roster.iter_mut() {
-            if entry.retry.overdue(io.now) && entry.retry.want(io.now).is_some() {
-                let text = format!("coinbase: no snapshot of {} came in time", entry.venue_symbol);
-                io.commands.push(Command::Report { text });
-            }
+            entry.check_snapshot(Venue::Coinbase, io);
             Self::ask_again(entry, &self.lines, io);
         }
     }

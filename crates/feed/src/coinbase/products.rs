@@ -4,7 +4,7 @@
 use crate::decode::fields::increment;
 use crate::decode::scan::{Fault, Scan};
 use crate::handler::{Command, Io};
-use crate::roster::faults::excerpt;
+use crate::roster::faults::{Faults, excerpt};
 use crate::roster::listings::{Listing, Listings, canonical};
 use crate::roster::{Feed, Roster};
 use tickcast_market::{Decimal, InstrumentSpec, Nanos, Scales, TradingState, Venue};
@@ -52,14 +52,33 @@ impl Products {
         self.is_complete
     }
 
+    /// Takes a REST answer; answers what to subscribe to, once.
+    pub(crate) fn answer(
+        &mut self,
+        url: &str,
+        body: &[u8],
+        faults: &mut Faults,
+        io: &mut Io<'_>,
+    ) -> Vec<Listing> {
+        if !url.contains("/products") {
+            return Vec::new();
+        }
+        let chosen = match self.take(body, io) {
+            Ok(chosen) => chosen,
+            Err(fault) => {
+                let why = not_a_list(fault, body);
+                let detail = || format!("{}: {why}", self.venue);
+                faults.count("not a list of products", 1, detail, io);
+                self.failed(&why, io)
+            }
+        };
+        chosen.unwrap_or_default()
+    }
+
     /// Takes the list; answers what to subscribe to, once.
     ///
     /// *Errors:* the body is no such list; it may be asked for again.
-    pub(crate) fn take(
-        &mut self,
-        body: &[u8],
-        io: &mut Io<'_>,
-    ) -> Result<Option<Vec<Listing>>, Fault> {
+    fn take(&mut self, body: &[u8], io: &mut Io<'_>) -> Result<Option<Vec<Listing>>, Fault> {
         for listing in read_products(self.venue, body)? {
             self.listings.put(listing);
         }
@@ -203,7 +222,7 @@ fn product(venue: Venue, scan: &mut Scan<'_>) -> Result<Option<Listing>, Fault> 
 }
 
 /// What is wrong with a body that is no list, in words.
-pub(crate) fn not_a_list(fault: Fault, body: &[u8]) -> String {
+fn not_a_list(fault: Fault, body: &[u8]) -> String {
     format!("{}: {}", fault.reason(), excerpt(body))
 }
 

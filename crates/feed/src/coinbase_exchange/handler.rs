@@ -8,7 +8,7 @@
 //!
 //! The ticker comes with trades only, so it gives day statistics; best bid and ask are the book's.
 
-use crate::coinbase::products::{Products, not_a_list, take_up};
+use crate::coinbase::products::{Products, take_up};
 use crate::coinbase_exchange::decode::{Kind, Message};
 use crate::handler::{Command, ConnectionIndex, Handler, Io, Limits};
 use crate::roster::faults::{Faults, error_words, excerpt};
@@ -108,12 +108,6 @@ impl CoinbaseExchangeHandler {
             faults.count(NO_INSTRUMENT, 1, || format!("coinbase-exchange: {}", excerpt(bytes)), io);
         }
         faults.count(MISFIT, misfits, || format!("coinbase-exchange: {}", excerpt(bytes)), io);
-    }
-
-    fn turn_stale(&mut self, line: u16, io: &mut Io<'_>) {
-        for entry in self.roster.of_line(line) {
-            entry.turn(Feed::Stale, Nanos::ZERO, io);
-        }
     }
 
     fn begin(&mut self, chosen: &[Listing], io: &mut Io<'_>) {
@@ -269,19 +263,8 @@ impl Handler for CoinbaseExchangeHandler {
     }
 
     fn rest(&mut self, url: &str, body: &mut [u8], io: &mut Io<'_>) {
-        if !url.contains("/products") {
-            return;
-        }
-        match self.products.take(body, io) {
-            Ok(chosen) => self.begin(&chosen.unwrap_or_default(), io),
-            Err(fault) => {
-                let why = not_a_list(fault, body);
-                let detail = || format!("coinbase-exchange: {why}");
-                self.faults.count("not a list of products", 1, detail, io);
-                let chosen = self.products.failed(&why, io);
-                self.begin(&chosen.unwrap_or_default(), io);
-            }
-        }
+        let chosen = self.products.answer(url, body, &mut self.faults, io);
+        self.begin(&chosen, io);
     }
 
     fn rest_failed(&mut self, url: &str, status: u16, io: &mut Io<'_>) {
@@ -291,24 +274,20 @@ impl Handler for CoinbaseExchangeHandler {
 
     fn silent(&mut self, connection: ConnectionIndex, io: &mut Io<'_>) {
         if self.lines.serving(connection).is_some() {
-            self.turn_stale(connection.line, io);
+            self.roster.turn_stale(connection.line, io);
         }
     }
 
     fn closed(&mut self, connection: ConnectionIndex, io: &mut Io<'_>) {
         if self.lines.closed(connection) {
-            self.turn_stale(connection.line, io);
+            self.roster.turn_stale(connection.line, io);
         }
     }
 
     fn timer(&mut self, io: &mut Io<'_>) {
         for entry in self.roster.iter_mut() {
             check_awaited(entry, &self.lines, io);
-            if entry.retry.overdue(io.now) && entry.retry.want(io.now).is_some() {
-                let symbol = &entry.venue_symbol;
-                let text = format!("coinbase-exchange: no snapshot of {symbol} came in time");
-                io.commands.push(Command::Report { text });
-            }
+            entry.check_snapshot(Venue::CoinbaseExchange, io);
             ask_again(entry, &self.lines, io);
         }
     }

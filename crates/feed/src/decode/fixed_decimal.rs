@@ -1,11 +1,11 @@
-//! Decimal text straight to a mantissa at a known scale, and to wide mantissas for volumes.
+//! Decimal text straight to a mantissa at a known scale, or to a [`Decimal`] of the usual length.
 //!
 //! A venue that pads every number to eight decimals whatever the tick size makes the general
 //! reader ([`Decimal::parse`]) multiply the zeros in and divide them out again. Here the eight
 //! decimals are read at once and what lies beyond the scale is only compared with zero. Anything
 //! unusual is left to the general reader.
 
-use tickcast_market::{Decimal, NumberError, SCALE_MAX};
+use tickcast_market::{Decimal, NumberError};
 
 const POW10: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 
@@ -123,30 +123,6 @@ pub(crate) fn decimals_needed(text: &[u8]) -> Result<u8, NumberError> {
     Decimal::parse(text).map(|number| number.trimmed().scale)
 }
 
-/// A volume, which may be wider than a price or size: its mantissa without trailing zeros of the
-/// fraction, and its scale. No exponent form.
-///
-/// *Errors:* [`NumberError::Syntax`]; [`NumberError::Overflow`] beyond 36 digits or 18 decimals.
-pub(crate) fn read_volume(text: &[u8]) -> Result<(i128, u8), NumberError> {
-    let mut parts = text.splitn(2, |byte| *byte == b'.');
-    let whole = parts.next().unwrap_or_default();
-    let fraction = parts.next();
-    let zeros = fraction.map_or(0, |f| f.iter().rev().take_while(|byte| **byte == b'0').count());
-    let kept = fraction.map_or(&[][..], |f| &f[..f.len() - zeros]);
-    let digits = || whole.iter().chain(kept);
-    if whole.is_empty()
-        || fraction.is_some_and(<[u8]>::is_empty)
-        || !digits().all(u8::is_ascii_digit)
-    {
-        return Err(NumberError::Syntax);
-    }
-    if whole.len() + kept.len() > 36 || kept.len() > usize::from(SCALE_MAX) {
-        return Err(NumberError::Overflow);
-    }
-    let mantissa = digits().fold(0i128, |sum, digit| sum * 10 + i128::from(digit - b'0'));
-    Ok((mantissa, kept.len() as u8))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,22 +207,5 @@ mod tests {
                 assert_eq!(leading_digits(bytes), (before, at), "{byte} at {at}");
             }
         }
-    }
-
-    #[test]
-    fn volumes_are_read_beyond_sixty_four_bits() {
-        assert_eq!(
-            read_volume(b"123456789012345678901.12000000"),
-            Ok((12345678901234567890112, 2))
-        );
-        assert_eq!(read_volume(b"0.00000000"), Ok((0, 0)));
-        assert_eq!(read_volume(b"5"), Ok((5, 0)));
-        for text in ["", ".5", "5.", "-1", "1e5", "1.2.3", "a"] {
-            assert_eq!(read_volume(text.as_bytes()), Err(NumberError::Syntax), "{text}");
-        }
-        let long = [b'9'; 37];
-        assert_eq!(read_volume(&long), Err(NumberError::Overflow));
-        assert_eq!(read_volume(b"1.0000000000000000001"), Err(NumberError::Overflow));
-        assert_eq!(decimals_needed(b"1.50000000"), Ok(1));
     }
 }

@@ -198,12 +198,6 @@ impl KrakenHandler {
         }
         faults.count(MISFIT, misfits, || format!("kraken: {}", excerpt(bytes)), io);
     }
-
-    fn turn_stale(&mut self, line: u16, io: &mut Io<'_>) {
-        for entry in self.roster.of_line(line) {
-            entry.turn(Feed::Stale, Nanos::ZERO, io);
-        }
-    }
 }
 
 /// What became of a book message.
@@ -335,13 +329,13 @@ impl Handler for KrakenHandler {
 
     fn silent(&mut self, connection: ConnectionIndex, io: &mut Io<'_>) {
         if self.lines.serving(connection).is_some() {
-            self.turn_stale(connection.line, io);
+            self.roster.turn_stale(connection.line, io);
         }
     }
 
     fn closed(&mut self, connection: ConnectionIndex, io: &mut Io<'_>) {
         if self.lines.closed(connection) {
-            self.turn_stale(connection.line, io);
+            self.roster.turn_stale(connection.line, io);
         }
     }
 
@@ -363,10 +357,7 @@ impl Handler for KrakenHandler {
         }
         let mut waiting = Vec::new();
         for entry in self.roster.iter_mut() {
-            if entry.retry.overdue(io.now) && entry.retry.want(io.now).is_some() {
-                let text = format!("kraken: no snapshot of {} came in time", entry.venue_symbol);
-                io.commands.push(Command::Report { text });
-            }
+            entry.check_snapshot(Venue::Kraken, io);
             if entry.retry.is_due(io.now) {
                 waiting.push(entry.venue_symbol.clone());
             }

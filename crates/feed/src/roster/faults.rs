@@ -32,11 +32,12 @@ impl Faults {
     }
 }
 
-/// The beginning of a message, for a report.
+/// The beginning of a message on one line, for a report.
 pub(crate) fn excerpt(bytes: &[u8]) -> String {
     let start = &bytes[..bytes.len().min(EXCERPT_BYTES_MAX)];
     let dots = if start.len() < bytes.len() { "…" } else { "" };
-    format!("{}{dots}", String::from_utf8_lossy(start))
+    let text = String::from_utf8_lossy(start).replace(char::is_control, " ");
+    format!("{text}{dots}")
 }
 
 /// What Coinbase says in an error message: the message and, where there is one, the reason.

@@ -12,7 +12,7 @@ pub(crate) mod listings;
 pub(crate) mod retry;
 
 use crate::decode::grid::{Grid, RawLevel, Wide};
-use crate::handler::Io;
+use crate::handler::{Command, Io};
 use crate::roster::listings::{Listing, Listings};
 use crate::roster::retry::Retry;
 use rustc_hash::FxHashMap;
@@ -132,6 +132,14 @@ impl<B> Entry<B> {
             Feed::Resync | Feed::Unsubscribed => {}
         }
         self.settle(ts_event, io);
+    }
+
+    /// Wants the snapshot again where it has not come in time, and says so.
+    pub(crate) fn check_snapshot(&mut self, venue: Venue, io: &mut Io<'_>) {
+        if self.retry.overdue(io.now) && self.retry.want(io.now).is_some() {
+            let text = format!("{venue}: no snapshot of {} came in time", self.venue_symbol);
+            io.commands.push(Command::Report { text });
+        }
     }
 
     /// Takes what the venue says of its trading; it shows while our line is live.
@@ -383,6 +391,11 @@ impl<B: Default> Roster<B> {
     pub(crate) fn of_line(&mut self, line: u16) -> impl Iterator<Item = &mut Entry<B>> {
         let subscribed = move |e: &&mut Entry<B>| e.line == line && e.feed != Feed::Unsubscribed;
         self.entries.iter_mut().filter(subscribed)
+    }
+
+    /// The line is silent or cut.
+    pub(crate) fn turn_stale(&mut self, line: u16, io: &mut Io<'_>) {
+        self.of_line(line).for_each(|entry| entry.turn(Feed::Stale, Nanos::ZERO, io));
     }
 
     /// The instrument of that index.
