@@ -1,20 +1,31 @@
 //! The driver: gives one handler its sockets, its REST requests and its time, and carries what it
 //! says to the publisher.
 //!
-//! The decisions are in `driver_core`; this is the loop around it. One task runs the handler, so
+//! The decisions are in `core`; this is the loop around it. One task runs the handler, so
 //! a handler that parses for a millisecond delays nobody but itself: give each driver a runtime or
 //! at least a worker of its own.
 
-use crate::connect::Connector;
-use crate::connection_socket::{
+pub(crate) mod backoff;
+pub(crate) mod config;
+pub(crate) mod connect;
+mod connection;
+mod connection_socket;
+mod core;
+mod line;
+pub(crate) mod rest;
+#[cfg(test)]
+mod tests;
+
+use crate::driver::config::{DriverConfig, DriverError, FeedState, FeedStatus, Recorder};
+use crate::driver::connect::Connector;
+use crate::driver::connection_socket::{
     InboxEnd, Incoming, OUTGOING_MAX, Outgoing, SocketTask, wall_clock,
 };
-use crate::driver_config::{DriverConfig, DriverError, FeedState, FeedStatus, Recorder};
-use crate::driver_core::{At, Core, Effect};
+use crate::driver::core::{At, Core, Effect};
+use crate::driver::rest::GetError;
 use crate::handler::{ConnectionIndex, Handler};
 use crate::metrics::FeedMetrics;
 use crate::outlet::{CLOCK_SPAN, FlushError, Outlet};
-use crate::rest::{self, GetError};
 use bytes::BytesMut;
 use std::pin::pin;
 use std::sync::OnceLock;

@@ -6,20 +6,11 @@
 
 #![deny(missing_docs)]
 
-mod backoff;
 mod binance;
 mod coinbase;
 mod coinbase_exchange;
-mod connect;
-mod connection;
-mod connection_socket;
 mod decode;
 mod driver;
-mod driver_config;
-mod driver_core;
-mod driver_line;
-#[cfg(test)]
-mod driver_tests;
 mod handler;
 mod kraken;
 mod metrics;
@@ -27,18 +18,17 @@ mod metrics;
 pub mod mock;
 mod outlet;
 mod recording;
-mod rest;
 mod roster;
 mod sim;
 mod venue;
 
-pub use backoff::ConnectPacer;
 pub use binance::{BinanceConfig, BinanceHandler};
 pub use coinbase::{CoinbaseConfig, CoinbaseHandler};
 pub use coinbase_exchange::{CoinbaseExchangeConfig, CoinbaseExchangeHandler};
-pub use connect::{ClientSocket, DialError, dial};
 pub use driver::Driver;
-pub use driver_config::{DriverConfig, DriverError, FeedState, FeedStatus, Recorder};
+pub use driver::backoff::ConnectPacer;
+pub use driver::config::{DriverConfig, DriverError, FeedState, FeedStatus, Recorder};
+pub use driver::connect::{ClientSocket, DialError, dial};
 pub use handler::{Command, ConnectionIndex, Handler, Io, Limits, Tally};
 pub use kraken::{KrakenConfig, KrakenHandler};
 pub use metrics::{FeedMetrics, Metrics};

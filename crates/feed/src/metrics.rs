@@ -2,7 +2,7 @@
 //!
 //! A venue's handles are looked up once; counting a message is one atomic addition.
 
-use crate::driver_config::FeedState;
+use crate::driver::config::FeedState;
 use crate::handler::Tally;
 use crate::outlet::{EVENT_KINDS, EventCounts, StateCounts};
 use prometheus::core::Collector;

@@ -2,7 +2,7 @@
 
 use super::fault::FaultPlan;
 use super::server::Shared;
-use crate::connect::accept_of;
+use crate::driver::connect::accept_of;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::upgrade::OnUpgrade;

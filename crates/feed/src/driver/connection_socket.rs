@@ -4,7 +4,7 @@
 //! The reader has a task of its own, because reading a frame cannot be interrupted without losing
 //! the place in the stream. When the inbox is full the reader stops, and TCP makes the venue wait.
 
-use crate::connect::{ConnectError, Connector, Socket};
+use crate::driver::connect::{ConnectError, Connector, Socket};
 use crate::handler::ConnectionIndex;
 use bytes::BytesMut;
 use fastwebsockets::{Frame, OpCode, Payload, Role, WebSocketError, WebSocketRead, WebSocketWrite};

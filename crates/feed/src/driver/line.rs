@@ -1,8 +1,8 @@
 //! A line: one group of symbols that is kept connected to one URL, by one connection and, during
 //! a planned replacement, by two.
 
-use crate::backoff::{Backoff, Pacer};
-use crate::connection::{Connection, State};
+use crate::driver::backoff::{Backoff, Pacer};
+use crate::driver::connection::{Connection, State};
 use crate::handler::ConnectionIndex;
 use std::collections::VecDeque;
 use tickcast_market::Nanos;

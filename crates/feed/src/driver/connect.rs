@@ -160,7 +160,7 @@ async fn open_tcp(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
 
 async fn refused(response: hyper::Response<hyper::body::Incoming>) -> ConnectError {
     let status = response.status();
-    let retry_after = crate::rest::retry_after(response.headers());
+    let retry_after = crate::driver::rest::retry_after(response.headers());
     let body = Limited::new(response.into_body(), 4096).collect().await;
     let body = body.map(|body| body.to_bytes()).unwrap_or_default();
     let said = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();

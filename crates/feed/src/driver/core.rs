@@ -5,12 +5,12 @@
 
 mod steps;
 
-use crate::connection::{Input, State};
-use crate::driver_config::{DriverConfig, FeedState, Recorder};
-use crate::driver_line::{Line, Slot};
+use crate::driver::config::{DriverConfig, FeedState, Recorder};
+use crate::driver::connection::{Input, State};
+use crate::driver::line::{Line, Slot};
+use crate::driver::rest::{GetError, GetQueue, HOLD_MAX};
 use crate::handler::{Command, ConnectionIndex, Handler, Io, Limits, Tally};
 use crate::recording::RecordKind;
-use crate::rest::{GetError, GetQueue, HOLD_MAX};
 use std::collections::VecDeque;
 use std::io;
 use tickcast_market::{InstrumentIndex, Nanos, Sink, Venue};

@@ -1,6 +1,6 @@
 //! The life of one connection: one enum, and one function that owns its transitions.
 //!
-//! No sockets and no handler here: [`Connection::step`] says what has to be done, `driver_core`
+//! No sockets and no handler here: [`Connection::step`] says what has to be done, `core`
 //! does it.
 
 use crate::handler::{ConnectionIndex, Limits};

@@ -1,7 +1,7 @@
 //! REST requests: the queue with its pacing, which is plain data, and the fetch itself.
 
-use crate::backoff::Pacer;
-use crate::connect::Connector;
+use crate::driver::backoff::Pacer;
+use crate::driver::connect::Connector;
 use bytes::BytesMut;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
@@ -113,7 +113,7 @@ async fn get_unbounded(connector: &Connector, url: &str) -> Result<BytesMut, Get
     let outcome = async {
         let request = Request::get(uri.path_and_query().map_or("/", |path| path.as_str()))
             .header(header::HOST, uri.authority().map_or("", |host| host.as_str()))
-            .header(header::USER_AGENT, crate::connect::USER_AGENT)
+            .header(header::USER_AGENT, crate::driver::connect::USER_AGENT)
             .header(header::ACCEPT, "application/json")
             .header(header::CONNECTION, "close")
             .body(Empty::<Bytes>::new())

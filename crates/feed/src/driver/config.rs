@@ -1,6 +1,6 @@
 //! What a driver is given, what it tells of itself, and how it ends.
 
-use crate::backoff::{Backoff, ConnectPacer};
+use crate::driver::backoff::{Backoff, ConnectPacer};
 use crate::handler::Limits;
 use crate::{RecordKind, RecordingWriter};
 use std::io;

@@ -1,12 +1,12 @@
 //! The driver's decisions, tested without sockets: a small handler, a clock that the test moves.
 
-use crate::backoff::ConnectPacer;
-use crate::connection::REPLACED_SPAN_MAX;
-use crate::driver_config::{DriverConfig, FeedState, Recorder};
-use crate::driver_core::{At, Core, Effect};
+use crate::driver::backoff::ConnectPacer;
+use crate::driver::config::{DriverConfig, FeedState, Recorder};
+use crate::driver::connection::REPLACED_SPAN_MAX;
+use crate::driver::core::{At, Core, Effect};
+use crate::driver::rest::GetError;
 use crate::handler::{Command, ConnectionIndex, Handler, Io, Limits};
 use crate::recording::RecordKind;
-use crate::rest::GetError;
 use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;

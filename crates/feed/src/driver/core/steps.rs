@@ -1,11 +1,11 @@
 //! What follows from a handler's command and from a connection's transition.
 
 use super::{At, Core, Effect, REPORTS_PER_SECOND_MAX};
-use crate::connection::{Act, Input};
-use crate::driver_line::Line;
+use crate::driver::connection::{Act, Input};
+use crate::driver::line::Line;
+use crate::driver::rest::GETS_MAX;
 use crate::handler::{Command, ConnectionIndex};
 use crate::recording::RecordKind;
-use crate::rest::GETS_MAX;
 use tickcast_market::Sink;
 
 /// The most lines that one handler may keep.
