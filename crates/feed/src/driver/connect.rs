@@ -273,8 +273,8 @@ mod tests {
     /// A server on loopback with a certificate for `localhost` that signs itself; it upgrades
     /// one request.
     async fn tls_server() -> std::net::SocketAddr {
-        let certificate = include_bytes!("../tests/driver_fixtures/localhost.cert.der").to_vec();
-        let key = include_bytes!("../tests/driver_fixtures/localhost.key.der").to_vec();
+        let certificate = include_bytes!("../../tests/driver_fixtures/localhost.cert.der").to_vec();
+        let key = include_bytes!("../../tests/driver_fixtures/localhost.key.der").to_vec();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -308,7 +308,7 @@ mod tests {
     #[tokio::test]
     async fn a_certificate_is_checked_against_trust_and_name() {
         let mut roots = rustls::RootCertStore::empty();
-        let certificate = include_bytes!("../tests/driver_fixtures/localhost.cert.der").to_vec();
+        let certificate = include_bytes!("../../tests/driver_fixtures/localhost.cert.der").to_vec();
         roots.add(certificate.into()).unwrap();
         let trusting = Connector::trusting(roots);
         let port = tls_server().await.port();
