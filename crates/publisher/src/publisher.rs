@@ -65,6 +65,16 @@ impl Publisher {
     /// Builds it. *Panics* with no partition or more than [`ShardIndex::COUNT_MAX`] shards, which
     /// the configuration has to refuse.
     pub fn new(config: Config, directory: Arc<Directory>) -> Publisher {
+        Publisher::with_shard_batches(config, directory, SHARD_BATCHES_MAX)
+    }
+
+    /// The same with another number of batches that may wait for a shard: a simulation wants to
+    /// see overruns more often.
+    pub fn with_shard_batches(
+        config: Config,
+        directory: Arc<Directory>,
+        shard_batches: usize,
+    ) -> Publisher {
         assert!(config.partitions > 0, "a publisher needs a partition");
         assert!(config.wakes.len() <= ShardIndex::COUNT_MAX, "interest is one bit per shard");
         let cells = Arc::new(Cells::new(directory, Epoch::first_of_run(config.run)));
@@ -72,7 +82,7 @@ impl Publisher {
         let mut feeds = Vec::new();
         let mut links = Vec::new();
         for wake in config.wakes {
-            let (sender, receiver) = bounded::<Arc<Batch>>(SHARD_BATCHES_MAX);
+            let (sender, receiver) = bounded::<Arc<Batch>>(shard_batches);
             let overrun = Arc::new(AtomicBool::new(false));
             feeds.push(ShardFeed { receiver, overrun: overrun.clone() });
             links.push(ShardLink { sender, overrun, wake });
