@@ -9,7 +9,7 @@ use crate::shard::Shard;
 use crate::socket::Socket;
 use rustc_hash::FxHashMap;
 use std::ops::Range;
-use tickcast_market::{InstrumentIndex, Since};
+use tickcast_market::{InstrumentIndex, Seq, Since};
 use tickcast_publisher::{Ask, Served, TopicKey};
 use tickcast_wire::Channel;
 
@@ -45,6 +45,7 @@ pub(crate) struct Snapshots {
 #[derive(Clone, Copy, Debug)]
 struct Message {
     since: Since,
+    status: Seq,
     head_len: u8,
 }
 
@@ -85,7 +86,15 @@ impl<S: Socket> Shard<S> {
             let Some(due) = self.next_due(token) else { break };
             match due {
                 Due::Status(instrument) => self.load_status(token, instrument),
-                Due::Topic(owed) => self.load_topic(token, owed),
+                Due::Topic(owed) => {
+                    if !self.load_topic(token, owed) {
+                        self.put_due_back(token, due);
+                        if self.lanes[token as usize].is_empty() {
+                            continue; // It owes the status, which is next.
+                        }
+                        break; // The status is among its frames.
+                    }
+                }
             }
             let end = self.load.bytes.len();
             if end == before {
@@ -136,7 +145,8 @@ impl<S: Socket> Shard<S> {
         self.tally.message(Channel::Status, self.message.len());
     }
 
-    fn load_topic(&mut self, token: u32, owed: Owed) {
+    /// Appends what is new in a topic; `false` when a status has to be told before.
+    fn load_topic(&mut self, token: u32, owed: Owed) -> bool {
         let connection = &self.connections[token as usize];
         let place = connection.subscriptions.memberships[owed.membership as usize].place();
         let topic = self.topics.at(place.slot);
@@ -146,6 +156,9 @@ impl<S: Socket> Shard<S> {
         let framing = connection.framing;
         if since.seq.0 == 0 {
             if let Some((bytes, message)) = self.snapshot(key, bare, mark) {
+                if self.tell_status_before(key.instrument, message.status) {
+                    return false;
+                }
                 framing.put(
                     &mut self.load.bytes,
                     channel,
@@ -155,16 +168,20 @@ impl<S: Socket> Shard<S> {
                 );
                 self.tally.message(channel, bytes.len());
             }
-            return;
+            return true;
         }
         self.message.clear();
         let ask = Ask { key, since, always: first, bare };
         let served = self.hub.serve(&ask, self.now, &mut self.scratch, &mut self.message);
-        if let Served::Frame { epoch, seq, head_len, .. } = served {
+        if let Served::Frame { epoch, seq, status, head_len, .. } = served {
+            if self.tell_status_before(key.instrument, status) {
+                return false;
+            }
             let since = Some(Since { epoch, seq });
             framing.put(&mut self.load.bytes, channel, since, head_len, &self.message);
             self.tally.message(channel, self.message.len());
         }
+        true
     }
 
     /// The topic's snapshot, from this turn's if it is not older than what was delivered since.
@@ -187,8 +204,8 @@ impl<S: Socket> Shard<S> {
         let start = bytes.len();
         let ask = Ask { key, since: Since::NOTHING, always: true, bare };
         let served = self.hub.serve(&ask, self.now, &mut self.scratch, bytes);
-        let Served::Frame { epoch, seq, head_len, .. } = served else { return None };
-        let message = Message { since: Since { epoch, seq }, head_len };
+        let Served::Frame { epoch, seq, status, head_len, .. } = served else { return None };
+        let message = Message { since: Since { epoch, seq }, status, head_len };
         let range = start..bytes.len();
         by_topic.insert((key, bare), (range.clone(), message));
         Some((range, message))

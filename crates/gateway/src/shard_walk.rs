@@ -10,7 +10,7 @@ use crate::shard_pass::NONE;
 use crate::socket::Socket;
 use crate::topics::Verdict;
 use std::sync::Arc;
-use tickcast_market::{InstrumentIndex, Since};
+use tickcast_market::{InstrumentIndex, Seq, Since};
 use tickcast_publisher::{Ask, Batch, Frame, Served, StateChange, Status};
 use tickcast_wire::{Channel, Encoding};
 
@@ -104,7 +104,14 @@ impl<S: Socket> Shard<S> {
         let (channel, instrument) = (topic.key.view.channel(), topic.key.instrument);
         match verdict {
             Verdict::Old => {}
+            // It would show a state that has been left since.
+            Verdict::Next
+                if frame.prev == Seq(0) && frame.status < self.topics.told_status(instrument) =>
+            {
+                self.catch_up(frame.topic.slot);
+            }
             Verdict::Next => {
+                self.tell_status_before(instrument, frame.status);
                 let since = Since { epoch: frame.epoch, seq: frame.seq };
                 let number = self.pass.frame_of_batch(batch, frame, channel, instrument);
                 self.deliver(frame.topic.slot, number, since);
@@ -119,10 +126,11 @@ impl<S: Socket> Shard<S> {
         let ask = Ask { key: topic.key, since: topic.mark, always: false, bare: false };
         let start = self.pass.own_mut().len();
         let served = self.hub.serve(&ask, self.now, &mut self.scratch, self.pass.own_mut());
-        if let Served::Frame { epoch, prev, seq, head_len } = served {
+        if let Served::Frame { epoch, prev, seq, status, head_len } = served {
             let (channel, instrument) = (ask.key.view.channel(), ask.key.instrument);
             let number =
                 self.pass.frame_of_own(start, head_len, channel, instrument, (epoch, prev, seq));
+            self.tell_status_before(instrument, status);
             self.deliver(slot, number, Since { epoch, seq });
         }
     }
@@ -191,6 +199,18 @@ impl<S: Socket> Shard<S> {
         }
     }
 
+    /// Data that belongs to this status is about to be told: the status has to be told before, and
+    /// it may not have been. A diff can be ahead of the batches, and a batch can have been lost.
+    /// Whether it was news.
+    pub(crate) fn tell_status_before(&mut self, instrument: InstrumentIndex, status: Seq) -> bool {
+        if status <= self.topics.told_status(instrument) {
+            return false;
+        }
+        let Some(status) = self.hub.status(instrument) else { return false };
+        self.tell_status(instrument, &status);
+        true
+    }
+
     fn encode_status(&mut self, instrument: InstrumentIndex, status: &Status) -> u32 {
         let own = self.pass.own_mut();
         let start = own.len();
@@ -198,7 +218,7 @@ impl<S: Socket> Shard<S> {
         let name = self.instruments.get(instrument.index()).map_or("", |known| &known.name);
         let (hub, scratch) = (&self.hub, &mut self.scratch);
         let head_len = hub.status_frame(name, status, Encoding::Json, self.now, scratch, own);
-        let run = (status.epoch, tickcast_market::Seq(0), status.seq);
+        let run = (status.epoch, Seq(0), status.seq);
         self.pass.frame_of_own(start, head_len, Channel::Status, instrument, run)
     }
 

@@ -131,6 +131,12 @@ impl Topics {
         &mut topic.subscribers[place.at as usize]
     }
 
+    /// The last status that all subscribers of an instrument were told (or owe); 0 where there are
+    /// none.
+    pub(crate) fn told_status(&self, instrument: InstrumentIndex) -> Seq {
+        self.instruments.get(&instrument).map_or(Seq(0), |local| local.status.seq)
+    }
+
     /// What is kept of an instrument that has subscribers.
     pub(crate) fn instrument_mut(
         &mut self,

@@ -16,6 +16,8 @@ pub struct Frame {
     pub prev: Seq,
     /// What a receiver then holds.
     pub seq: Seq,
+    /// The instrument's status then: a receiver is told that one or a later one before.
+    pub status: Seq,
     /// Where it begins in the batch's bytes: a complete WebSocket frame.
     pub start: u32,
     /// Its length, WebSocket header included.

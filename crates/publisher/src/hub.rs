@@ -53,6 +53,9 @@ pub enum Served {
         prev: Seq,
         /// What the asker holds after it.
         seq: Seq,
+        /// The instrument's status then: whoever gets the frame is told that one or a later one
+        /// before.
+        status: Seq,
         /// How many of the bytes are the WebSocket header.
         head_len: u8,
     },
@@ -150,9 +153,9 @@ impl Hub {
     /// grows with the answer. An unknown instrument answers [`Served::Nothing`].
     pub fn serve(&self, ask: &Ask, now: Nanos, scratch: &mut Scratch, out: &mut Vec<u8>) -> Served {
         let Some(cell) = self.cells.get_or_make(ask.key.instrument) else { return Served::Nothing };
-        if !copy_out(cell, ask, &mut scratch.pieces) {
+        let Some(status) = copy_out(cell, ask, &mut scratch.pieces) else {
             return Served::Nothing;
-        }
+        };
         let head = scratch.pieces.head;
         let span =
             tickcast_wire::write_frame(out, ask.key.encoding, &cell.name, &scratch.pieces, now);
@@ -163,6 +166,7 @@ impl Hub {
                 Kind::Update { prev } => prev,
             },
             seq: head.seq,
+            status,
             head_len: span.header_bytes,
         }
     }
@@ -173,7 +177,7 @@ impl Hub {
     /// *Cost:* holds the instrument's read lock while copying; grows with the answer.
     pub fn pieces<'a>(&self, ask: &Ask, scratch: &'a mut Scratch) -> Option<&'a Pieces> {
         let cell = self.cells.get_or_make(ask.key.instrument)?;
-        copy_out(cell, ask, &mut scratch.pieces).then_some(&scratch.pieces)
+        copy_out(cell, ask, &mut scratch.pieces).map(|_| &scratch.pieces)
     }
 
     /// The data element (`{...}`) of a snapshot alone, for REST. `false` when there is no such
@@ -227,13 +231,16 @@ impl Hub {
     }
 }
 
-fn copy_out(cell: &Cell, ask: &Ask, pieces: &mut Pieces) -> bool {
+/// Copies the answer out, and says at which status; `None` when nothing is new.
+fn copy_out(cell: &Cell, ask: &Ask, pieces: &mut Pieces) -> Option<Seq> {
     let guarded = cell.guarded.read();
+    let status = guarded.streams.status.seq;
     if ask.bare && ask.key.view == View::Trades && ask.since.seq == Seq(0) {
         guarded.streams.bare(pieces);
-        return true;
+        return Some(status);
     }
-    guarded.streams.diff(ask.key.view, ask.key.fields, ask.since, ask.always, pieces)
+    let any = guarded.streams.diff(ask.key.view, ask.key.fields, ask.since, ask.always, pieces);
+    any.then_some(status)
 }
 
 impl Slots {

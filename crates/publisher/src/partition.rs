@@ -1,11 +1,11 @@
 //! The one writer of its instruments: takes events, encodes what changed once per topic.
 
 use crate::batch::{Batch, Frame, StateChange};
-use crate::cell::{Cell, Cells, Guarded};
+use crate::cell::{Cell, Cells, Guarded, Topic};
 use crate::outbox::Outbox;
 use crate::schedule::{OpenBar, Schedule};
-use crate::streams::Effects;
-use crate::topic::{Tiers, TopicId};
+use crate::streams::{Effects, Streams};
+use crate::topic::Tiers;
 use rustc_hash::FxHashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -264,37 +264,31 @@ impl Partition {
                 Nanos::ZERO => Nanos::ZERO,
                 interval => now.plus(interval),
             };
-            self.encode_frame(now, topic.id, topic.shards, cell, streams.ts_recv, key.encoding);
+            self.encode_frame(now, topic, cell, streams);
         }
     }
 
-    fn encode_frame(
-        &mut self,
-        now: Nanos,
-        topic: TopicId,
-        shards: u64,
-        cell: &Cell,
-        ts_recv: Nanos,
-        encoding: tickcast_wire::Encoding,
-    ) {
-        let batch: &mut Batch = self.outbox.batch_for(now, shards);
+    fn encode_frame(&mut self, now: Nanos, topic: &Topic, cell: &Cell, streams: &Streams) {
+        let batch: &mut Batch = self.outbox.batch_for(now, topic.shards);
+        let encoding = topic.key.encoding;
         let head = self.pieces.head;
         let start = batch.bytes.len();
         let span =
             tickcast_wire::write_frame(&mut batch.bytes, encoding, &cell.name, &self.pieces, now);
         batch.frames.push(Frame {
-            topic,
+            topic: topic.id,
             epoch: head.epoch,
             prev: match head.kind {
                 Kind::Snapshot => Seq(0),
                 Kind::Update { prev } => prev,
             },
             seq: head.seq,
+            status: streams.status.seq,
             start: start as u32,
             len: (batch.bytes.len() - start) as u32,
             head_len: span.header_bytes,
             venue: cell.venue,
-            ts_recv,
+            ts_recv: streams.ts_recv,
         });
         let is_full = batch.bytes.len() >= BATCH_BYTES_MAX;
         self.turn.frames += 1;
