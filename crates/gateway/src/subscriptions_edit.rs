@@ -207,6 +207,13 @@ fn settle_owing<S>(edit: &Edit, connection: &mut Connection<S>) {
             (!is_void).then(|| place(number))
         });
     }
+    if let Some(owing) = &mut connection.owing
+        && !edit.removed.is_empty()
+        && !owing.statuses.is_empty()
+    {
+        let left: FxHashSet<InstrumentIndex> = edit.index.keys().map(|(of, _)| *of).collect();
+        owing.statuses.retain(|instrument| left.contains(instrument));
+    }
     if !edit.owed.is_empty() {
         let owing = connection.owing.get_or_insert_default();
         for owed in &edit.owed {
