@@ -60,6 +60,7 @@ impl<S: Socket> Shard<S> {
             waiting: Vec::new(),
         };
         self.sync_instruments();
+        self.look_up_waiting();
         self.begin_edit(token);
         for pattern in &params.symbols {
             match pattern {
@@ -210,18 +211,17 @@ impl<S: Socket> Shard<S> {
         let Some(connection) = self.get(token) else { return false };
         let number = self.edit.find(instrument.index, stream);
         let membership = number.map(|at| connection.subscriptions.memberships[at as usize]);
-        let (options, exact, bare) = match membership {
+        let wishes = connection.subscriptions.wishes();
+        let winner = wishes.and_then(|wishes| wishes.winner(&instrument.name, stream));
+        let Some(winner) = winner else { return true };
+        let bare = winner.bare;
+        let (options, exact) = match membership {
             Some(membership) if membership.is_exact() => {
                 let key = self.topics.at(membership.place().slot).key;
                 let (view, tier) = (key.view, key.tier);
-                (Options { view, tier, fields: key.fields, encoding: key.encoding }, true, false)
+                (Options { view, tier, fields: key.fields, encoding: key.encoding }, true)
             }
-            _ => {
-                let wishes = connection.subscriptions.wishes();
-                let winner = wishes.and_then(|wishes| wishes.winner(&instrument.name, stream));
-                let Some(winner) = winner else { return true };
-                (winner.options, false, winner.bare)
-            }
+            _ => (winner.options, false),
         };
         self.want(token, &Want { instrument: instrument.index, options, exact, start, bare })
     }
@@ -231,6 +231,7 @@ impl<S: Socket> Shard<S> {
         let mut granted = Granted::unsubscribed(params.view);
         let stream = stream_of(params.view);
         self.sync_instruments();
+        self.look_up_waiting();
         self.begin_edit(token);
         for pattern in &params.symbols {
             let ended = match pattern {

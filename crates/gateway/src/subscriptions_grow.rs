@@ -46,10 +46,9 @@ impl<S: Socket> Shard<S> {
     /// Takes notice of new instruments; an atomic load when there are none.
     pub(crate) fn notice_instruments(&mut self) {
         self.sync_instruments();
+        // Names first: their options win over those of globs.
+        self.look_up_waiting();
         self.match_globs();
-        if !self.growth.waiters.is_empty() {
-            self.look_up_waiting();
-        }
     }
 
     /// Makes the shard's own list of instruments complete.
@@ -136,7 +135,10 @@ impl<S: Socket> Shard<S> {
 
     /// Looks the waiting names up again when there are new instruments, and gives them up when
     /// there will be none.
-    fn look_up_waiting(&mut self) {
+    pub(crate) fn look_up_waiting(&mut self) {
+        if self.growth.waiters.is_empty() {
+            return;
+        }
         let is_complete = self.hub.directory().is_complete();
         // Complete was asked first: a name that was added before it is in the list now.
         self.sync_instruments();
