@@ -18,7 +18,7 @@ pub struct Token(pub u32);
 
 /// Answers, pongs and the like that may wait for a connection, in bytes: above it its input is not
 /// read.
-pub(crate) const ANSWERS_BYTES_MAX: usize = 64 << 10;
+const ANSWERS_BYTES_MAX: usize = 64 << 10;
 
 /// How a message is put on the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub(crate) struct Connection<S> {
     pub(crate) decoder: Decoder,
     /// The rest of the frame that was begun, then answers; they go out before anything else.
     pub(crate) waiting: Vec<u8>,
+    /// How much of it is the rest of that frame.
+    pub(crate) rest: u32,
     pub(crate) subscriptions: Subscriptions,
     /// There while it owes something.
     pub(crate) owing: Option<Box<Owing>>,
@@ -194,6 +196,7 @@ impl<S> Connection<S> {
             socket,
             decoder: Decoder::new(),
             waiting: Vec::new(),
+            rest: 0,
             subscriptions: Subscriptions::default(),
             owing: None,
             pongs: Pongs::default(),
@@ -221,6 +224,12 @@ impl<S> Connection<S> {
     pub(crate) fn takes_frames(&self) -> bool {
         let owes_status = self.owing.as_ref().is_some_and(|owing| !owing.statuses.is_empty());
         self.phase == Phase::Open && !self.blocked && !owes_status
+    }
+
+    /// Whether more answers wait than may: its input is not read. The rest of a frame does not
+    /// count, however long it is.
+    pub(crate) fn is_flooded(&self) -> bool {
+        self.waiting.len() - self.rest as usize > ANSWERS_BYTES_MAX
     }
 
     /// How many topics it owes something older than its subscription to.

@@ -5,7 +5,7 @@
 //! that connection alone.
 
 use crate::clients::session_name;
-use crate::connection::{ANSWERS_BYTES_MAX, Framing, PONGS_MAX, Phase, Token};
+use crate::connection::{Framing, PONGS_MAX, Phase, Token};
 use crate::decoder::Event;
 use crate::frame::{Opcode, write_frame};
 use crate::shard::Shard;
@@ -31,8 +31,8 @@ impl<S: Socket> Shard<S> {
     pub(crate) fn read_sockets(&mut self, readable: &[Token], writable: &[Token]) {
         for token in writable {
             let Some(connection) = self.get_mut(token.0) else { continue };
-            if std::mem::take(&mut connection.blocked) {
-                self.flush(token.0);
+            if connection.blocked {
+                self.resume(token.0);
             }
         }
         for token in readable {
@@ -72,7 +72,7 @@ impl<S: Socket> Shard<S> {
     fn read_some(&mut self, token: u32, buffer: &mut [u8]) -> bool {
         let heard_at = self.pace.now();
         let Some(connection) = self.get_mut(token) else { return false };
-        if connection.phase == Phase::Open && connection.waiting.len() > ANSWERS_BYTES_MAX {
+        if connection.phase == Phase::Open && connection.is_flooded() {
             connection.paused = true;
             return false;
         }
@@ -194,7 +194,7 @@ impl<S: Socket> Shard<S> {
         let (rate, burst) = (self.settings.requests_per_second, self.settings.requests_burst);
         let Some(connection) = self.get_mut(token) else { return };
         let allowed = connection.requests.take(now, rate, burst);
-        if !allowed && connection.waiting.len() > ANSWERS_BYTES_MAX {
+        if !allowed && connection.is_flooded() {
             // It floods and does not even take the refusals.
             let code = ErrorCode::TooManyRequests;
             return self.close(token, code.number(), code.reason());

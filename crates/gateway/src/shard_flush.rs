@@ -4,7 +4,7 @@
 //! answers), its frames of the pass, and what it owes as far as there is room. When the line takes
 //! less, only the rest of the frame that was begun is kept; the topics of all others become owing.
 
-use crate::connection::{ANSWERS_BYTES_MAX, Framing, Phase};
+use crate::connection::{Framing, Phase};
 use crate::frame::{Opcode, write_frame};
 use crate::owing::Owed;
 use crate::owing_serve::Due;
@@ -61,6 +61,23 @@ impl<S: Socket> Shard<S> {
     pub(crate) fn flush(&mut self, token: u32) {
         while self.send_once(token) {}
         self.after_flush(token);
+    }
+
+    /// A line that was full may have room again: goes on writing.
+    pub(crate) fn resume(&mut self, token: u32) {
+        let now = self.pace.now();
+        let Some(connection) = self.get_mut(token) else { return };
+        let (bytes, moved_at) = (connection.account.bytes, connection.moved_at);
+        connection.blocked = false;
+        self.flush(token);
+        let Some(connection) = self.get_mut(token) else { return };
+        if connection.account.bytes > bytes {
+            // The peer has taken some: it lives, even if it has not come to our ping yet.
+            connection.heard_at = now;
+            connection.pinged = false;
+        } else {
+            connection.moved_at = moved_at;
+        }
     }
 
     /// Sends one load; whether the line took it and more frames are there.
@@ -133,6 +150,7 @@ impl<S: Socket> Shard<S> {
         let connection = &mut self.connections[token as usize];
         if self.load.waiting_end > 0 {
             connection.waiting = Vec::new();
+            connection.rest = 0;
             connection.pongs.waiting = 0;
         }
         for at in 0..self.load.owed.len() {
@@ -146,6 +164,9 @@ impl<S: Socket> Shard<S> {
     fn settle_short(&mut self, token: u32, sent: usize) {
         let connection = &mut self.connections[token as usize];
         connection.blocked = true;
+        if sent == 0 {
+            connection.moved_at = self.pace.now(); // From here on it does not move.
+        }
         self.lanes[token as usize].shut = true;
         if sent >= self.load.waiting_end {
             connection.pongs.waiting = 0;
@@ -174,7 +195,12 @@ impl<S: Socket> Shard<S> {
             self.owe_frame(token, node);
         }
         let rest_end = self.settle_short_owed(token, sent, rest_end);
-        self.connections[token as usize].waiting = self.load.bytes[sent..rest_end].to_vec();
+        let connection = &mut self.connections[token as usize];
+        connection.waiting = self.load.bytes[sent..rest_end].to_vec();
+        connection.rest = match self.load.waiting_end {
+            answers_end if answers_end < rest_end => (rest_end - answers_end.max(sent)) as u32,
+            _ => connection.rest.saturating_sub(sent as u32),
+        };
     }
 
     /// What was owed and not begun is owed again, in its old order. Returns the end of what was.
@@ -233,7 +259,7 @@ impl<S: Socket> Shard<S> {
             }
             self.tally.note_lag(connection);
         }
-        if connection.paused && connection.waiting.len() <= ANSWERS_BYTES_MAX {
+        if connection.paused && !connection.is_flooded() {
             connection.paused = false;
             if !std::mem::replace(&mut connection.unread, true) {
                 self.unread.push_back(token);

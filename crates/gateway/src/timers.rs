@@ -137,8 +137,7 @@ impl<S: Socket> Shard<S> {
     fn try_once_more(&mut self, token: u32) {
         let Some(connection) = self.get_mut(token) else { return };
         let before = connection.account.bytes;
-        connection.blocked = false;
-        self.flush(token);
+        self.resume(token);
         if self.get(token).is_some_and(|c| c.blocked && c.account.bytes == before) {
             let code = ErrorCode::NoProgress;
             self.close(token, code.number(), code.reason());
