@@ -208,6 +208,13 @@ impl<S: Socket> Shard<S> {
         self.connections.len()
     }
 
+    /// Bytes that are kept for a connection: those that wait to be written, and those that have come
+    /// of a message that is not finished. What it owes is not kept.
+    pub fn kept_bytes(&self, token: Token) -> usize {
+        self.get(token.0)
+            .map_or(0, |connection| connection.waiting.len() + connection.decoder.kept_bytes())
+    }
+
     /// Closes everything; the turn that finds the last connection gone says [`Rest::Ended`].
     pub fn stop(&mut self, now: Nanos) {
         self.set_time(now);
