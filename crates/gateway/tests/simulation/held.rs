@@ -113,12 +113,11 @@ impl Held {
     /// no longer be had.
     fn trades(&self, item: &Item, market: &Market) -> Result<(), String> {
         let Body::Trades(trades) = &item.body else { return Ok(()) };
-        let mut next = item.seq + 1 - trades.len() as u64;
-        for trade in trades {
+        let dense = item.seq + 1 - trades.len() as u64..;
+        for (next, trade) in dense.zip(trades) {
             if trade.seq != next {
                 return Err(format!("trade {} where {next} was to come", trade.seq));
             }
-            next += 1;
             if trade.seq > self.seq {
                 market.check_trade(item.instrument, trade)?;
             }

@@ -120,8 +120,8 @@ impl Session {
         let mut served = Vec::new();
         for symbol in &subscribe.symbols {
             let wrong = || Err(format!("{symbol} in {result}"));
-            let failed = result["failed"].as_array().into_iter().flatten();
-            let failed = failed.filter(|failed| failed["symbol"] == **symbol).next_back();
+            let mut failed = result["failed"].as_array().into_iter().flatten();
+            let failed = failed.rfind(|failed| failed["symbol"] == **symbol);
             let instruments = &court.market.instruments;
             if symbol.contains('*') {
                 let count = |all: &[_]| {
