@@ -36,6 +36,8 @@ pub(crate) struct Walk {
 pub(crate) struct Sweep {
     next: usize,
     left: usize,
+    /// How large the table was when `left` was counted.
+    slots: usize,
 }
 
 impl Sweep {
@@ -57,7 +59,8 @@ impl<S: Socket> Shard<S> {
         }
         if self.feed.take_overrun() {
             self.tally.overruns += 1;
-            self.sweep.left = self.topics.slot_count();
+            self.sweep.slots = self.topics.slot_count();
+            self.sweep.left = self.sweep.slots;
         }
         for taken in 0.. {
             self.batches_wait = taken == BATCHES_MAX || !self.has_room();
@@ -232,9 +235,15 @@ impl<S: Socket> Shard<S> {
     /// Batches were lost: looks at the next topics, also at those that have no further frames, and
     /// at their instruments' status.
     fn sweep_some(&mut self) {
+        // The table may have grown: the sweep comes through the new slots before it is round.
+        let slots = self.topics.slot_count();
+        if self.sweep.left > 0 {
+            self.sweep.left += slots - self.sweep.slots;
+            self.sweep.slots = slots;
+        }
         let mut checked = 0;
         while self.sweep.left > 0 && checked < SWEEP_TOPICS_MAX && self.has_room() {
-            if self.sweep.next >= self.topics.slot_count() {
+            if self.sweep.next >= slots {
                 self.sweep.next = 0;
             }
             let slot = self.sweep.next as u32;

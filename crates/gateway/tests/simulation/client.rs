@@ -175,7 +175,7 @@ impl Client {
     }
 
     fn send_text(&mut self, text: &str, now: Nanos) {
-        self.story.did(now, format!("asks {text}"));
+        self.story.did(now, format!("asks {}", &text[..text.len().min(600)]));
         let mask = self.random.u32(..).to_be_bytes();
         let bytes = text.as_bytes();
         if self.random.u8(..8) == 0 {
@@ -236,6 +236,16 @@ impl Client {
         }
     }
 
+    /// Asks for names that nobody knows: the answers are long, and it does not read them.
+    fn ask_for_much(&mut self, now: Nanos, market: &Market) {
+        for _ in 0..self.random.u8(1..4) {
+            let symbols = (0..400).map(|at| format!("sim:UNKNOWN{at}-USD")).collect();
+            let subscribe = Subscribe::random(Kind::Trades, symbols, &mut self.random);
+            self.ask(Request::Subscribe(subscribe), now, market);
+        }
+        self.ask(Request::Ping, now, market);
+    }
+
     fn unsubscribe(&mut self, now: Nanos, market: &Market) {
         let all = self.session.wishes.all();
         if let Some((kind, pattern, _)) = all.get(self.random.usize(..all.len().max(1))) {
@@ -255,20 +265,20 @@ impl Client {
     }
 
     /// Does what comes to its mind; `quiet`: nothing new.
-    pub(crate) fn act(&mut self, now: Nanos, market: &Market, quiet: bool) {
+    pub(crate) fn act(&mut self, now: Nanos, market: &Market, quiet: bool, complete: bool) {
         if self.line.is_none() {
             return;
         }
         if !quiet && now >= self.act_at && self.fatal.is_none() && !self.said_close {
             self.act_at = now.plus(Nanos::from_millis(self.random.i64(100..4_000)));
             if !self.is_dead {
-                self.act_once(now, market);
+                self.act_once(now, market, complete);
             }
         }
         self.send_some(now);
     }
 
-    fn act_once(&mut self, now: Nanos, market: &Market) {
+    fn act_once(&mut self, now: Nanos, market: &Market, complete: bool) {
         let chance = self.random.u8(..100);
         match self.role {
             Role::Dead if chance < 40 => {
@@ -276,6 +286,9 @@ impl Client {
                 self.is_dead = true;
             }
             Role::Stalling => {
+                if complete && chance % 4 == 0 {
+                    self.ask_for_much(now, market);
+                }
                 let ms = if chance < 10 { 16_000 } else { self.random.i64(500..9_000) };
                 self.read_at = now.plus(Nanos::from_millis(ms));
                 self.act_at = self.read_at.plus(Nanos::from_millis(self.random.i64(1..4_000)));
@@ -309,7 +322,7 @@ impl Client {
             return self.send_text(&text, now);
         }
         let text = b"{\"method\":\"ping\"}";
-        let code = match chance % 6 {
+        let code = match chance % 7 {
             0 => {
                 self.out.extend_from_slice(&[0x81, text.len() as u8]);
                 self.out.extend_from_slice(text);
@@ -331,10 +344,15 @@ impl Client {
                 write_masked(&mut self.out, 0x83, text, [9; 4]);
                 1002
             }
-            _ => {
+            5 => {
                 // Begun and never finished.
                 write_masked(&mut self.out, 0x01, text, [9; 4]);
                 1008
+            }
+            _ => {
+                (0..2_500).for_each(|_| write_masked(&mut self.out, 0x81, text, [9; 4]));
+                self.session.floods = true;
+                4529
             }
         };
         self.story.did(now, format!("does what is answered by {code}"));
@@ -413,7 +431,8 @@ impl Client {
         quiet: bool,
     ) -> Judged {
         let Some(line) = &self.line else { return Ok(()) };
-        if line.stuck_for() > STUCK_MAX && !line.is_let_go() {
+        let reads = !self.is_dead && (quiet || now >= self.read_at);
+        if !reads && line.stuck_for() > STUCK_MAX && !line.is_let_go() {
             return Err("nothing moves and it is not closed".to_owned());
         }
         if self.is_dead {
@@ -434,7 +453,7 @@ impl Client {
             }
             return Ok(());
         }
-        if now < self.read_at && !quiet {
+        if !reads {
             return Ok(());
         }
         self.heard_at = now;

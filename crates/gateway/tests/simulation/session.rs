@@ -91,6 +91,8 @@ pub(crate) struct Session {
     /// When anything but a heartbeat came.
     heard_at: i64,
     is_welcome: bool,
+    /// It floods the service, which need not answer everything.
+    pub(crate) floods: bool,
     pub(crate) goaway: Option<u64>,
     next_req_id: u64,
 }
@@ -270,7 +272,9 @@ impl Session {
             if asked_for.any(|symbols| symbols.iter().any(|asked| covers(asked, &known.name))) {
                 continue;
             }
-            let same = (stream.options.depth, stream.options.fields) == (asked.depth, asked.fields);
+            // More fields than asked for are as good, as long as they are granted.
+            let Options { depth, fields, .. } = stream.options;
+            let same = depth == asked.depth && fields & asked.fields == asked.fields;
             if same && stream.is_whole() {
                 let mark = (stream.held.epoch, stream.held.seq);
                 subscribe.since.insert(known.name.clone(), mark);

@@ -213,7 +213,7 @@ impl World {
         }
         self.connect_some(quiet);
         for client in &mut self.clients {
-            client.act(self.now, &self.market, quiet);
+            client.act(self.now, &self.market, quiet, self.complete);
         }
         for driver in &mut self.drivers {
             let withhold = !quiet && self.random.u32(..1_000) < self.scene.withheld;
@@ -263,7 +263,7 @@ impl World {
             figures.connections += 1;
             let (server, line) = line(client.capacity(), driver.poll(), random.fork());
             client.connected(line, *now, market);
-            client.act(*now, market, true);
+            client.act(*now, market, true, false);
             let line = client.line.as_ref().expect("it has just been connected");
             driver.connect(*now, server, line);
         }

@@ -5,6 +5,7 @@ use crate::message::{INTERVALS, Kind};
 use crate::request::{Request, Subscribe};
 use crate::truth::Mark;
 use crate::wishes::{Wishes, matches};
+use rustc_hash::FxHashMap;
 use serde_json::Value;
 
 /// A name of which no feed ever speaks.
@@ -16,6 +17,9 @@ fn strings(value: &Value) -> Vec<&str> {
 
 impl Session {
     pub(super) fn take_answer(&mut self, answer: &Value, court: Court<'_>) -> Judged {
+        if self.floods {
+            return Ok(());
+        }
         if answer["code"] == 4404 && answer.get("req_id").is_none() {
             return self.give_up_name(answer, court);
         }
@@ -92,7 +96,9 @@ impl Session {
             let since = subscribe.since.get(name).copied();
             let is_new = asked.clone().any(|pattern| !before.has(kind, pattern));
             let is_asked_for = asked.count() > 0 && (is_new || since.is_some());
-            is_asked_for.then_some(since.filter(|_| !subscribe.lies))
+            // Fields that were not asked for are not held, for all that the service knows.
+            let resumes = !subscribe.lies && options.fields & !subscribe.fields == 0;
+            is_asked_for.then_some(since.filter(|_| resumes))
         };
         let had = self.wishes.clone();
         self.change(kind, court, change, renewed);
@@ -117,11 +123,13 @@ impl Session {
         court: Court<'_>,
     ) -> Judged<Vec<String>> {
         let names = strings(&result["symbol"]);
+        let failed = result["failed"].as_array().into_iter().flatten();
+        let failed: FxHashMap<&str, &Value> =
+            failed.filter_map(|failed| Some((failed["symbol"].as_str()?, failed))).collect();
         let mut served = Vec::new();
         for symbol in &subscribe.symbols {
+            let failed = failed.get(&**symbol);
             let wrong = || Err(format!("{symbol} in {result}"));
-            let mut failed = result["failed"].as_array().into_iter().flatten();
-            let failed = failed.rfind(|failed| failed["symbol"] == **symbol);
             let instruments = &court.market.instruments;
             if symbol.contains('*') {
                 let count = |all: &[_]| {
