@@ -35,6 +35,8 @@ struct Asked<'g> {
     glob: &'g Glob,
     /// The connection did not have it before.
     is_new: bool,
+    /// Whether it matches the instrument that is looked at.
+    matches: bool,
     /// How many instruments it matches.
     matched: u64,
 }
@@ -201,7 +203,7 @@ impl<S: Socket> Shard<S> {
             None => wishes.globs.push(held),
         }
         self.edit.count += usize::from(found.is_none());
-        Some(Asked { glob, is_new: found.is_none(), matched: 0 })
+        Some(Asked { glob, is_new: found.is_none(), matches: false, matched: 0 })
     }
 
     /// Gives the connection what the globs of one request match: the instruments are gone through
@@ -212,10 +214,12 @@ impl<S: Socket> Shard<S> {
         for at in 0..known {
             let instrument = self.instruments[at].clone();
             let (mut first, mut is_new) = (None, false);
-            for asked in globs.iter_mut().filter(|asked| asked.glob.matches(&instrument.name)) {
-                asked.matched += 1;
-                first.get_or_insert(asked.glob);
-                is_new |= asked.is_new;
+            for asked in &mut globs {
+                asked.matches = asked.glob.matches(&instrument.name);
+                if asked.matches {
+                    first.get_or_insert(asked.glob);
+                    is_new |= asked.is_new;
+                }
             }
             let Some(first) = first else { continue };
             let start = wanted.since(&instrument.name, &instrument.name);
@@ -225,6 +229,7 @@ impl<S: Socket> Shard<S> {
                 wanted.fail(first.as_str(), ErrorCode::TooManySubscriptions, error);
                 break;
             }
+            globs.iter_mut().for_each(|asked| asked.matched += u64::from(asked.matches));
         }
         let matched = globs.iter().map(|asked| Matched {
             pattern: asked.glob.as_str().to_owned(),

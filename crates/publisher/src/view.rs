@@ -10,6 +10,11 @@ const LEFT_PER_LEVEL: usize = 8;
 /// And at least so many: a shallow view of a busy book changes often within a slow tier's interval.
 const LEFT_MIN: usize = 512;
 
+const fn left_max(depth: usize) -> usize {
+    let most = depth * LEFT_PER_LEVEL;
+    if most > LEFT_MIN { most } else { LEFT_MIN }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Stamped {
     price: Price,
@@ -44,7 +49,8 @@ impl BookView {
             depth,
             bids: Vec::new(),
             asks: Vec::new(),
-            left: VecDeque::new(),
+            // Room for all that is remembered and what leaves at once, so that it never grows.
+            left: VecDeque::with_capacity(left_max(depth) + 2 * depth),
             floor: seq,
             spare: Vec::new(),
         }
@@ -136,7 +142,7 @@ impl BookView {
 
     /// Keeps the ring of what left within its bound.
     fn forget_old(&mut self) {
-        while self.left.len() > (self.depth * LEFT_PER_LEVEL).max(LEFT_MIN) {
+        while self.left.len() > left_max(self.depth) {
             let Some(forgotten) = self.left.pop_front() else { break };
             self.floor = self.floor.max(forgotten.seq);
         }
