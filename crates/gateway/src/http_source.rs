@@ -181,12 +181,11 @@ fn find_exact(directory: &Directory, name: &str) -> Result<Arc<Instrument>, Refu
         return Err(Refusal::bad_request(error));
     }
     match bare.pop() {
-        // Until all lists are complete another venue may have it too.
-        Some(instrument) if directory.is_complete() => Ok(instrument),
+        Some(instrument) => Ok(instrument),
         None if directory.is_complete() => {
             Err(Refusal::not_found(format!("symbol: {name:?} is unknown")))
         }
-        _ => {
+        None => {
             let error =
                 format!("symbol: {name:?} is not known yet; the venue's list is on its way");
             Err(Refusal::overloaded("starting", error))

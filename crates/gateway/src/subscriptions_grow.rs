@@ -75,8 +75,6 @@ impl<S: Socket> Shard<S> {
         let found: Vec<_> = bare[from..].iter().take_while(|at| symbol(at) == name).collect();
         match found[..] {
             [] => Resolved::Unknown,
-            // Another venue may have it too, and has not listed it yet.
-            [_] if !self.hub.directory().is_complete() => Resolved::Unknown,
             [at] => Resolved::Known(instruments[*at as usize].clone()),
             _ => {
                 let name = |at: &&u32| instruments[**at as usize].name.to_string();

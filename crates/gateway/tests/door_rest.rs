@@ -119,9 +119,7 @@ fn a_snapshot_is_the_message_that_a_subscriber_gets() {
 
 #[test]
 fn several_symbols_are_several_items_in_the_order_asked_for() {
-    let directory = Arc::default();
-    let (server, _) = server(&directory);
-    directory.set_complete();
+    let (server, _) = server(&Arc::default());
     let query = "channel=ticker&symbol=kraken:BTC-USD,S0-USD,sim:*&fields=bid";
     let (status, _, body) = get(&server, &format!("/v1/snapshot?{query}"));
     assert_eq!(status, 200, "{body}");
