@@ -286,7 +286,7 @@ impl Client {
                 self.is_dead = true;
             }
             Role::Stalling => {
-                if complete && chance % 4 == 0 {
+                if complete && chance.is_multiple_of(4) {
                     self.ask_for_much(now, market);
                 }
                 let ms = if chance < 10 { 16_000 } else { self.random.i64(500..9_000) };
