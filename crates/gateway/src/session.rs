@@ -110,11 +110,15 @@ impl<S: Socket> Shard<S> {
         }
         let mut decoder = std::mem::take(&mut connection.decoder);
         let handled = catch_unwind(AssertUnwindSafe(|| {
-            let mut on = |event: Event<'_>| self.take_event(token, event);
+            let mut is_whole = false;
+            let mut on = |event: Event<'_>| {
+                is_whole |= matches!(event, Event::Text(_) | Event::Binary(_));
+                self.take_event(token, event)
+            };
             let result = decoder.feed(bytes, &limits, &mut on);
-            (decoder, result)
+            (decoder, result, is_whole)
         }));
-        let Ok((decoder, result)) = handled else {
+        let Ok((decoder, result, is_whole)) = handled else {
             self.tally.panics += 1;
             self.edit.clear();
             self.close(token, ErrorCode::Internal.number(), "internal error");
@@ -127,8 +131,9 @@ impl<S: Socket> Shard<S> {
         let Some(connection) = self.get_mut(token) else { return };
         connection.begun_at = match (decoder.is_unfinished(), connection.begun_at) {
             (false, _) => Nanos::MAX,
-            (true, Nanos::MAX) => now,
-            (true, begun_at) => begun_at,
+            (true, begun_at) if begun_at < Nanos::MAX && !is_whole => begun_at,
+            // What is unfinished has begun in these bytes.
+            (true, _) => now,
         };
         connection.decoder = decoder;
     }

@@ -29,6 +29,18 @@ struct Wanted<'a> {
     waiting: Vec<String>,
 }
 
+/// A glob of a request.
+#[derive(Debug)]
+struct Asked<'g> {
+    glob: &'g Glob,
+    /// The connection did not have it before.
+    is_new: bool,
+    /// Whether it matches the instrument that is looked at.
+    matches: bool,
+    /// How many instruments it matches.
+    matched: u64,
+}
+
 impl Wanted<'_> {
     /// Where the client says that it stands with an instrument.
     fn since(&self, asked: &str, name: &str) -> Option<Since> {
@@ -62,12 +74,14 @@ impl<S: Socket> Shard<S> {
         self.sync_instruments();
         self.look_up_waiting();
         self.begin_edit(token);
+        let mut globs = Vec::new();
         for pattern in &params.symbols {
             match pattern {
                 Pattern::Exact(name) => self.subscribe_name(token, name, &mut wanted),
-                Pattern::Glob(glob) => self.subscribe_glob(token, glob, &mut wanted),
+                Pattern::Glob(glob) => globs.extend(self.keep_glob(token, glob, &mut wanted)),
             }
         }
+        self.subscribe_globs(token, globs, &mut wanted);
         self.say(token, "subscribe", &Answer::Subscribed { req_id, result: &wanted.granted });
         for name in &wanted.waiting {
             self.say_waiting(token, name);
@@ -164,11 +178,17 @@ impl<S: Socket> Shard<S> {
         connection.account.messages += 1;
     }
 
-    fn subscribe_glob(&mut self, token: u32, glob: &Glob, wanted: &mut Wanted<'_>) {
+    /// Keeps a glob among the connection's subscriptions; `None` when it may have no more.
+    fn keep_glob<'g>(
+        &mut self,
+        token: u32,
+        glob: &'g Glob,
+        wanted: &mut Wanted<'_>,
+    ) -> Option<Asked<'g>> {
         let stream = stream_of(wanted.options.view);
         let (count, settings) = (self.edit.count, &self.settings);
         let (count_max, globs_max) = (settings.subscriptions_max, settings.globs_max);
-        let Some(connection) = self.connections.get_mut(token as usize) else { return };
+        let connection = self.connections.get_mut(token as usize)?;
         let wishes = connection.subscriptions.wishes_mut();
         let bare = !wanted.params.snapshot;
         let held = GlobSubscription { glob: glob.clone(), options: wanted.options, bare };
@@ -177,27 +197,45 @@ impl<S: Socket> Shard<S> {
             Some(at) => wishes.globs[at] = held,
             None if count >= count_max || wishes.globs.len() >= globs_max => {
                 let error = format!("more than {count_max} subscriptions or {globs_max} globs");
-                return wanted.fail(glob.as_str(), ErrorCode::TooManySubscriptions, error);
+                wanted.fail(glob.as_str(), ErrorCode::TooManySubscriptions, error);
+                return None;
             }
             None => wishes.globs.push(held),
         }
         self.edit.count += usize::from(found.is_none());
-        let mut matched = 0;
-        for at in 0..self.instruments.len() {
+        Some(Asked { glob, is_new: found.is_none(), matches: false, matched: 0 })
+    }
+
+    /// Gives the connection what the globs of one request match: the instruments are gone through
+    /// once, however many globs there are.
+    fn subscribe_globs(&mut self, token: u32, mut globs: Vec<Asked<'_>>, wanted: &mut Wanted<'_>) {
+        let stream = stream_of(wanted.options.view);
+        let known = if globs.is_empty() { 0 } else { self.instruments.len() };
+        for at in 0..known {
             let instrument = self.instruments[at].clone();
-            if !glob.matches(&instrument.name) {
-                continue;
+            let (mut first, mut is_new) = (None, false);
+            for asked in &mut globs {
+                asked.matches = asked.glob.matches(&instrument.name);
+                if asked.matches {
+                    first.get_or_insert(asked.glob);
+                    is_new |= asked.is_new;
+                }
             }
+            let Some(first) = first else { continue };
             let start = wanted.since(&instrument.name, &instrument.name);
-            let start = if found.is_none() { start.or(Some(Since::NOTHING)) } else { start };
+            let start = if is_new { start.or(Some(Since::NOTHING)) } else { start };
             if !self.want_by_glob(token, &instrument, stream, start) {
                 let error = format!("more than {} instruments", self.settings.instruments_max);
-                wanted.fail(glob.as_str(), ErrorCode::TooManySubscriptions, error);
+                wanted.fail(first.as_str(), ErrorCode::TooManySubscriptions, error);
                 break;
             }
-            matched += 1;
+            globs.iter_mut().for_each(|asked| asked.matched += u64::from(asked.matches));
         }
-        wanted.granted.globs.push(Matched { pattern: glob.as_str().to_owned(), matched });
+        let matched = globs.iter().map(|asked| Matched {
+            pattern: asked.glob.as_str().to_owned(),
+            matched: asked.matched,
+        });
+        wanted.granted.globs.extend(matched);
     }
 
     /// Gives a connection what its globs want of a stream; an exact name's options stay.

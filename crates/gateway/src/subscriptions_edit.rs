@@ -12,6 +12,7 @@ use crate::socket::Socket;
 use crate::subscriptions::{Membership, Options, stream_of};
 use crate::topics::Place;
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::collections::hash_map::Entry;
 use tickcast_market::{InstrumentIndex, Since};
 use tickcast_wire::View;
 
@@ -27,7 +28,8 @@ pub(crate) struct Edit {
     instruments: FxHashSet<InstrumentIndex>,
     /// What it owes because of this request, in the order of the request.
     owed: Vec<Owed>,
-    renewed: FxHashSet<u32>,
+    /// Where in `owed` a membership stands.
+    renewed: FxHashMap<u32, usize>,
     removed: Vec<u32>,
     moved: FxHashMap<u32, u32>,
     /// How many subscriptions the connection has.
@@ -52,10 +54,13 @@ impl Edit {
 
     fn owe(&mut self, owed: Owed) {
         // Of several in one request the last one counts.
-        if !self.renewed.insert(owed.membership) {
-            self.owed.retain(|earlier| earlier.membership != owed.membership);
+        match self.renewed.entry(owed.membership) {
+            Entry::Occupied(at) => self.owed[*at.get()] = owed,
+            Entry::Vacant(at) => {
+                at.insert(self.owed.len());
+                self.owed.push(owed);
+            }
         }
-        self.owed.push(owed);
     }
 }
 
@@ -203,7 +208,7 @@ fn settle_owing<S>(edit: &Edit, connection: &mut Connection<S>) {
     if let Some(owing) = connection.owing.as_mut().filter(|owing| owing.topics() > 0) {
         let removed: FxHashSet<u32> = edit.removed.iter().copied().collect();
         owing.rename(|number| {
-            let is_void = removed.contains(&number) || edit.renewed.contains(&number);
+            let is_void = removed.contains(&number) || edit.renewed.contains_key(&number);
             (!is_void).then(|| place(number))
         });
     }

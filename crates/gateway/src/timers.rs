@@ -12,6 +12,9 @@ use tickcast_market::Nanos;
 use tickcast_wire::{Answer, ErrorCode, Goaway};
 
 /// The hand goes round so often.
+/// Multiples of it, modulo one, never fall together.
+const GOLDEN: f64 = 0.618_033_988_749_894_9;
+
 const ROUND: Nanos = Nanos::from_millis(250);
 
 /// In so many steps.
@@ -184,8 +187,11 @@ impl<S: Socket> Shard<S> {
         self.drain = Some(Drain { until: self.pace.now().plus(window) });
         let tokens = self.tokens();
         let all = tokens.len() as i64;
+        // Each client has a slot of its own, and each shard another place within the slots.
+        let place = (f64::from(self.index.0) + 1.0) * GOLDEN % 1.0;
         for (rank, token) in tokens.into_iter().enumerate() {
-            self.send_away(token, Nanos(window.0 / (2 * all) * (2 * rank as i64 + 1)));
+            let slot = window.0 as f64 / all as f64;
+            self.send_away(token, Nanos((slot * (rank as f64 + place)) as i64));
         }
     }
 

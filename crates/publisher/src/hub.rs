@@ -16,7 +16,8 @@ pub const FIELD_SETS_MAX: usize = 8;
 pub struct Hub {
     pub(crate) cells: Arc<Cells>,
     tiers: Arc<Tiers>,
-    field_sets: Mutex<Vec<FieldSet>>,
+    /// The sets that are encoded, and of how many topics each.
+    field_sets: Mutex<Vec<(FieldSet, usize)>>,
     slots: Mutex<Slots>,
 }
 
@@ -69,7 +70,7 @@ pub struct Scratch {
 
 impl Hub {
     pub(crate) fn new(cells: Arc<Cells>, tiers: Arc<Tiers>) -> Hub {
-        let field_sets = Mutex::new(vec![FieldSet::ALL]);
+        let field_sets = Mutex::new(vec![(FieldSet::ALL, 0)]);
         Hub { cells, tiers, field_sets, slots: Mutex::default() }
     }
 
@@ -93,14 +94,28 @@ impl Hub {
     /// one more of its [`FIELD_SETS_MAX`], else [`FieldSet::ALL`].
     pub fn grant_fields(&self, wanted: FieldSet) -> FieldSet {
         let mut sets = self.field_sets.lock();
-        if sets.contains(&wanted) {
+        if sets.iter().any(|(set, _)| *set == wanted) {
             return wanted;
         }
         if sets.len() == FIELD_SETS_MAX {
-            return FieldSet::ALL;
+            // One that nobody listens to any more makes room.
+            let idle = |(set, topics): &(FieldSet, usize)| *topics == 0 && *set != FieldSet::ALL;
+            let Some(at) = sets.iter().position(idle) else { return FieldSet::ALL };
+            sets.swap_remove(at);
         }
-        sets.push(wanted);
+        sets.push((wanted, 0));
         wanted
+    }
+
+    /// Counts a topic of a field set more or less.
+    fn count_fields(&self, key: &TopicKey, change: isize) {
+        let mut sets = self.field_sets.lock();
+        match sets.iter_mut().find(|(set, _)| *set == key.fields) {
+            Some((_, topics)) => *topics = topics.saturating_add_signed(change),
+            // It had to make room between being granted and being used.
+            None if change > 0 => sets.push((key.fields, 1)),
+            None => {}
+        }
     }
 
     /// Registers a shard's interest in a topic (once per shard and topic) under the instrument's
@@ -122,6 +137,7 @@ impl Hub {
         }
         let sent = guarded.streams.now(key.view);
         let id = self.slots.lock().take();
+        self.count_fields(key, 1);
         guarded.topics.push(Topic {
             id,
             key: *key,
@@ -144,6 +160,7 @@ impl Hub {
             guarded.topics.swap_remove(at);
             guarded.release_view(key.view);
             self.slots.lock().give_back(id);
+            self.count_fields(key, -1);
         }
     }
 

@@ -7,6 +7,14 @@ use tickcast_wire::LevelPiece;
 /// How many levels that left a view are remembered, per level of its depth.
 const LEFT_PER_LEVEL: usize = 8;
 
+/// And at least so many: a shallow view of a busy book changes often within a slow tier's interval.
+const LEFT_MIN: usize = 512;
+
+const fn left_max(depth: usize) -> usize {
+    let most = depth * LEFT_PER_LEVEL;
+    if most > LEFT_MIN { most } else { LEFT_MIN }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Stamped {
     price: Price,
@@ -41,7 +49,8 @@ impl BookView {
             depth,
             bids: Vec::new(),
             asks: Vec::new(),
-            left: VecDeque::new(),
+            // Room for all that is remembered and what leaves at once, so that it never grows.
+            left: VecDeque::with_capacity(left_max(depth) + 2 * depth),
             floor: seq,
             spare: Vec::new(),
         }
@@ -133,7 +142,7 @@ impl BookView {
 
     /// Keeps the ring of what left within its bound.
     fn forget_old(&mut self) {
-        while self.left.len() > self.depth * LEFT_PER_LEVEL {
+        while self.left.len() > left_max(self.depth) {
             let Some(forgotten) = self.left.pop_front() else { break };
             self.floor = self.floor.max(forgotten.seq);
         }
@@ -214,13 +223,13 @@ mod tests {
         let mut book = Book::default();
         let mut view = BookView::new(1, Seq(7));
         assert!(!view.reaches(Seq(6)) && view.reaches(Seq(7)));
-        for step in 0..100 {
-            let changes = [change(BookSide::Ask, 1000 - step, 1)];
+        for step in 0..1000 {
+            let changes = [change(BookSide::Ask, 10_000 - step, 1)];
             book.apply(&changes[0]);
             view.update(&book, Seq(8 + step as u64), &changes);
         }
-        assert!(!view.reaches(Seq(90)) && view.reaches(Seq(107)));
-        assert!(view.left.len() <= LEFT_PER_LEVEL);
+        assert!(!view.reaches(Seq(400)) && view.reaches(Seq(1007)));
+        assert!(view.left.len() <= LEFT_MIN);
     }
 
     #[test]

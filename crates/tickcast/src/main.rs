@@ -11,6 +11,7 @@ mod watch;
 
 use clap::{Parser, Subcommand};
 use settings::{Resolved, Settings};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -71,7 +72,10 @@ fn main() -> ExitCode {
         Command::Serve(args) => run_serve(*args),
         Command::Record(args) => {
             start_log(false);
-            finish(record::run(&args))
+            match record::prepare(&args) {
+                Ok(ready) => finish(record::run(&args, ready)),
+                Err(error) => usage(&error),
+            }
         }
         Command::Watch(args) => finish(watch::run(&args)),
         Command::Check(args) => {
@@ -115,7 +119,10 @@ fn finish(result: anyhow::Result<()>) -> ExitCode {
 fn start_log(json: bool) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("TICKCAST_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     if json {
         log.json().init();
     } else {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tickcast_feed::{
     Driver, DriverConfig, InboxSender, Outlet, RecordingClock, RecordingHeader, RecordingWriter,
+    VenueConfig,
 };
 use tickcast_market::{Directory, EventBatch, SourceIndex, Venue};
 use tokio::sync::watch;
@@ -39,8 +40,15 @@ pub(crate) struct RecordArgs {
     config: Option<PathBuf>,
 }
 
-/// Records until the time is over or it is asked to stop.
-pub(crate) fn run(args: &RecordArgs) -> Result<()> {
+/// What the arguments mean.
+pub(crate) struct Ready {
+    venue: Venue,
+    duration: Option<Duration>,
+    config: VenueConfig,
+}
+
+/// Checks the arguments. *Errors* name the argument and its value.
+pub(crate) fn prepare(args: &RecordArgs) -> Result<Ready> {
     let Some(venue) = Venue::from_name(&args.feed).filter(|venue| *venue != Venue::Sim) else {
         bail!("feed: {:?} is not one of coinbase, coinbase-exchange, binance, kraken", args.feed);
     };
@@ -48,12 +56,17 @@ pub(crate) fn run(args: &RecordArgs) -> Result<()> {
         Some(text) => Some(time("duration", Some(text), "")?),
         None => None,
     };
-    let mut settings = match &args.config {
+    let file = match &args.config {
         Some(path) => Settings::from_file(path)?,
         None => Settings::default(),
     };
-    settings.symbols.clone_from(&args.symbols);
-    let config = settings.resolve()?.venue(venue);
+    let settings = Settings { symbols: args.symbols.clone(), ..Settings::default() }.over(file);
+    Ok(Ready { venue, duration, config: settings.resolve()?.venue(venue) })
+}
+
+/// Records until the time is over or it is asked to stop.
+pub(crate) fn run(args: &RecordArgs, ready: Ready) -> Result<()> {
+    let Ready { venue, duration, config } = ready;
     let file = File::create_new(&args.output)
         .with_context(|| format!("output: {}", args.output.display()))?;
     let header = RecordingHeader { venue, clock: RecordingClock::Unix };

@@ -132,7 +132,11 @@ impl Settings {
     }
 
     /// These settings, and where they say nothing those of `under`.
-    pub(crate) fn over(self, under: Settings) -> Settings {
+    pub(crate) fn over(self, mut under: Settings) -> Settings {
+        if !self.symbols.is_empty() {
+            // What is said nearer goes before the file, for every venue.
+            under.venues.values_mut().for_each(|venue| venue.symbols.clear());
+        }
         Settings {
             feed: or(self.feed, under.feed),
             symbols: or(self.symbols, under.symbols),
@@ -229,7 +233,8 @@ impl Resolved {
 /// The simulator when nothing is asked for; no feed beside replays unless it is named.
 fn resolve_feeds(names: &[String], replay: &[PathBuf]) -> Result<Vec<Venue>> {
     let mut feeds = Vec::new();
-    for name in names {
+    // An empty variable of the environment says nothing.
+    for name in names.iter().filter(|name| !name.is_empty()) {
         let Some(venue) = Venue::from_name(name) else {
             bail!("feed: {name:?} is not one of sim, coinbase, coinbase-exchange, binance, kraken");
         };

@@ -77,6 +77,8 @@ async fn watch(args: &WatchArgs) -> Result<()> {
             _ => {}
         }
     }
+    // The count is reached: leave in order. Whether the service still listens does not matter.
+    let _ = socket.write_frame(Frame::close(1000, b"")).await;
     Ok(())
 }
 
@@ -85,6 +87,11 @@ fn show(text: &str, channel: &str) -> Result<bool> {
     let message: serde_json::Value = serde_json::from_str(text).context("a message is not JSON")?;
     if message["success"] == false {
         bail!("{} {}", message["code"], message["error"].as_str().unwrap_or(text));
+    }
+    let result = &message["result"];
+    let nothing = ["symbol", "globs"].iter().all(|key| result[*key] == serde_json::json!([]));
+    if nothing && let Some(failed) = result["failed"].get(0) {
+        bail!("{} {}: {}", failed["code"], failed["symbol"], failed["error"]);
     }
     let is_heartbeat = message["channel"] == "heartbeat";
     if !is_heartbeat && writeln!(std::io::stdout(), "{text}").is_err() {

@@ -192,7 +192,12 @@ fn wrong_usage_and_configuration_end_with_2_and_name_what_is_wrong() {
         (vec!["serve", "--no-such-flag"], 2, vec!["--no-such-flag"]),
         (vec!["serve", "--listen", "nowhere"], 2, vec!["nowhere"]),
         (vec!["serve", "--listen", "127.0.0.1:0", "--replay", &misspelt], 1, vec!["misspelt.toml"]),
-        (vec!["record", "--feed", "sim", "--output", "x"], 1, vec!["sim"]),
+        (vec!["record", "--feed", "sim", "--output", "x"], 2, vec!["sim"]),
+        (
+            vec!["record", "--feed", "kraken", "--output", "x", "--duration", "soon"],
+            2,
+            vec!["soon"],
+        ),
         (vec!["watch", "ws://127.0.0.1:1", "ticker", "sim:*"], 1, vec!["ws://127.0.0.1:1"]),
     ] {
         let output = run(&args);

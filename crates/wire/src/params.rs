@@ -178,6 +178,9 @@ fn read_channel(name: &str, value: &Value<'_>) -> Checked<Channel> {
         .ok_or_else(|| not_one_of(name, value, SUBSCRIBABLE_NAMES))
 }
 
+/// How many names and patterns one request may list: answering takes room for each.
+const SYMBOLS_MAX: usize = 1_000;
+
 fn read_symbols(name: &str, value: &Value<'_>) -> Checked<Vec<Pattern>> {
     if let (Value::Json(_), Some(text)) = (value, value.string()) {
         return Ok(vec![read_symbol(name, &text)?]);
@@ -188,13 +191,19 @@ fn read_symbols(name: &str, value: &Value<'_>) -> Checked<Vec<Pattern>> {
     if items.is_empty() {
         return Err(format!("{name}: empty"));
     }
+    if items.len() > SYMBOLS_MAX {
+        return Err(format!("{name}: {} are more than {SYMBOLS_MAX}", items.len()));
+    }
     let read = |(at, item): (usize, &Value<'_>)| {
         let name = format!("{name}[{at}]");
         let text =
             item.string().ok_or_else(|| format!("{name}: {} is not a string", item.shown()))?;
         read_symbol(&name, &text)
     };
-    items.iter().enumerate().map(read).collect()
+    let mut patterns = items.iter().enumerate().map(read).collect::<Checked<Vec<Pattern>>>()?;
+    let mut seen = std::collections::HashSet::new();
+    patterns.retain(|pattern| seen.insert(pattern.clone()));
+    Ok(patterns)
 }
 
 fn read_symbol(name: &str, text: &str) -> Checked<Pattern> {

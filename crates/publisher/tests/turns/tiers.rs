@@ -65,11 +65,17 @@ fn a_process_has_eight_field_sets_and_then_grants_all_fields() {
     let world = World::new();
     let one = |n: usize| FieldSet::NONE.with(TickerField::ALL[n]);
     assert_eq!(world.hub.grant_fields(FieldSet::ALL), FieldSet::ALL);
+    let of = |n| TopicKey { fields: one(n), ..key(View::Ticker, 0) };
+    let mut topics = Vec::new();
     for n in 0..FIELD_SETS_MAX - 1 {
         assert_eq!(world.hub.grant_fields(one(n)), one(n));
+        topics.push(world.hub.acquire(SHARDS[0], &of(n)).expect("a known instrument").0);
     }
     assert_eq!(world.hub.grant_fields(one(FIELD_SETS_MAX)), FieldSet::ALL);
     assert_eq!(world.hub.grant_fields(one(0)), one(0), "who came before keeps its own");
+    world.hub.release(SHARDS[0], &of(3), topics[3]);
+    let late = one(FIELD_SETS_MAX);
+    assert_eq!(world.hub.grant_fields(late), late, "one that nobody listens to makes room");
 }
 
 #[test]
