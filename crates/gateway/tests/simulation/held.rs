@@ -113,16 +113,15 @@ impl Held {
     /// no longer be had.
     fn trades(&self, item: &Item, market: &Market) -> Result<(), String> {
         let Body::Trades(trades) = &item.body else { return Ok(()) };
-        let dense = item.seq + 1 - trades.len() as u64..;
-        for (next, trade) in dense.zip(trades) {
-            if trade.seq != next {
-                return Err(format!("trade {} where {next} was to come", trade.seq));
+        let first = item.seq + 1 - trades.len() as u64;
+        for (trade, seq) in trades.iter().zip(first..) {
+            if trade.seq != seq {
+                return Err(format!("trade {} where {seq} was to come", trade.seq));
             }
             if trade.seq > self.seq {
                 market.check_trade(item.instrument, trade)?;
             }
         }
-        let first = item.seq + 1 - trades.len() as u64;
         if item.prev.is_some() && first > self.seq + 1 && trades.len() < TRADES_KEPT {
             return Err(format!("trades {}..{first} are missing and were kept", self.seq + 1));
         }

@@ -3,17 +3,19 @@
 //! Every method that takes something from the service returns what is wrong with it, in words.
 
 mod answer;
+mod stream;
 
 pub(crate) use answer::NEVER;
 
 use crate::held::{Held, Verdict};
 use crate::market::Market;
-use crate::message::{Body, Item, Kind, Message, Status};
+use crate::message::{Item, Kind, Message, Status};
 use crate::request::{ALL_FIELDS, Request, Subscribe};
 use crate::truth::{Mark, Truth};
 use crate::wishes::{Options, Wishes, matches};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::VecDeque;
+use stream::{First, Stream};
 
 /// How late a message may reach a client whose line is free while nothing disturbs its shard, in
 /// microseconds.
@@ -47,25 +49,6 @@ pub(crate) enum Flow {
     Free,
     /// The line was full at times.
     Halting,
-}
-
-/// How the first message of a subscription has to look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum First {
-    /// It has come.
-    Done,
-    /// A snapshot, or an update from `since`, or where it `goes_on` from what is held. A snapshot of
-    /// trades shows none where it is `bare`, if that can be told.
-    Awaited { since: Option<Mark>, goes_on: bool, bare: Option<bool> },
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Stream {
-    pub(crate) held: Held,
-    pub(crate) options: Options,
-    first: First,
-    /// `ts_publish` of its last message.
-    last: i64,
 }
 
 /// A request that has not been answered.
@@ -360,69 +343,6 @@ impl Session {
     pub(crate) fn unsettled(&self) -> String {
         let awaited = self.streams.iter().find(|(_, stream)| stream.first != First::Done);
         format!("unanswered: {:?}; first message awaited: {awaited:?}", self.pending)
-    }
-}
-
-impl Stream {
-    fn new(options: Options, since: Option<Mark>) -> Stream {
-        let first = First::Awaited { since, goes_on: false, bare: None };
-        Stream { held: Held::default(), options, first, last: i64::MAX }
-    }
-
-    /// Whether it holds what its options say, so that it can go on from there.
-    fn is_whole(&self) -> bool {
-        self.first == First::Done && self.held.seq > 0
-    }
-
-    /// It was asked for by name, with or without the trades before.
-    fn expect_bare(&mut self, is_bare: bool) {
-        if let First::Awaited { since: None, bare, .. } = &mut self.first {
-            *bare = Some(is_bare);
-        }
-    }
-
-    fn check_options(&self, item: &Item) -> Judged {
-        match &item.body {
-            Body::Book { depth, .. } if *depth != self.options.depth => {
-                Err(format!("depth {depth} where {} was granted", self.options.depth))
-            }
-            Body::Ticker(fields) => {
-                let sent = fields.iter().fold(0u16, |sent, (at, _)| sent | 1 << at);
-                let granted = self.options.fields;
-                let fine = sent & !granted == 0 && (item.prev.is_some() || sent == granted);
-                if fine { Ok(()) } else { Err(format!("fields {sent:#x} of {granted:#x}")) }
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Two messages that came undisturbed are as far apart as was granted.
-    fn check_rate(&mut self, item: &Item, flows: bool, calm_from: i64) -> Judged {
-        let last = std::mem::replace(&mut self.last, item.ts_publish);
-        let apart = item.ts_publish - last;
-        let calm = flows && self.first == First::Done && last > calm_from;
-        if calm && apart < self.options.apart - 1_000 {
-            let granted = self.options.apart;
-            return Err(format!("{apart} us after the last where {granted} us were granted"));
-        }
-        Ok(())
-    }
-
-    fn check_first(&mut self, item: &Item) -> Judged {
-        let fine = match (self.first, item.prev) {
-            (First::Done, _) | (_, None) => true,
-            (First::Awaited { goes_on: true, .. }, Some(_)) => true,
-            (First::Awaited { since, .. }, Some(prev)) => since == Some((item.epoch, prev)),
-        };
-        let shows_any = matches!(&item.body, Body::Trades(trades) if !trades.is_empty());
-        let fits = match self.first {
-            First::Awaited { bare: Some(bare), .. } if item.prev.is_none() && item.seq > 0 => {
-                bare != shows_any
-            }
-            _ => true,
-        };
-        let awaited = std::mem::replace(&mut self.first, First::Done);
-        if fine && fits { Ok(()) } else { Err(format!("is the first message where {awaited:?}")) }
     }
 }
 

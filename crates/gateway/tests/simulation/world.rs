@@ -211,16 +211,17 @@ impl World {
         if listed != self.market.instruments.len() {
             self.disturbed = self.now;
         }
+        for driver in self.drivers.iter_mut().filter(|_| !quiet) {
+            if self.random.u32(..1_000) < self.scene.withheld {
+                let ms = self.random.i64(50..4_000);
+                driver.withhold_until(self.now.plus(Nanos::from_millis(ms)));
+            }
+        }
         self.connect_some(quiet);
         for client in &mut self.clients {
             client.act(self.now, &self.market, quiet, self.complete);
         }
         for driver in &mut self.drivers {
-            let withhold = !quiet && self.random.u32(..1_000) < self.scene.withheld;
-            if withhold {
-                let ms = self.random.i64(50..4_000);
-                driver.withhold_until(self.now.plus(Nanos::from_millis(ms)));
-            }
             if driver.turn(self.now, quiet) {
                 self.disturbed = self.now;
             }

@@ -17,10 +17,11 @@ fn strings(value: &Value) -> Vec<&str> {
 
 impl Session {
     pub(super) fn take_answer(&mut self, answer: &Value, court: Court<'_>) -> Judged {
-        if self.floods {
+        let has_id = answer.get("req_id").is_some();
+        if self.floods && !has_id && (answer["method"] == "pong" || answer["code"] == 4529) {
             return Ok(());
         }
-        if answer["code"] == 4404 && answer.get("req_id").is_none() {
+        if answer["code"] == 4404 && !has_id {
             return self.give_up_name(answer, court);
         }
         let pending = self.pending.pop_front();
