@@ -199,3 +199,19 @@ fn coinbase_exchange_ends_right_whatever_happens() {
 fn kraken_ends_right_whatever_happens() {
     check("kraken_btcusd_d25_51s.rec.gz", 2000);
 }
+
+/// The other recordings, without trouble.
+#[test]
+fn the_other_recordings_end_right_through_the_venue() {
+    for (recording, messages) in [
+        ("binance_3sym_91s.rec.gz", 4716),
+        ("binance_btcusdt_650s.rec.gz", 99_573),
+        ("binance_ethusdt_650s.rec.gz", 79_743),
+        ("coinbase_exchange_10sym_31s.rec.gz", 9946),
+        ("kraken_btcusd_d10_resub_60s.rec.gz", 377),
+        ("kraken_ethusd_d25_39s.rec.gz", 1170),
+    ] {
+        let Some(run) = Run::start(recording, None, messages / 2) else { return };
+        run.finish(false);
+    }
+}
