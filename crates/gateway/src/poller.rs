@@ -5,8 +5,8 @@
 
 use crate::connection::Token;
 use crate::handoff::{CONTROLS_MAX, Control, Handoff, ShardInbox};
+use crate::line::Line;
 use crate::shard::{Rest, Shard};
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Waker};
 use std::io;
 use std::sync::Arc;
@@ -73,7 +73,7 @@ impl Poller {
     /// *Errors:* waiting fails, which only a fault of ours can bring about.
     pub fn run(
         mut self,
-        mut shard: Shard<TcpStream>,
+        mut shard: Shard<Line>,
         inbox: &ShardInbox,
         clock: impl Fn() -> Nanos,
     ) -> io::Result<()> {
@@ -121,7 +121,7 @@ impl Poller {
 
     fn take_controls(
         &self,
-        shard: &mut Shard<TcpStream>,
+        shard: &mut Shard<Line>,
         inbox: &ShardInbox,
         clock: &impl Fn() -> Nanos,
     ) {
@@ -138,14 +138,14 @@ impl Poller {
         }
     }
 
-    fn connect(&self, shard: &mut Shard<TcpStream>, handoff: Handoff, now: Nanos) {
-        let Handoff { socket, peer, read_ahead, transport } = handoff;
-        let socket = TcpStream::from_std(socket);
+    fn connect(&self, shard: &mut Shard<Line>, handoff: Handoff, now: Nanos) {
+        let Handoff { socket, tls, peer, read_ahead, transport } = handoff;
+        let socket = Line::new(mio::net::TcpStream::from_std(socket), tls);
         let token = shard.connect(now, socket, peer, &transport, read_ahead);
         // Registering reports at once what is readable or writable already.
         let interest = Interest::READABLE | Interest::WRITABLE;
         let registered = shard.socket_mut(token).map_or(Ok(()), |socket| {
-            self.poll.registry().register(socket, mio::Token(token.0 as usize), interest)
+            self.poll.registry().register(socket.source(), mio::Token(token.0 as usize), interest)
         });
         if registered.is_err() {
             shard.disconnect(token, "the poller takes no more");

@@ -21,6 +21,19 @@ pub trait Socket {
     /// connection.
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
+    /// Bytes that it has taken and keeps because the line did not take them; [`Socket::push`] goes
+    /// on with them. While there are any it takes no others.
+    fn held(&self) -> usize {
+        0
+    }
+
+    /// Gives the line what is held, as far as there is room; how much that was.
+    ///
+    /// *Errors:* the line is broken.
+    fn push(&mut self) -> io::Result<usize> {
+        Ok(0)
+    }
+
     /// Says to the peer that nothing more will come, after all that was sent; reading goes on.
     ///
     /// *Errors:* the peer is gone.
