@@ -59,6 +59,12 @@ pub(crate) struct Settings {
     /// Address for metrics and health [default: 127.0.0.1:8081]
     #[arg(long, env = "TICKCAST_ADMIN", value_name = "ADDR")]
     pub(crate) admin: Option<SocketAddr>,
+    /// PEM file with the certificate and those that vouch for it: https and wss on the public address
+    #[arg(long, env = "TICKCAST_TLS_CERT", value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// PEM file with the certificate's key
+    #[arg(long, env = "TICKCAST_TLS_KEY", value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// Threads that push to clients [default: one per core, at most 64]
     #[arg(long, env = "TICKCAST_SHARDS", value_name = "N")]
     pub(crate) shards: Option<usize>,
@@ -109,6 +115,8 @@ pub(crate) struct Resolved {
     pub(crate) sim: tickcast_feed::SimConfig,
     pub(crate) listen: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// The certificate's file and its key's.
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
     pub(crate) shards: usize,
     pub(crate) partitions: usize,
     pub(crate) flush_interval: Nanos,
@@ -151,6 +159,8 @@ impl Settings {
             sim_pace: self.sim_pace.or(under.sim_pace),
             listen: self.listen.or(under.listen),
             admin: self.admin.or(under.admin),
+            tls_cert: self.tls_cert.or(under.tls_cert),
+            tls_key: self.tls_key.or(under.tls_key),
             shards: self.shards.or(under.shards),
             partitions: self.partitions.or(under.partitions),
             flush_interval: self.flush_interval.or(under.flush_interval),
@@ -193,6 +203,12 @@ impl Settings {
             },
         };
         sim.check()?;
+        let tls = match (self.tls_cert, self.tls_key) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (Some(_), None) => bail!("tls_cert: without tls_key"),
+            (None, Some(_)) => bail!("tls_key: without tls_cert"),
+        };
         Ok(Resolved {
             feeds,
             symbols: self.symbols,
@@ -206,6 +222,7 @@ impl Settings {
             sim,
             listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             admin: self.admin.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8081))),
+            tls,
             shards,
             partitions,
             flush_interval: flush_interval(self.flush_interval.as_deref())?,
@@ -320,6 +337,8 @@ mod tests {
             ("replay_speed = \"fast\"", "replay_speed: \"fast\""),
             ("replay_speed = \"-1\"", "replay_speed: \"-1\""),
             ("shards = 0", "shards: 0"),
+            ("tls_cert = \"a.pem\"", "tls_cert: without tls_key"),
+            ("tls_key = \"a.pem\"", "tls_key: without tls_cert"),
             ("tiers = [0.0]", "tiers: 0 "),
             ("drain_window = \"soon\"", "drain_window: \"soon\""),
             ("sim_pace = \"wild\"", "sim_pace: \"wild\""),
