@@ -212,7 +212,7 @@ impl<S: Socket> Shard<S> {
     /// of a message that is not finished. What it owes is not kept.
     pub fn kept_bytes(&self, token: Token) -> usize {
         self.get(token.0)
-            .map_or(0, |connection| connection.waiting.len() + connection.decoder.kept_bytes())
+            .map_or(0, |c| c.waiting.len() + c.socket.held() + c.decoder.kept_bytes())
     }
 
     /// Closes everything; the turn that finds the last connection gone says [`Rest::Ended`].

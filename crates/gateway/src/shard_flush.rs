@@ -68,10 +68,18 @@ impl<S: Socket> Shard<S> {
         let now = self.pace.now();
         let Some(connection) = self.get_mut(token) else { return };
         let (bytes, moved_at) = (connection.account.bytes, connection.moved_at);
-        connection.blocked = false;
-        self.flush(token);
+        let Ok(pushed) = connection.socket.push() else {
+            return self.drop_connection(token, 1006, "the line broke");
+        };
+        if pushed > 0 {
+            connection.moved_at = now;
+        }
+        if connection.socket.held() == 0 {
+            connection.blocked = false;
+            self.flush(token);
+        }
         let Some(connection) = self.get_mut(token) else { return };
-        if connection.account.bytes > bytes {
+        if pushed > 0 || connection.account.bytes > bytes {
             // The peer has taken some: it lives, even if it has not come to our ping yet.
             connection.heard_at = now;
             connection.pinged = false;
@@ -107,12 +115,14 @@ impl<S: Socket> Shard<S> {
         if sent > 0 {
             connection.moved_at = self.pace.now();
         }
-        if sent == length {
+        // What the socket took and holds still has gone as little as what it did not take.
+        let is_gone = sent == length && connection.socket.held() == 0;
+        if is_gone {
             self.settle_all(token);
         } else {
             self.settle_short(token, sent);
         }
-        sent == length && !self.lanes[token as usize].is_empty()
+        is_gone && !self.lanes[token as usize].is_empty()
     }
 
     /// Gathers what one send is to carry. Frames are taken off the connection's chain, owed topics
@@ -266,7 +276,10 @@ impl<S: Socket> Shard<S> {
             }
         }
         self.lanes[token as usize].shut = !connection.takes_frames();
-        if connection.phase == Phase::Closing && connection.waiting.is_empty() {
+        if connection.phase == Phase::Closing
+            && connection.waiting.is_empty()
+            && connection.socket.held() == 0
+        {
             self.leave(token);
         }
     }
