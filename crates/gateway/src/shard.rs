@@ -15,8 +15,8 @@ use crate::connection::{Connection, Token};
 use crate::connection_close::Closed;
 use crate::handoff::Transport;
 use crate::metrics::Metrics;
+use crate::outbox::Outbox;
 use crate::owing_serve::Snapshots;
-use crate::shard_flush::Load;
 use crate::shard_pass::{Lane, Pass};
 use crate::shard_settings::ShardSettings;
 use crate::shard_tally::Tally;
@@ -67,7 +67,7 @@ pub struct Shard<S> {
     pub(crate) instruments: Vec<Arc<Instrument>>,
     pub(crate) growth: Growth,
     pub(crate) pass: Pass,
-    pub(crate) load: Load,
+    pub(crate) outbox: Outbox,
     pub(crate) walk: Walk,
     pub(crate) sweep: Sweep,
     /// Batches may have arrived that were not taken in this turn.
@@ -120,6 +120,7 @@ impl<S: Socket> Shard<S> {
             feed,
             tally: Tally::new(metrics, index),
             hand: Hand::new(settings.heartbeat_ms),
+            outbox: Outbox::new(settings.loads_max),
             settings,
             gather_until: Nanos::ZERO,
             connections: Slab::new(),
@@ -129,7 +130,6 @@ impl<S: Socket> Shard<S> {
             instruments: Vec::new(),
             growth: Growth::default(),
             pass: Pass::default(),
-            load: Load::default(),
             walk: Walk::default(),
             sweep: Sweep::default(),
             batches_wait: false,
@@ -201,6 +201,11 @@ impl<S: Socket> Shard<S> {
     /// The socket of a connection, for being registered with a poller.
     pub fn socket_mut(&mut self, token: Token) -> Option<&mut S> {
         Some(&mut self.connections.get_mut(token.0 as usize)?.socket)
+    }
+
+    /// Which of the shards it is.
+    pub fn number(&self) -> u8 {
+        self.index.0
     }
 
     /// How many connections it has.
