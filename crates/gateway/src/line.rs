@@ -10,6 +10,7 @@ use mio::net::TcpStream;
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::{AsRawFd, RawFd};
 
 /// What encrypting and decrypting needs for a moment; one per shard's thread.
 struct Scratch {
@@ -56,6 +57,10 @@ impl Socket for Line {
                 SCRATCH.with_borrow_mut(|scratch| send(&mut self.socket, session, bytes, scratch))
             }
         }
+    }
+
+    fn descriptor(&self) -> Option<RawFd> {
+        self.tls.is_none().then(|| self.socket.as_raw_fd())
     }
 
     fn held(&self) -> usize {

@@ -90,7 +90,11 @@ impl Metrics {
             subscriptions: gauges("subscriptions", "Subscribed streams", "channel")?,
             messages_sent: counters("messages_sent_total", SENT, &["channel", "encoding"])?,
             bytes_sent: counters("bytes_sent_total", SENT_BYTES, &["channel", "encoding"])?,
-            sends: counters("sends_total", "Calls that hand bytes to the kernel", &["mode"])?,
+            sends: counters(
+                "sends_total",
+                "Sends to a connection, by how the kernel is called",
+                &["mode"],
+            )?,
             flush_mode: gauges("flush_mode", "1 for the mode of sending in use", "mode")?,
             lagging_connections: IntGauge::with_opts(opts("lagging_connections", LAGGING))?,
             lagging: IntCounter::with_opts(opts("lagging_total", LAGGED))?,

@@ -70,13 +70,16 @@ impl Poller {
     /// Runs the shard on this thread until it has been stopped and all its connections are gone.
     /// `clock` is the wall clock.
     ///
-    /// *Errors:* waiting fails, which only a fault of ours can bring about.
+    /// *Errors:* io_uring is asked for and there is none; or waiting fails, which only a fault of ours
+    /// can bring about.
     pub fn run(
         mut self,
         mut shard: Shard<Line>,
         inbox: &ShardInbox,
         clock: impl Fn() -> Nanos,
     ) -> io::Result<()> {
+        let mode = shard.choose_flush_mode()?;
+        tracing::info!(shard = shard.number(), %mode, "sends");
         let mut events = Events::with_capacity(EVENTS_MAX);
         let (mut readable, mut writable) = (Vec::new(), Vec::new());
         let mut rest = Rest::No;

@@ -5,6 +5,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::{AsRawFd, RawFd};
 
 /// A non-blocking byte stream to one client.
 pub trait Socket {
@@ -20,6 +21,12 @@ pub trait Socket {
     /// fewer than all, the shard is to be told when there is room again. Anything else ends the
     /// connection.
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Where the bytes given to [`Socket::send`] may be written as well, by a kernel that takes the
+    /// sends of many sockets at once; `None` where that is not the same.
+    fn descriptor(&self) -> Option<RawFd> {
+        None
+    }
 
     /// Bytes that it has taken and keeps because the line did not take them; [`Socket::push`] goes
     /// on with them. While there are any it takes no others.
@@ -47,6 +54,10 @@ impl Socket for mio::net::TcpStream {
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write(bytes)
+    }
+
+    fn descriptor(&self) -> Option<RawFd> {
+        Some(self.as_raw_fd())
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {

@@ -68,6 +68,7 @@ async fn serve(settings: Resolved, tls: Option<Arc<Certificates>>) -> Result<()>
         stopping,
     };
 
+    settings.flush_mode.check().context("flush_mode: uring")?;
     let pollers = (0..settings.shards)
         .map(|_| Poller::new())
         .collect::<std::io::Result<Vec<_>>>()
@@ -97,7 +98,11 @@ async fn serve(settings: Resolved, tls: Option<Arc<Certificates>>) -> Result<()>
             hub.clone(),
             ShardIndex(number as u8),
             feed,
-            ShardSettings { flush_interval: settings.flush_interval, ..ShardSettings::default() },
+            ShardSettings {
+                flush_interval: settings.flush_interval,
+                flush_mode: settings.flush_mode,
+                ..ShardSettings::default()
+            },
             &gateway_metrics,
             inbox.connections.clone(),
             clock::now().0.unsigned_abs().wrapping_add(number as u64),

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tickcast_feed::{ReplaySpeed, VenueConfig};
+use tickcast_gateway::FlushMode;
 use tickcast_market::{Nanos, Venue};
 use tickcast_publisher::Tiers;
 
@@ -74,6 +75,9 @@ pub(crate) struct Settings {
     /// Time in which a shard gathers updates before it writes, such as 20ms [default: 0ms]
     #[arg(long, env = "TICKCAST_FLUSH_INTERVAL", value_name = "TIME")]
     pub(crate) flush_interval: Option<String>,
+    /// How bytes are handed to the kernel: auto, uring or send [default: auto]
+    #[arg(long, env = "TICKCAST_FLUSH_MODE", value_name = "MODE")]
+    pub(crate) flush_mode: Option<String>,
     /// Maximum rates on offer besides real time, in updates a second [default: 10,4,1]
     #[arg(long, env = "TICKCAST_TIERS", value_delimiter = ',', value_name = "RATE,…")]
     pub(crate) tiers: Vec<f64>,
@@ -120,6 +124,7 @@ pub(crate) struct Resolved {
     pub(crate) shards: usize,
     pub(crate) partitions: usize,
     pub(crate) flush_interval: Nanos,
+    pub(crate) flush_mode: FlushMode,
     pub(crate) tiers: Tiers,
     pub(crate) allow_origin: Vec<String>,
     pub(crate) drain_window: Duration,
@@ -164,6 +169,7 @@ impl Settings {
             shards: self.shards.or(under.shards),
             partitions: self.partitions.or(under.partitions),
             flush_interval: self.flush_interval.or(under.flush_interval),
+            flush_mode: self.flush_mode.or(under.flush_mode),
             tiers: or(self.tiers, under.tiers),
             allow_origin: or(self.allow_origin, under.allow_origin),
             drain_window: self.drain_window.or(under.drain_window),
@@ -226,6 +232,10 @@ impl Settings {
             shards,
             partitions,
             flush_interval: flush_interval(self.flush_interval.as_deref())?,
+            flush_mode: match self.flush_mode {
+                None => FlushMode::default(),
+                Some(text) => text.parse().map_err(|error| anyhow!("flush_mode: {error}"))?,
+            },
             tiers,
             allow_origin: self.allow_origin,
             drain_window: time("drain_window", self.drain_window.as_deref(), "30s")?,
@@ -342,6 +352,7 @@ mod tests {
             ("tiers = [0.0]", "tiers: 0 "),
             ("drain_window = \"soon\"", "drain_window: \"soon\""),
             ("sim_pace = \"wild\"", "sim_pace: \"wild\""),
+            ("flush_mode = \"epoll\"", "flush_mode: \"epoll\" is not one of auto, uring, send"),
             ("log_format = \"xml\"", "log_format: \"xml\""),
             ("[venues.binnace]", "venues.binnace"),
             ("[venues.binance]\nws_url = \"http://x\"", "venues.binance.ws_url: \"http://x\""),
