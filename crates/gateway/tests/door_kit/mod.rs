@@ -65,6 +65,19 @@ pub(crate) fn start(limits: DoorLimits) -> Server {
 }
 
 pub(crate) fn start_with(limits: DoorLimits, source: Arc<dyn Source>) -> Server {
+    start_as(limits, source, None)
+}
+
+/// A door that encrypts; its REST answers are echoes.
+pub(crate) fn start_tls(limits: DoorLimits, tls: Arc<rustls::ServerConfig>) -> Server {
+    start_as(limits, Arc::new(Echo), Some(tls))
+}
+
+fn start_as(
+    limits: DoorLimits,
+    source: Arc<dyn Source>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+) -> Server {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let _inside = runtime.enter();
@@ -78,7 +91,7 @@ pub(crate) fn start_with(limits: DoorLimits, source: Arc<dyn Source>) -> Server 
         Arc::new(Shards::new(vec![shard])),
         source,
         metrics.clone(),
-        None,
+        tls,
     );
     let serving = runtime.spawn({
         let door = door.clone();
