@@ -279,3 +279,7 @@ fn encode(mut data: EncodeTlsData<'_, ServerConnectionData>, out: &mut Vec<u8>) 
         out.truncate(start + length);
     }
 }
+
+#[cfg(test)]
+#[path = "tls_session_tests.rs"]
+mod tests;
