@@ -192,12 +192,15 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    pub(crate) fn set_read_timeout(&self, time: Duration) {
-        let socket = match self {
+    fn socket(&self) -> &TcpStream {
+        match self {
             Stream::Plain(socket) => socket,
             Stream::Tls(tls) => &tls.sock,
-        };
-        socket.set_read_timeout(Some(time)).expect("a time");
+        }
+    }
+
+    pub(crate) fn set_read_timeout(&self, time: Duration) {
+        self.socket().set_read_timeout(Some(time)).expect("a time");
     }
 }
 
@@ -234,6 +237,12 @@ pub(crate) struct Socket {
 impl Socket {
     pub(crate) fn send(&mut self, text: &str) {
         self.socket.send(Message::text(text)).expect("it reads");
+    }
+
+    /// Makes the kernel hold little for us.
+    pub(crate) fn narrow(&self) {
+        let socket = self.socket.get_ref().socket();
+        socket2::SockRef::from(socket).set_recv_buffer_size(8 << 10).expect("a size");
     }
 
     /// The next text message; `None` when nothing has come for a moment.
