@@ -44,7 +44,7 @@ impl Both {
     }
 
     /// What the client wants to send.
-    fn from_client(&mut self) -> Vec<u8> {
+    fn sent_by_client(&mut self) -> Vec<u8> {
         let mut wire = Vec::new();
         while self.client.wants_write() {
             self.client.write_tls(&mut wire).unwrap();
@@ -53,7 +53,7 @@ impl Both {
     }
 
     /// Gives the server these bytes in pieces of this length.
-    fn to_server(&mut self, wire: &[u8], piece: usize) -> Result<(), SessionError> {
+    fn give_server(&mut self, wire: &[u8], piece: usize) -> Result<(), SessionError> {
         let mut buffer = vec![0; 64 << 10];
         for piece in wire.chunks(piece) {
             let kept = self.server.begin(&mut buffer);
@@ -64,7 +64,7 @@ impl Both {
     }
 
     /// Gives the client these bytes; what it understood.
-    fn to_client(&mut self, mut wire: &[u8]) -> Vec<u8> {
+    fn give_client(&mut self, mut wire: &[u8]) -> Vec<u8> {
         let mut plain = Vec::new();
         while !wire.is_empty() {
             self.client.read_tls(&mut wire).unwrap();
@@ -79,11 +79,11 @@ impl Both {
 
     fn shake_hands(&mut self, piece: usize) {
         while self.server.is_handshaking() || self.client.is_handshaking() {
-            let wire = self.from_client();
-            self.to_server(&wire, piece).unwrap();
+            let wire = self.sent_by_client();
+            self.give_server(&wire, piece).unwrap();
             let answer = self.server.waiting().to_vec();
             self.server.took(answer.len());
-            self.to_client(&answer);
+            self.give_client(&answer);
         }
     }
 
@@ -97,7 +97,7 @@ impl Both {
             taken += some;
             wire.extend_from_slice(&sealed[..length]);
         }
-        self.to_client(&wire)
+        self.give_client(&wire)
     }
 }
 
@@ -110,8 +110,8 @@ fn any_split_of_the_same_bytes_says_the_same() {
             for length in [1, 125, 16_384, 20_000] {
                 let said: Vec<u8> = (0..length).map(|at| at as u8).collect();
                 both.client.writer().write_all(&said).unwrap();
-                let wire = both.from_client();
-                both.to_server(&wire, piece).unwrap();
+                let wire = both.sent_by_client();
+                both.give_server(&wire, piece).unwrap();
                 assert_eq!(std::mem::take(&mut both.plain), said, "{version:?} {piece} {length}");
                 assert_eq!(both.say(&said), said, "{version:?} {piece} {length}");
             }
@@ -127,8 +127,8 @@ fn keys_are_renewed_when_the_client_asks_for_it() {
     for round in 0..100u8 {
         both.client.refresh_traffic_keys().unwrap();
         both.client.writer().write_all(&[round]).unwrap();
-        let wire = both.from_client();
-        both.to_server(&wire, 7).unwrap();
+        let wire = both.sent_by_client();
+        both.give_server(&wire, 7).unwrap();
         assert_eq!(std::mem::take(&mut both.plain), [round]);
         assert_eq!(both.say(&[round, 1]), [round, 1]);
         // At most one answer waits however often it is asked.
@@ -146,12 +146,12 @@ fn the_end_is_said_once_and_heard() {
         both.server.end(&mut scratch);
         let wire = both.server.waiting().to_vec();
         both.server.took(wire.len());
-        both.to_client(&wire);
+        both.give_client(&wire);
         assert_eq!(both.client.reader().read(&mut [0]).unwrap(), 0, "an end in order");
         assert!(!both.server.is_ended(), "the other direction is open");
         both.client.send_close_notify();
-        let wire = both.from_client();
-        both.to_server(&wire, 3).unwrap();
+        let wire = both.sent_by_client();
+        both.give_server(&wire, 3).unwrap();
         assert!(both.server.is_ended());
     }
 }
@@ -191,14 +191,14 @@ fn what_is_broken_is_told_once_and_not_asked_again() {
     let mut both = Both::new(&TLS13);
     both.shake_hands(1 << 20);
     both.client.writer().write_all(b"hello").unwrap();
-    let mut wire = both.from_client();
+    let mut wire = both.sent_by_client();
     *wire.last_mut().unwrap() ^= 1;
-    assert!(matches!(both.to_server(&wire, 1 << 20), Err(SessionError::Tls(_))));
+    assert!(matches!(both.give_server(&wire, 1 << 20), Err(SessionError::Tls(_))));
     let told = both.server.waiting().len();
     assert!(told > 0, "an alert says why");
     let mut sealed = vec![0; SEALED_BYTES_MAX];
     both.server.end(&mut sealed);
-    assert!(matches!(both.to_server(&wire, 1 << 20), Err(SessionError::Failed)));
+    assert!(matches!(both.give_server(&wire, 1 << 20), Err(SessionError::Failed)));
     assert!(matches!(both.server.seal(b"x", &mut sealed), Err(SessionError::Failed)));
     assert_eq!(both.server.waiting().len(), told);
 }

@@ -6,6 +6,7 @@ mod tls_kit;
 use door_kit::{UPGRADE, start_tls};
 use std::io::{Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tickcast_gateway::{Certificates, DoorLimits};
 use tls_kit::{BOTH, Files, Pair, connect, trusting};
 
@@ -95,4 +96,65 @@ fn files_that_change_are_taken_without_being_asked() {
     let mut client = connect(server.address, &Arc::new(trusting(&new, BOTH)));
     client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     watching.abort();
+}
+
+#[test]
+fn a_hundred_rotations_under_handshakes_fail_none_and_drop_nobody() {
+    const HANDSHAKERS: usize = 4;
+    let (one, other) = (Pair::new(), Pair::new());
+    let files = Files::of(&one);
+    let certificates = files.load();
+    let server = start_tls(DoorLimits::default(), certificates.config().unwrap());
+    let either = {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(one.der.clone()).unwrap();
+        roots.add(other.der.clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(BOTH)
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Arc::new(config)
+    };
+    let ask = |client: &mut tls_kit::Tls| {
+        client.write_all(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        assert!(head.starts_with(b"HTTP/1.1 200 "));
+    };
+    let mut living: Vec<_> = (0..10).map(|_| connect(server.address, &either)).collect();
+    living.iter_mut().for_each(ask);
+    let is_over = AtomicBool::new(false);
+    let handshakes: usize = std::thread::scope(|scope| {
+        let handshakers: Vec<_> = (0..HANDSHAKERS)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut count = 0;
+                    // Relaxed: a flag that a loop looks at.
+                    while !is_over.load(Ordering::Relaxed) {
+                        ask(&mut connect(server.address, &either));
+                        count += 1;
+                    }
+                    count
+                })
+            })
+            .collect();
+        for rotation in 0..100 {
+            files.write(if rotation % 2 == 0 { &other } else { &one });
+            certificates.reload().unwrap();
+            // Somebody is shown this one.
+            ask(&mut connect(server.address, &either));
+        }
+        is_over.store(true, Ordering::Relaxed); // As above.
+        handshakers.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert!(handshakes >= HANDSHAKERS, "{handshakes}");
+    living.iter_mut().for_each(ask); // They are served on.
+    assert_eq!(server.refused("tls"), 0);
+    println!("{handshakes} handshakes during 100 rotations");
 }

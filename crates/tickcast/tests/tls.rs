@@ -98,7 +98,7 @@ fn a_slow_reader_is_owed_and_ends_with_the_truth() {
             let of = names.get(venue_symbol).and_then(|name| held.get(name));
             of.is_some_and(|of| {
                 let same = |side: &&str| of.levels(side) == levels(&truth[*side]);
-                of.state == "stale" && ["bids", "asks"].iter().all(|side| same(side))
+                of.state == "stale" && ["bids", "asks"].iter().all(same)
             })
         })
     };
