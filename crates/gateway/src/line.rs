@@ -4,12 +4,13 @@
 //! kernel takes.
 
 use crate::socket::Socket;
-use crate::tls_session::{SEALED_BYTES_MAX, Session, SessionError};
+use crate::tls_session::{PLAIN_BYTES_MAX, SEAL_ROOM, SEALED_BYTES_MAX, Session, SessionError};
 use mio::event::Source;
 use mio::net::TcpStream;
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, RawFd};
 
 /// What encrypting and decrypting needs for a moment; one per shard's thread.
@@ -61,6 +62,23 @@ impl Socket for Line {
 
     fn descriptor(&self) -> Option<RawFd> {
         self.tls.is_none().then(|| self.socket.as_raw_fd())
+    }
+
+    fn seal(&mut self, bytes: &mut Vec<u8>, plain: Range<usize>) -> Option<(RawFd, usize)> {
+        let session = self.tls.as_mut().filter(|session| session.waiting().is_empty())?;
+        let end = bytes.len();
+        bytes.resize(end + plain.len().min(PLAIN_BYTES_MAX) + SEAL_ROOM, 0);
+        let (before, room) = bytes.split_at_mut(end);
+        // An error comes again when it is sent the other way.
+        let sealed = session.seal(&before[plain], room).ok();
+        bytes.truncate(end + sealed.map_or(0, |(_, length)| length));
+        sealed.map(|(taken, _)| (self.socket.as_raw_fd(), taken))
+    }
+
+    fn hold(&mut self, rest: &[u8]) {
+        if let Some(session) = &mut self.tls {
+            session.wait(rest);
+        }
     }
 
     fn held(&self) -> usize {

@@ -33,6 +33,8 @@ pub(crate) struct Load {
     /// What was owed, among [`Outbox::owed`].
     pub(crate) owed_start: usize,
     pub(crate) owed_end: usize,
+    /// How much of it was encrypted for the ring; `posted` then says where that is.
+    pub(crate) sealed: usize,
 }
 
 impl Load {
@@ -49,6 +51,7 @@ impl Load {
             end,
             owed_start,
             owed_end: owed_start,
+            sealed: 0,
         }
     }
 }

@@ -7,7 +7,7 @@
 use crate::connection::{Framing, Phase};
 use crate::flush_mode::FlushMode;
 use crate::frame::{Opcode, write_frame};
-use crate::outbox::{LOAD_BYTES_MAX, Load};
+use crate::outbox::{LOAD_BYTES_MAX, Load, Outbox};
 use crate::owing::Owed;
 use crate::ring::Posted;
 use crate::shard::Shard;
@@ -114,9 +114,11 @@ impl<S: Socket> Shard<S> {
     /// Sends what was gathered, each load with one send, and settles each.
     pub(crate) fn send_gathered(&mut self) {
         // One alone goes quicker without a ring.
-        if self.outbox.loads.len() > 1
-            && let Err(error) = self.outbox.post()
-        {
+        let by_ring = self.outbox.loads.len() > 1 && self.outbox.ring.is_some();
+        if by_ring {
+            self.seal_gathered();
+        }
+        if by_ring && let Err(error) = self.outbox.post() {
             tracing::warn!(shard = self.index.0, %error, "io_uring has failed: sends one by one");
             self.tally.sends_by(FlushMode::Send);
         }
@@ -124,6 +126,23 @@ impl<S: Socket> Shard<S> {
             self.settle(at);
         }
         self.outbox.clear();
+    }
+
+    /// Encrypts what goes to lines that do, so that the ring may take it.
+    fn seal_gathered(&mut self) {
+        let Outbox { loads, posted, bytes, .. } = &mut self.outbox;
+        for (load, posted) in loads.iter_mut().zip(posted) {
+            let Some(connection) = self.connections.get_mut(load.token as usize) else { continue };
+            if load.end == load.start || posted.socket.is_some() {
+                continue;
+            }
+            let start = bytes.len();
+            if let Some((socket, sealed)) = connection.socket.seal(bytes, load.start..load.end) {
+                load.sealed = sealed;
+                posted.socket = Some(socket);
+                posted.bytes = start..bytes.len();
+            }
+        }
     }
 
     /// Throws away what a fault has left behind; whose it was is closed.
@@ -143,7 +162,11 @@ impl<S: Socket> Shard<S> {
         if length > 0 {
             let posted = &self.outbox.posted[at];
             self.tally.sent(posted.result.is_some());
-            let sent = match taken(posted, &self.outbox.bytes, &mut connection.socket) {
+            let result = match load.sealed {
+                0 => taken(posted, &self.outbox.bytes, &mut connection.socket),
+                _ => taken_sealed(&load, posted, &self.outbox.bytes, &mut connection.socket),
+            };
+            let sent = match result {
                 Ok(sent) => sent.min(length),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
                 Err(_) => return self.drop_connection(token, 1006, "the line broke"),
@@ -304,6 +327,37 @@ fn taken(posted: &Posted, bytes: &[u8], socket: &mut impl Socket) -> io::Result<
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             result => return result,
         }
+    }
+}
+
+/// The same of a load that was encrypted for the ring: what it did not take is held.
+fn taken_sealed(
+    load: &Load,
+    posted: &Posted,
+    bytes: &[u8],
+    socket: &mut impl Socket,
+) -> io::Result<usize> {
+    let sealed = &bytes[posted.bytes.clone()];
+    let gone = match posted.result {
+        Some(result) if result >= 0 => sealed.len().min(result as usize),
+        // Not taken now, interrupted, or the ring has failed before it came to this one.
+        None => 0,
+        Some(result) if [-libc::EAGAIN, -libc::EINTR].contains(&result) => 0,
+        Some(result) => return Err(io::Error::from_raw_os_error(-result)),
+    };
+    socket.hold(&sealed[gone..]);
+    if gone < sealed.len() {
+        // The poller tells of room only after the kernel has said that there is none.
+        socket.push()?;
+    }
+    let rest = &bytes[load.start + load.sealed..load.end];
+    if rest.is_empty() || socket.held() > 0 {
+        return Ok(load.sealed);
+    }
+    match socket.send(rest) {
+        Ok(sent) => Ok(load.sealed + sent),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(load.sealed),
+        Err(error) => Err(error),
     }
 }
 

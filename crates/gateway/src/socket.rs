@@ -5,6 +5,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, RawFd};
 
 /// A non-blocking byte stream to one client.
@@ -27,6 +28,16 @@ pub trait Socket {
     fn descriptor(&self) -> Option<RawFd> {
         None
     }
+
+    /// Encrypts the first of these bytes of `bytes` to its end, for a kernel that takes the sends of
+    /// many sockets at once: where to write them, and how many were encrypted. What the kernel did
+    /// not take is then given to [`Socket::hold`]. `None` where [`Socket::send`] is the only way.
+    fn seal(&mut self, _bytes: &mut Vec<u8>, _plain: Range<usize>) -> Option<(RawFd, usize)> {
+        None
+    }
+
+    /// Keeps what was encrypted and not taken; see [`Socket::seal`].
+    fn hold(&mut self, _rest: &[u8]) {}
 
     /// Bytes that it has taken and keeps because the line did not take them; [`Socket::push`] goes
     /// on with them. While there are any it takes no others.

@@ -18,9 +18,12 @@ use std::sync::Arc;
 /// What is encrypted at a time: a full record.
 pub(crate) const PLAIN_BYTES_MAX: usize = 16 << 10;
 
-/// What [`Session::seal`] needs room for: a record with its header and tag, before it a key update
-/// or alerts that are due.
-pub(crate) const SEALED_BYTES_MAX: usize = PLAIN_BYTES_MAX + 1024;
+/// What [`Session::seal`] needs room for beyond what it encrypts: a record's header and tag, before
+/// it a key update or alerts that are due.
+pub(crate) const SEAL_ROOM: usize = 1024;
+
+/// Room for a full record.
+pub(crate) const SEALED_BYTES_MAX: usize = PLAIN_BYTES_MAX + SEAL_ROOM;
 
 /// Incoming bytes that may be kept: less than a record of the largest length (RFC 5246, section
 /// 6.2.3), which also is far more than any client's first message.
@@ -184,14 +187,14 @@ impl Session {
     ///
     /// *Errors:* the connection cannot go on.
     ///
-    /// *Panics* if `sealed` is shorter than [`SEALED_BYTES_MAX`].
+    /// *Panics* if `sealed` has less than [`SEAL_ROOM`] besides.
     pub(crate) fn seal(
         &mut self,
         plain: &[u8],
         sealed: &mut [u8],
     ) -> Result<(usize, usize), SessionError> {
-        assert!(sealed.len() >= SEALED_BYTES_MAX);
         let plain = &plain[..plain.len().min(PLAIN_BYTES_MAX)];
+        assert!(sealed.len() >= plain.len() + SEAL_ROOM);
         let length = self.write_with(sealed, |traffic, into| traffic.encrypt(plain, into))?;
         Ok((plain.len(), length))
     }

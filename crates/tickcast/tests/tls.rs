@@ -122,6 +122,56 @@ fn a_slow_reader_is_owed_and_ends_with_the_truth() {
     assert!(service.metric("tickcast_gateway_merged_updates_total", "") > 0.0);
 }
 
+/// Where the kernel has io_uring these go through it; a slow one among them must not hurt.
+#[test]
+fn many_clients_of_one_shard_follow_the_rule_with_a_slow_one_among_them() {
+    let files = Files::new();
+    let args = ["--shards", "1", "--sim-instruments", "50", "--sim-rate", "10000"];
+    let service = Service::start_tls(&files, &args);
+    let mut sockets: Vec<_> = (0..20).map(|_| service.websocket()).collect();
+    sockets[0].narrow();
+    for socket in &mut sockets {
+        socket.send(SUBSCRIBE);
+    }
+    let deadline = Instant::now() + PATIENCE;
+    let mut held = vec![BTreeMap::<String, (u64, u64)>::new(); sockets.len()];
+    let mut updates = vec![0; sockets.len()];
+    let is_late = || service.metric("tickcast_gateway_lagging_total", "") > 0.0;
+    let mut slow_reads = false;
+    while updates.iter().any(|count| *count < 2000) {
+        assert!(Instant::now() < deadline, "{updates:?}");
+        slow_reads = slow_reads || is_late();
+        for (number, socket) in sockets.iter_mut().enumerate() {
+            for _ in 0..if number > 0 || slow_reads { 200 } else { 0 } {
+                let Some(text) = socket.next() else { break };
+                updates[number] += follow(&mut held[number], &text);
+            }
+        }
+    }
+    if service.metric("tickcast_gateway_flush_mode", "uring") > 0.0 {
+        assert!(service.metric("tickcast_gateway_sends_total", "uring") > 10_000.0);
+    }
+}
+
+/// Takes a message by the client's rule; how many updates it had.
+fn follow(held: &mut BTreeMap<String, (u64, u64)>, text: &str) -> usize {
+    let message: serde_json::Value = serde_json::from_str(text).expect("a message is JSON");
+    if message["channel"] != "ticker" {
+        return 0;
+    }
+    let is_snapshot = message["type"] == "snapshot";
+    let items = message["data"].as_array().expect("items");
+    for item in items {
+        let number = |key: &str| item[key].as_u64().expect("a number");
+        let at = held.entry(item["symbol"].as_str().expect("a symbol").to_owned()).or_default();
+        assert!(is_snapshot || number("prev") <= at.1, "a gap after {at:?}: {item}");
+        if is_snapshot || number("seq") > at.1 {
+            *at = (number("epoch"), number("seq"));
+        }
+    }
+    if is_snapshot { 0 } else { items.len() }
+}
+
 #[test]
 fn a_new_certificate_is_taken_on_sighup_and_a_broken_one_is_named_in_the_log() {
     let files = Files::new();
