@@ -78,7 +78,7 @@ fn files_that_change_are_taken_without_being_asked() {
     let certificates = files.load();
     let server = start_tls(DoorLimits::default(), certificates.config().unwrap());
     let watching = server.runtime.spawn({
-        let (certificates, metrics) = (certificates.clone(), server.metrics.clone());
+        let metrics = server.metrics.clone();
         async move { certificates.watch(&metrics).await }
     });
     // As tools that renew certificates do it: a file beside it, put in its place.
