@@ -227,7 +227,8 @@ impl Door {
         let left = serve_http(socket, prefix, &self.limits, draining, service).await;
         let Some(Left { socket, route, read_ahead }) = left else { return };
         let first = (route, read_ahead);
-        if let Err((socket, refusal)) = self.hand_over(socket, peer, first, Instant::now()) {
+        if let Err(refused) = self.hand_over(socket, peer, first, Instant::now()) {
+            let (socket, refusal) = *refused;
             self.refuse(socket, &refusal).await;
         }
     }
@@ -247,10 +248,10 @@ impl Door {
         peer: SocketAddr,
         (route, read_ahead): First,
         begun: Instant,
-    ) -> Result<(), (Stream, Refusal)> {
+    ) -> Result<(), Box<(Stream, Refusal)>> {
         let (transport, answer) = match self.prepare(route) {
             Ok(prepared) => prepared,
-            Err(refusal) => return Err((socket, refusal)),
+            Err(refusal) => return Err(Box::new((socket, refusal))),
         };
         let (socket, tls, decrypted) = socket.into_parts();
         let read_ahead =
@@ -365,7 +366,8 @@ async fn welcome(
             Box::pin(door.serve_http(socket, peer, prefix)).await;
         }
         Ok(Ok(Some(first))) => {
-            if let Err((socket, refusal)) = door.hand_over(socket, peer, first, accepted) {
+            if let Err(refused) = door.hand_over(socket, peer, first, accepted) {
+                let (socket, refusal) = *refused;
                 Box::pin(door.refuse(socket, &refusal)).await;
             }
         }

@@ -122,6 +122,7 @@ impl ShardHandle {
         self.connections.load(Ordering::Relaxed) // Only a count; orders nothing.
     }
 
+    #[allow(clippy::result_large_err)] // What is not taken comes back whole.
     fn give(&self, handoff: Handoff) -> Result<(), Handoff> {
         self.connections.fetch_add(1, Ordering::Relaxed); // Only a count; orders nothing.
         match self.sender.try_send(Control::Connect(handoff)) {
@@ -168,6 +169,7 @@ impl Shards {
     /// *Errors:* gives it back when no shard has room in its channel (or all have ended).
     ///
     /// *Cost:* never blocks; a load per shard.
+    #[allow(clippy::result_large_err)] // What is not taken comes back whole.
     pub fn give(&self, handoff: Handoff) -> Result<(), Handoff> {
         let least = (0..self.handles.len())
             .min_by_key(|shard| self.handles[*shard].connections())

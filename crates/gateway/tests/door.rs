@@ -269,7 +269,7 @@ fn connections_above_the_limit_are_told_to_come_back() {
 
 #[test]
 fn a_client_that_no_shard_takes_is_told_to_come_back() {
-    let (server, inbox) = start_alone(DoorLimits::default(), std::sync::Arc::new(Echo));
+    let (server, inbox) = start_alone(DoorLimits::default(), std::sync::Arc::new(Echo), None);
     let (address, runtime) = (server.address, server.runtime);
     drop(inbox); // The shard has ended.
     let mut socket = std::net::TcpStream::connect(address).unwrap();

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tickcast_gateway::{
-    Control, Door, DoorLimits, Handoff, Listener, Metrics, Origins, Refusal, ShardHandle,
-    ShardInbox, Shards, Source,
+    Control, Door, DoorLimits, Handoff, Line, Listener, Metrics, Origins, Refusal, ShardHandle,
+    ShardInbox, Shards, Socket, Source,
 };
 
 /// Longer than anything here should take; only a failure waits for so long.
@@ -70,14 +70,25 @@ pub(crate) fn start(limits: DoorLimits) -> Server {
 }
 
 pub(crate) fn start_with(limits: DoorLimits, source: Arc<dyn Source>) -> Server {
+    start_as(limits, source, None)
+}
+
+/// A door that encrypts; its REST answers are echoes.
+pub(crate) fn start_tls(limits: DoorLimits, tls: Arc<rustls::ServerConfig>) -> Server {
+    start_as(limits, Arc::new(Echo), Some(tls))
+}
+
+fn start_as(
+    limits: DoorLimits,
+    source: Arc<dyn Source>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+) -> Server {
     let (sender, given) = unbounded();
-    let (server, inbox) = start_alone(limits, source);
+    let (server, inbox) = start_alone(limits, source, tls);
     std::thread::spawn(move || {
-        // Like a shard it answers first.
         for control in inbox.controls {
             let Control::Connect(handoff) = control else { continue };
-            (&handoff.socket).write_all(&handoff.answer).expect("room for an answer");
-            if sender.send(handoff).is_err() {
+            if sender.send(answered(handoff)).is_err() {
                 break;
             }
         }
@@ -85,8 +96,22 @@ pub(crate) fn start_with(limits: DoorLimits, source: Arc<dyn Source>) -> Server 
     Server { given, ..server }
 }
 
+/// Like a shard it answers first.
+fn answered(handoff: Handoff) -> Handoff {
+    let socket = mio::net::TcpStream::from_std(handoff.socket);
+    let mut line = Line::new(socket, handoff.tls);
+    let sent = line.send(&handoff.answer).expect("room for an answer");
+    assert_eq!(sent, handoff.answer.len());
+    let (socket, tls) = line.into_parts();
+    Handoff { socket: socket.into(), tls, ..handoff }
+}
+
 /// A door, and what its shard would be given; nothing is given to the server's own receiver.
-pub(crate) fn start_alone(limits: DoorLimits, source: Arc<dyn Source>) -> (Server, ShardInbox) {
+pub(crate) fn start_alone(
+    limits: DoorLimits,
+    source: Arc<dyn Source>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+) -> (Server, ShardInbox) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let _inside = runtime.enter();
@@ -100,7 +125,7 @@ pub(crate) fn start_alone(limits: DoorLimits, source: Arc<dyn Source>) -> (Serve
         Arc::new(Shards::new(vec![shard])),
         source,
         metrics.clone(),
-        None,
+        tls,
     );
     let serving = runtime.spawn({
         let door = door.clone();
