@@ -161,7 +161,7 @@ fn whoever_does_not_speak_tls_is_closed() {
         assert!(!rest.windows(4).any(|four| four == b"HTTP"), "{number}: answered in the clear");
     }
     secured.until_refused("tls", table.len() as u64);
-    assert_eq!(secured.server.inbox.controls.len(), 0);
+    assert_eq!(secured.server.given.len(), 0);
 }
 
 #[test]
