@@ -7,12 +7,14 @@
 
 mod choice;
 mod cli;
+mod compare;
 mod connection;
 mod crew;
 mod engine;
 mod engine_open;
 mod engine_read;
 mod error;
+mod facts;
 mod fill;
 mod frames;
 mod http;
@@ -44,7 +46,11 @@ use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match start(&Cli::parse()) {
+    let result = match std::env::args().nth(1).as_deref() {
+        Some(crew::ENGINE_ARGUMENT) => crew::serve().map(|()| true),
+        _ => start(&Cli::parse()),
+    };
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
@@ -107,7 +113,11 @@ fn test(cli: &Cli) -> Result<bool> {
         age_from: cli.age,
         trust,
     };
-    let crew = crew::Crew::start(vec![job])?;
+    let processes = match scenario.processes {
+        0 => crew::processes(job.total, own::raise_descriptor_limit()),
+        processes => processes.min(job.total),
+    };
+    let crew = crew::Crew::start(crew::share(&job, processes))?;
     let mut report = run::Run::new(crew, &scenario, probe, cli.quiet).run(before)?;
     report.target = target.url;
     report.age_from = match cli.age {

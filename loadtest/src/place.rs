@@ -234,11 +234,12 @@ impl Place {
             return self.gap();
         }
         if item.seq <= self.seq {
-            let is_answer = item.prev == Some(item.seq);
-            if is_answer {
+            // Up to date, is what an update without any change says.
+            if item.prev == Some(item.seq) {
                 self.clear(ASKED);
+                return Judged::Applied;
             }
-            let again = item.seq == self.seq && item.ts_publish == self.stamp && !is_answer;
+            let again = item.seq == self.seq && item.ts_publish == self.stamp;
             return if again { Judged::Duplicate } else { Judged::Overlap };
         }
         if item.prev.is_some_and(|prev| prev > self.seq) {
