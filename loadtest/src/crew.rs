@@ -172,7 +172,8 @@ fn write_line(to: &mut impl Write, value: &impl Serialize) -> std::io::Result<()
 /// # Errors
 /// What is no job.
 pub(crate) fn serve() -> Result<()> {
-    let mut lines = std::io::stdin().lines();
+    // A lock of its own could not be handed to a thread.
+    let mut lines = BufReader::new(std::io::stdin()).lines();
     let bad = |error: String| Error::Process(format!("{ENGINE_ARGUMENT}: {error}"));
     let line = lines.next().ok_or_else(|| bad("no job".into()))?;
     let line = line.map_err(Error::io("standard input"))?;
