@@ -34,7 +34,20 @@ struct Wanted {
 struct Got {
     sample: usize,
     watch: usize,
-    result: Result<(Since, Facts), String>,
+    result: Result<(Since, Facts), Refusal>,
+}
+
+/// Why there is no snapshot.
+struct Refusal {
+    words: String,
+    /// Another try would get the same.
+    is_final: bool,
+}
+
+impl Refusal {
+    fn because(words: impl ToString) -> Refusal {
+        Refusal { words: words.to_string(), is_final: false }
+    }
 }
 
 /// A comparison under way.
@@ -80,9 +93,10 @@ impl Comparison {
                 Ok((since, facts)) => {
                     watch.look = Look::Ahead(since, facts, now);
                 }
-                Err(words) => {
+                Err(Refusal { words, is_final }) => {
                     correctness.example(|| format!("not compared: {}: {words}", watch.symbol));
-                    watch.look = Look::Missed(now + AGAIN_US);
+                    correctness.not_compared += u64::from(is_final);
+                    watch.look = if is_final { Look::Done } else { Look::Missed(now + AGAIN_US) };
                 }
             }
         }
@@ -164,7 +178,7 @@ fn name(look: &Look) -> &'static str {
 }
 
 /// Asks the service for a snapshot and reads it as a client would.
-fn fetch(job: &Job, view: View, symbol: &str) -> Result<(Since, Facts), String> {
+fn fetch(job: &Job, view: View, symbol: &str) -> Result<(Since, Facts), Refusal> {
     let mut path = format!("/v1/snapshot?channel={}&symbol=", view.channel().name());
     for byte in symbol.bytes() {
         match byte {
@@ -179,17 +193,20 @@ fn fetch(job: &Job, view: View, symbol: &str) -> Result<(Since, Facts), String> 
         View::Bars(interval) => path.push_str(&format!("&interval={}", interval.name())),
         View::Status | View::Ticker | View::Trades => {}
     }
-    let (status, body) =
-        http::get(&job.target, &job.trust, &path).map_err(|error| error.to_string())?;
+    let (status, body) = http::get(&job.target, &job.trust, &path).map_err(Refusal::because)?;
     if status != 200 {
-        return Err(format!("{path}: status {status}"));
+        // What is not there now will not be; an overloaded service may answer the next time.
+        let is_final = (400..500).contains(&status) && status != 429;
+        return Err(Refusal { words: format!("{path}: status {status}"), is_final });
     }
-    let message = Message::decode(Encoding::Json, &body).map_err(|error| error.to_string())?;
+    let message = Message::decode(Encoding::Json, &body).map_err(Refusal::because)?;
     let mut session = Session::new();
     session.subscribe(Subscribe::new(view, vec![Pattern::new(symbol)]));
     session.receive(&message);
-    let held = facts::held(&session, view, symbol).ok_or("the snapshot cannot be applied")?;
-    let facts = facts::of(&session, view, symbol).ok_or("the snapshot holds nothing")?;
+    let held = facts::held(&session, view, symbol)
+        .ok_or_else(|| Refusal::because("the snapshot cannot be applied"))?;
+    let facts = facts::of(&session, view, symbol)
+        .ok_or_else(|| Refusal::because("the snapshot holds nothing"))?;
     Ok((held, facts))
 }
 

@@ -241,3 +241,146 @@ pub(crate) fn each_item(message: &Message<'_>, mut each: impl FnMut(&Item<'_>)) 
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What the decoder says of a message with one item.
+    fn decoded(message: &[u8]) -> Option<String> {
+        let message = decode(message).ok()?;
+        let mut items = Vec::new();
+        each_item(&message, |item| items.push(format!("{item:?}"))).then_some(())?;
+        (items.len() == 1).then(|| items.remove(0))
+    }
+
+    /// The quick look, where it takes the message, says what the decoder says.
+    fn agrees(message: &str) -> bool {
+        let quick = quick(message.as_bytes());
+        if let Some(item) = &quick {
+            assert_eq!(Some(format!("{item:?}")), decoded(message.as_bytes()), "{message}");
+        }
+        quick.is_some()
+    }
+
+    #[test]
+    fn every_data_line_of_the_protocol_is_read_quickly_and_as_the_decoder_reads_it() {
+        let text = include_str!("../../PROTOCOL.md");
+        let lines = text.lines().filter(|line| line.starts_with("{\"channel\""));
+        let data: Vec<&str> = lines.filter(|line| line.contains("\"symbol\"")).collect();
+        assert!(data.len() >= 7, "{data:?}");
+        for line in data {
+            assert!(agrees(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_deviates_goes_to_the_decoder() {
+        let ticker = r#"{"channel":"ticker","type":"update","data":[{"symbol":"a:B","epoch":1,"prev":2,"seq":3,"bid":"1.0","ts_event":4,"ts_publish":5}]}"#;
+        assert!(agrees(ticker));
+        let item = &ticker[ticker.find("{\"symbol").unwrap()..ticker.len() - 2];
+        for (from, to) in [
+            (item, &*format!("{item},{item}")),
+            ("\"seq\":3", "\"seq\": 3"),
+            ("\"prev\":2,", ""),
+            ("a:B", "a\\u003aB"),
+            ("\"seq\":3", "\"seq\":9999999999999999999"),
+            ("\"bid\":\"1.0\"", "\"new\":{\"x\":1}"),
+            ("\"ts_publish\":5", "\"ts_publish\":5,\"new\":1"),
+            ("}]}", "}],\"new\":1}"),
+            ("\"ts_event\":4,", ""),
+        ] {
+            let changed = ticker.replace(from, to);
+            assert_ne!(changed, ticker);
+            assert!(!agrees(&changed), "{changed}");
+        }
+        let trades = r#"{"channel":"trades","type":"update","data":[{"symbol":"a:B","epoch":1,"prev":2,"seq":2,"trades":[],"ts_publish":5}]}"#;
+        assert!(agrees(trades), "no trades are a list too");
+        let brace = r#"{"channel":"trades","type":"update","data":[{"symbol":"a:B","epoch":1,"prev":2,"seq":3,"trades":[{"seq":3,"id":"x}y","price":"1","size":"1","side":"buy","ts_event":9}],"ts_publish":5}]}"#;
+        assert!(!agrees(brace), "a brace in a text");
+    }
+
+    /// The fields of an item of each channel, in the usual order, with `{}` for numbers.
+    const ITEMS: [(&str, &[&str]); 5] = [
+        ("status", &["\"state\":\"live\"", "\"ts_state\":{}"]),
+        ("ticker", &["\"bid\":\"1.5\"", "\"ask\":null", "\"ts_event\":{}", "\"ts_publish\":{}"]),
+        (
+            "book",
+            &[
+                "\"bids\":[[\"1.0\",\"2.0\"]]",
+                "\"asks\":[]",
+                "\"checksum\":7",
+                "\"ts_event\":{}",
+                "\"ts_publish\":{}",
+            ],
+        ),
+        (
+            "trades",
+            &[
+                "\"trades\":[{\"seq\":5,\"id\":\"i\",\"price\":\"1\",\"size\":\"2\",\"side\":\"sell\",\"ts_event\":{}}]",
+                "\"ts_publish\":{}",
+            ],
+        ),
+        (
+            "bars",
+            &[
+                "\"bars\":[{\"start\":1,\"open\":\"1\",\"high\":\"1\",\"low\":\"1\",\"close\":\"1\",\"volume\":\"1\",\"trades\":1,\"closed\":false}]",
+                "\"ts_publish\":{}",
+            ],
+        ),
+    ];
+
+    proptest! {
+        #[test]
+        fn whatever_the_order_of_fields_the_answer_is_the_decoders(
+            channel in 0..ITEMS.len(),
+            is_snapshot: bool,
+            numbers in prop::array::uniform6(0..1u64 << 53),
+            order in Just((0..10).collect::<Vec<usize>>()).prop_shuffle(),
+            is_shuffled: bool,
+            envelope_first: bool,
+        ) {
+            let (name, rest) = ITEMS[channel];
+            let mut fields = vec!["\"symbol\":\"sim:S0-USD\"".to_owned()];
+            match name {
+                "book" => fields.push("\"depth\":25".into()),
+                "bars" => fields.push("\"interval\":\"5m\"".into()),
+                _ => {}
+            }
+            fields.push(format!("\"epoch\":{}", numbers[0]));
+            if !is_snapshot {
+                fields.push(format!("\"prev\":{}", numbers[1]));
+            }
+            fields.push(format!("\"seq\":{}", numbers[2]));
+            if is_snapshot && name != "status" {
+                fields.push("\"state\":\"stale\"".into());
+            }
+            let filled = rest.iter().zip(numbers[1..].iter().rev());
+            fields.extend(filled.map(|(field, number)| field.replace("{}", &number.to_string())));
+            if is_shuffled {
+                let mut keyed: Vec<_> = fields.into_iter().zip(&order).collect();
+                keyed.sort_by_key(|(_, key)| **key);
+                fields = keyed.into_iter().map(|(field, _)| field).collect();
+            }
+            let kind = if is_snapshot { "snapshot" } else { "update" };
+            let item = fields.join(",");
+            let message = if is_shuffled && envelope_first {
+                format!("{{\"type\":\"{kind}\",\"channel\":\"{name}\",\"data\":[{{{item}}}]}}")
+            } else {
+                format!("{{\"channel\":\"{name}\",\"type\":\"{kind}\",\"data\":[{{{item}}}]}}")
+            };
+            let is_quick = agrees(&message);
+            if !is_shuffled {
+                prop_assert!(is_quick, "{}", message);
+            }
+        }
+
+        #[test]
+        fn bytes_of_any_kind_are_survived(bytes: Vec<u8>, cut in 0..200usize) {
+            let _ = quick(&bytes);
+            let line = br#"{"channel":"ticker","type":"update","data":[{"symbol":"a:B","epoch":1,"prev":2,"seq":3,"bid":"1.0","ts_event":4,"ts_publish":5}]}"#;
+            prop_assert!(cut == line.len() || quick(&line[..cut.min(line.len() - 1)]).is_none());
+        }
+    }
+}
