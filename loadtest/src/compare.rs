@@ -45,8 +45,8 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn because(words: impl ToString) -> Refusal {
-        Refusal { words: words.to_string(), is_final: false }
+    fn because(words: String) -> Refusal {
+        Refusal { words, is_final: false }
     }
 }
 
@@ -193,20 +193,22 @@ fn fetch(job: &Job, view: View, symbol: &str) -> Result<(Since, Facts), Refusal>
         View::Bars(interval) => path.push_str(&format!("&interval={}", interval.name())),
         View::Status | View::Ticker | View::Trades => {}
     }
-    let (status, body) = http::get(&job.target, &job.trust, &path).map_err(Refusal::because)?;
+    let (status, body) = http::get(&job.target, &job.trust, &path)
+        .map_err(|error| Refusal::because(error.to_string()))?;
     if status != 200 {
         // What is not there now will not be; an overloaded service may answer the next time.
         let is_final = (400..500).contains(&status) && status != 429;
         return Err(Refusal { words: format!("{path}: status {status}"), is_final });
     }
-    let message = Message::decode(Encoding::Json, &body).map_err(Refusal::because)?;
+    let message = Message::decode(Encoding::Json, &body)
+        .map_err(|error| Refusal::because(error.to_string()))?;
     let mut session = Session::new();
     session.subscribe(Subscribe::new(view, vec![Pattern::new(symbol)]));
     session.receive(&message);
     let held = facts::held(&session, view, symbol)
-        .ok_or_else(|| Refusal::because("the snapshot cannot be applied"))?;
+        .ok_or_else(|| Refusal::because("the snapshot cannot be applied".into()))?;
     let facts = facts::of(&session, view, symbol)
-        .ok_or_else(|| Refusal::because("the snapshot holds nothing"))?;
+        .ok_or_else(|| Refusal::because("the snapshot holds nothing".into()))?;
     Ok((held, facts))
 }
 

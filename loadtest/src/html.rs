@@ -19,14 +19,14 @@ pub(crate) fn write(report: &Report, earlier: Option<&Report>) -> String {
 fn page(out: &mut String, r: &Report, earlier: Option<&Report>) -> std::fmt::Result {
     let verdict = if r.is_ok() { "held" } else { "did not hold" };
     let kind = if r.is_ok() { "ok" } else { "bad" };
-    write!(
+    writeln!(
         out,
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
          <title>loadtest: {0}</title><style>{STYLE}</style></head><body>\
          <h1>{0} <small>on {1}</small></h1>\
          <p>{2} of {3} clients, {4} subscriptions, {5:.1} s measured from Unix second {6}; age since \
-         <code>ts_{7}</code>. <b class=\"{kind}\">Thresholds {verdict}.</b></p>\n",
+         <code>ts_{7}</code>. <b class=\"{kind}\">Thresholds {verdict}.</b></p>",
         escape(&r.scenario),
         escape(&r.target),
         r.connected,

@@ -5,6 +5,7 @@
 //! they cost the service is measured from outside. It shares no code with the service but the
 //! types that read and write messages, so it cannot share the service's errors.
 
+mod answers;
 mod choice;
 mod cli;
 mod compare;
