@@ -5,7 +5,7 @@
 //! quick look takes the middle of an item (prices, sizes) on trust: the sampled sessions decode
 //! every byte of theirs.
 
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 use tickcast_wire::{Channel, DecodeError, Encoding, Interval, Message, TradingState};
 
 /// An item's place in its stream, and its times.
@@ -47,10 +47,11 @@ pub(crate) fn quick(message: &[u8]) -> Option<Item<'_>> {
         None => (true, rest.strip_prefix(b",\"type\":\"snapshot\"")?),
     };
     let rest = rest.strip_prefix(b",\"data\":[{\"symbol\":\"")?;
-    let end = memchr(b'"', rest)?;
+    // Short, so that a search of many bytes at once would only begin and end.
+    let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
     let symbol = &rest[..end];
     // Escapes are the decoder's.
-    if memchr(b'\\', symbol).is_some() {
+    if rest[end] == b'\\' {
         return None;
     }
     let (variant, rest) = variant(channel, &rest[end + 1..])?;
@@ -167,9 +168,22 @@ fn tail(rest: &[u8]) -> Option<i64> {
 /// At most so many digits are read quickly: they fit an `i64` whatever they are.
 const DIGITS_MAX: usize = 18;
 
+/// The number that a text begins with, and what stands behind it.
+#[inline]
 fn number(text: &[u8]) -> Option<(u64, &[u8])> {
     let mut value = 0;
     let mut at = 0;
+    while let Some(eight) = text[at..].first_chunk() {
+        let (part, digits) = eight_digits(u64::from_le_bytes(*eight));
+        value = value * POWERS[digits] + part;
+        at += digits;
+        if at > DIGITS_MAX {
+            return None;
+        }
+        if digits < 8 {
+            return (at > 0).then(|| (value, &text[at..]));
+        }
+    }
     while let Some(digit) = text.get(at).map(|byte| byte.wrapping_sub(b'0'))
         && digit < 10
     {
@@ -182,14 +196,31 @@ fn number(text: &[u8]) -> Option<(u64, &[u8])> {
     (at > 0).then(|| (value, &text[at..]))
 }
 
-/// The number that a text ends with, and what stands before it.
-fn number_before(text: &[u8]) -> Option<(i64, &[u8])> {
-    let mut start = text.len();
-    while start > 0 && text[start - 1].is_ascii_digit() {
-        start -= 1;
+const POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
+/// The digits that eight characters begin with, read at once: their value and how many they are.
+#[inline]
+fn eight_digits(characters: u64) -> (u64, usize) {
+    let digits = characters ^ 0x3030_3030_3030_3030;
+    // The high bit of the first byte above nine; a carry only reaches bytes behind it.
+    let others = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080;
+    let count = (others.trailing_zeros() / 8) as usize;
+    if count == 0 {
+        return (0, 0);
     }
-    let (value, rest) = number(&text[start..])?;
-    rest.is_empty().then_some((value as i64, &text[..start]))
+    // What is missing in front is zeros; then pairs, fours, and all eight are put together.
+    let digits = digits << (64 - 8 * count);
+    let pairs = (digits & 0x0f0f_0f0f_0f0f_0f0f).wrapping_mul(2_561) >> 8;
+    let fours = (pairs & 0x00ff_00ff_00ff_00ff).wrapping_mul(6_553_601) >> 16;
+    ((fours & 0x0000_ffff_0000_ffff).wrapping_mul(42_949_672_960_001) >> 32, count)
+}
+
+/// The number behind the last colon of a text, which ends with it, and what stands before it.
+#[inline]
+fn number_before(text: &[u8]) -> Option<(i64, &[u8])> {
+    let colon = memrchr(b':', text)?;
+    let (value, rest) = number(&text[colon + 1..])?;
+    rest.is_empty().then_some((value as i64, &text[..=colon]))
 }
 
 /// The items of a decoded message.
@@ -272,6 +303,24 @@ mod tests {
         assert!(data.len() >= 7, "{data:?}");
         for line in data {
             assert!(agrees(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_every_length_are_read_whatever_stands_behind() {
+        for behind in
+            ["", ",", "}", "}]}", ",\"ts_event\":1234567890123456", "x", ":", "/", "\u{ff}"]
+        {
+            let mut digits = String::new();
+            for next in "901234567890123456".chars() {
+                digits.push(next);
+                let text = format!("{digits}{behind}");
+                let (value, rest) = number(text.as_bytes()).expect("a number");
+                assert_eq!((value, rest), (digits.parse().unwrap(), behind.as_bytes()), "{text}");
+            }
+            let text = format!("1234567890123456789{behind}");
+            assert_eq!(number(text.as_bytes()), None, "too long for a quick look");
+            assert!(number(behind.as_bytes()).is_none());
         }
     }
 
