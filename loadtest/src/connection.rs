@@ -144,3 +144,25 @@ impl Conn {
         result
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_small() {
+        assert!(size_of::<Conn>() <= 192, "{}", size_of::<Conn>());
+    }
+
+    #[test]
+    fn frames_are_masked_and_their_headers_as_short_as_the_length_allows() {
+        for (len, header) in [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)] {
+            let mut conn = Conn::new(Rc::from([]), 2);
+            conn.push_frame(1, &vec![b'x'; len]);
+            assert_eq!(conn.out.len(), header + 4 + len);
+            assert_eq!((conn.out[0], conn.out[1] & 0x80), (0x81, 0x80));
+            let (mask, payload) = conn.out[header..].split_at(4);
+            assert!(payload.iter().zip(mask.iter().cycle()).all(|(p, m)| p ^ m == b'x'));
+        }
+    }
+}

@@ -234,6 +234,7 @@ impl Engine {
         let now = self.now().engine;
         match order {
             Order::Measure => {
+                self.count_unserved();
                 self.witness.is_measuring = true;
                 self.witness.second_age.clear();
                 let flow = self.witness.flow;
@@ -269,6 +270,21 @@ impl Engine {
                 self.comparison = Some(Comparison::begin(&mut self.witness, &active, until));
             }
             Order::Stop => {}
+        }
+    }
+
+    /// Everybody had time enough: whom nothing was said to, was forgotten.
+    fn count_unserved(&mut self) {
+        let open = self.conns.iter().enumerate().filter(|(_, conn)| conn.phase == Phase::Open);
+        for (at, conn) in open {
+            let correctness = &mut self.witness.correctness;
+            if !conn.has_welcome {
+                correctness.broke("no_welcome", || format!("client {at}"));
+            }
+            if conn.missing > 0 {
+                let words = || format!("client {at}: of {} subscriptions", conn.missing);
+                correctness.broke("no_first_message", words);
+            }
         }
     }
 

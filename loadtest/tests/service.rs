@@ -188,3 +188,26 @@ fn a_line_behind_tls_is_believed_by_its_file_or_not_at_all() {
     assert_eq!(ran.code, Some(1), "{}", ran.errors);
     assert!(ran.errors.contains("certificate"), "{}", ran.errors);
 }
+
+#[test]
+fn the_page_stands_alone_and_shows_the_earlier_run_beside() {
+    let service = Service::start(&["--sim-instruments=5"]);
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (json, page) = (folder.join("loadtest-earlier.json"), folder.join("loadtest-page.html"));
+    let (json, page) = (json.to_str().expect("text"), page.to_str().expect("text"));
+    let url = service.url();
+    let run = ["steady", &url, "--connections=5", "--seconds=2", "--warmup=0", "--sample=0"];
+    let first = loadtest(&run);
+    first.is_faultless();
+    std::fs::write(json, first.report.to_string()).expect("it can be written");
+    loadtest(&[&run[..], &["--compare", json, "--html", page]].concat()).is_faultless();
+    let text = std::fs::read_to_string(page).expect("it was written");
+    for part in ["Age of deliveries over time", "line a old", "<th>ratio", "states compared"] {
+        assert!(text.contains(part), "{part}");
+    }
+    for part in ["http://", "https://", "src=", "href=", "@import", "url("] {
+        assert!(!text.contains(part), "{part}: it asks for nothing else");
+    }
+    let ran = loadtest(&[&run[..], &["--compare", page]].concat());
+    assert_eq!(ran.code, Some(2), "{}", ran.errors);
+}
