@@ -91,7 +91,7 @@ pub(crate) struct Cli {
     /// Take the service's usage from this process; repeatable
     #[arg(long, help_heading = "Measuring")]
     pub(crate) pid: Vec<u32>,
-    /// Take it from its metrics; on loopback http://127.0.0.1:8081/metrics by default
+    /// Take it from its metrics; with neither, on loopback, from who listens on the port
     #[arg(long, conflicts_with = "pid", help_heading = "Measuring")]
     pub(crate) metrics: Option<String>,
     /// Since when the age of a delivery counts

@@ -63,6 +63,7 @@ impl Report {
         let rss = |usage: Option<crate::server::Usage>| usage.map(|usage| usage.rss_bytes);
         let grown = rss(looks.settled).zip(rss(looks.before));
         Server {
+            source: looks.source.clone(),
             cpu_us_per_delivery: per(measured, self.deliveries),
             cpu_cores: measured.map(|used| used / 1e6 / self.seconds),
             rss_before_bytes: rss(looks.before),

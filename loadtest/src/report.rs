@@ -84,6 +84,8 @@ pub(crate) struct Clients {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Server {
+    /// Where the figures come from.
+    pub(crate) source: Option<String>,
     pub(crate) cpu_us_per_delivery: Option<f64>,
     pub(crate) cpu_cores: Option<f64>,
     pub(crate) rss_before_bytes: Option<f64>,

@@ -106,7 +106,8 @@ impl<'a> Run<'a> {
         self.crew.order(&Order::Stop);
         let tally = self.finish()?;
         self.progress.finish();
-        let server = Looks { before, connected, settled, first, last };
+        let source = self.probe.words();
+        let server = Looks { source, before, connected, settled, first, last };
         self.fill(&mut report, &tally, &server);
         Ok(report)
     }
@@ -322,8 +323,10 @@ impl<'a> Run<'a> {
 }
 
 /// The service's usage at the turns of a run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Looks {
+    /// Whom was looked at.
+    pub(crate) source: Option<String>,
     pub(crate) before: Option<Usage>,
     /// Everybody connected, every first message there.
     pub(crate) connected: Option<Usage>,

@@ -25,7 +25,8 @@ pub(crate) struct Usage {
 const METRICS: &str = "http://127.0.0.1:8081/metrics";
 
 impl Probe {
-    /// Chooses by flags; with none of them a service on loopback is asked at the usual place.
+    /// Chooses by flags; with none of them a service on loopback is found by the port that it
+    /// listens on, or asked at the usual place.
     ///
     /// # Errors
     /// A flag that names something that is not there.
@@ -38,10 +39,16 @@ impl Probe {
                 None => Err(Error::usage(format!("--pid: {pids:?}: there is no such process"))),
             };
         }
-        let wanted = metrics.unwrap_or(METRICS);
-        if metrics.is_none() && !target.is_loopback() {
-            return Ok(Probe::Nothing);
+        if metrics.is_none() {
+            if !target.is_loopback() {
+                return Ok(Probe::Nothing);
+            }
+            let found = Probe::Pids(listening(target.address.port()));
+            if found.read().is_some_and(|usage| usage.rss_bytes > 0.0) {
+                return Ok(found);
+            }
         }
+        let wanted = metrics.unwrap_or(METRICS);
         let url = Target::resolve(wanted)?;
         let path = if url.path == "/v1/ws" { "/metrics".into() } else { url.path };
         let probe = Probe::Metrics { address: url.address, path };
@@ -51,6 +58,15 @@ impl Probe {
             (None, Some(wanted)) => Err(Error::usage(format!(
                 "--metrics: {wanted:?} does not tell process_cpu_seconds_total"
             ))),
+        }
+    }
+
+    /// In words, for the report.
+    pub(crate) fn words(&self) -> Option<String> {
+        match self {
+            Probe::Pids(pids) => Some(format!("process {pids:?}")),
+            Probe::Metrics { address, path } => Some(format!("http://{address}{path}")),
+            Probe::Nothing => None,
         }
     }
 
@@ -77,6 +93,35 @@ impl Probe {
             Probe::Nothing => None,
         }
     }
+}
+
+/// The processes that listen on a port, of those that may be looked into; proc(5).
+fn listening(port: u16) -> Vec<u32> {
+    let mut sockets = Vec::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        let text = std::fs::read_to_string(table).unwrap_or_default();
+        for line in text.lines().skip(1) {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let [_, local, _, "0A", _, _, _, _, _, inode, ..] = fields[..] else { continue };
+            let is_ours = local.rsplit_once(':').is_some_and(|(_, of)| of == format!("{port:04X}"));
+            if is_ours {
+                sockets.push(format!("socket:[{inode}]"));
+            }
+        }
+    }
+    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| holds_any(*pid, &sockets)).collect()
+}
+
+fn holds_any(pid: u32, sockets: &[String]) -> bool {
+    if sockets.is_empty() {
+        return false;
+    }
+    let Ok(descriptors) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    descriptors
+        .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+        .any(|link| link.to_str().is_some_and(|link| sockets.iter().any(|socket| socket == link)))
 }
 
 fn of_process(pid: u32) -> Option<Usage> {
@@ -118,6 +163,15 @@ mod tests {
         let usage = Probe::Pids(vec![std::process::id()]).read().unwrap();
         assert!(usage.cpu_us > 0.0 && usage.rss_bytes > 100_000.0, "{usage:?}");
         assert_eq!(Probe::Pids(vec![u32::MAX]).read(), None);
+    }
+
+    #[test]
+    fn who_listens_on_a_port_is_found() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert_eq!(listening(port), [std::process::id()]);
+        drop(listener);
+        assert_eq!(listening(port), [0; 0]);
     }
 
     #[test]

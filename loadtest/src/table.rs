@@ -57,6 +57,17 @@ fn lines(out: &mut String, r: &Report) -> std::fmt::Result {
         spread(&r.first_snapshot_us),
         number(r.all_snapshots_ms, 0)
     )?;
+    service(out, r)?;
+    correctness(out, r)?;
+    for judgement in &r.thresholds {
+        let value = number(judgement.value, 3);
+        let word = if judgement.ok { "ok  " } else { "FAIL" };
+        writeln!(out, "  {word}        {} = {value} (limit {})", judgement.name, judgement.limit)?;
+    }
+    Ok(())
+}
+
+fn service(out: &mut String, r: &Report) -> std::fmt::Result {
     for cut in &r.herd {
         writeln!(
             out,
@@ -80,10 +91,11 @@ fn lines(out: &mut String, r: &Report) -> std::fmt::Result {
     )?;
     writeln!(
         out,
-        "              resident {} MiB before, {} connected, {} after",
+        "              resident {} MiB before, {} connected, {} after ({})",
         mib(s.rss_before_bytes),
         mib(s.rss_connected_bytes),
-        mib(s.rss_after_bytes)
+        mib(s.rss_after_bytes),
+        s.source.as_deref().unwrap_or("not measured")
     )?;
     writeln!(
         out,
@@ -91,14 +103,7 @@ fn lines(out: &mut String, r: &Report) -> std::fmt::Result {
         number(r.own.cpu_cores, 2),
         number(r.own.cpu_us_per_delivery, 3),
         number(r.own.cpu_us_per_read, 2)
-    )?;
-    correctness(out, r)?;
-    for judgement in &r.thresholds {
-        let value = number(judgement.value, 3);
-        let word = if judgement.ok { "ok  " } else { "FAIL" };
-        writeln!(out, "  {word}        {} = {value} (limit {})", judgement.name, judgement.limit)?;
-    }
-    Ok(())
+    )
 }
 
 fn correctness(out: &mut String, r: &Report) -> std::fmt::Result {
