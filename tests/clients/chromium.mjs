@@ -15,6 +15,8 @@ export function launch() {
       // Tests run as root in containers, where Chromium's sandbox cannot start.
       "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
       "--disable-component-update", "--disable-sync",
+      // The certificates of tests sign themselves.
+      "--ignore-certificate-errors",
     ],
   });
 }

@@ -290,7 +290,8 @@ async def frames(base):
 def events(base, symbol, last_id, enough):
     """The fields of server-sent events until there are `enough` of tickers."""
     parts = urllib.parse.urlsplit(base)
-    line = http.client.HTTPConnection(parts.hostname, parts.port, timeout=PATIENCE_S)
+    kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+    line = kinds[parts.scheme](parts.hostname, parts.port, timeout=PATIENCE_S)
     headers = {"Last-Event-ID": last_id} if last_id else {}
     line.request("GET", f"/v1/sse?channel=ticker&symbol={urllib.parse.quote(symbol)}", headers=headers)
     answer = line.getresponse()

@@ -32,8 +32,13 @@ pub struct Line {
 
 impl Line {
     /// A socket, and what is encrypted on it.
-    pub(crate) fn new(socket: TcpStream, tls: Option<Box<Session>>) -> Line {
+    pub fn new(socket: TcpStream, tls: Option<Box<Session>>) -> Line {
         Line { socket, tls }
+    }
+
+    /// The socket, and what is encrypted on it.
+    pub fn into_parts(self) -> (TcpStream, Option<Box<Session>>) {
+        (self.socket, self.tls)
     }
 
     /// For being registered with a poller.

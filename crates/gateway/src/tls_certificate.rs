@@ -6,7 +6,7 @@
 
 use crate::metrics::Metrics;
 use crate::tls_expiry::not_after;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -64,6 +64,8 @@ pub struct Certificates {
     certificate: PathBuf,
     key: PathBuf,
     current: RwLock<Arc<CertifiedKey>>,
+    /// The files as they were before they were last read.
+    read_as: Mutex<[Stamp; 2]>,
 }
 
 impl fmt::Debug for Certificates {
@@ -83,14 +85,17 @@ impl Certificates {
     ///
     /// *Errors* name the file and what is wrong with it.
     pub fn load(certificate: &Path, key: &Path) -> Result<Arc<Certificates>, PairError> {
+        let read_as = Mutex::new(stamps([certificate, key]));
         let current = RwLock::new(Arc::new(read_pair(certificate, key)?));
-        Ok(Arc::new(Certificates { certificate: certificate.into(), key: key.into(), current }))
+        let (certificate, key) = (certificate.into(), key.into());
+        Ok(Arc::new(Certificates { certificate, key, current, read_as }))
     }
 
     /// Reads the files again; new connections are shown what is in them now.
     ///
     /// *Errors* as [`Certificates::load`]; then nothing has changed.
     pub fn reload(&self) -> Result<(), PairError> {
+        *self.read_as.lock() = stamps([&self.certificate, &self.key]);
         let pair = Arc::new(read_pair(&self.certificate, &self.key)?);
         *self.current.write() = pair;
         Ok(())
@@ -126,23 +131,17 @@ impl Certificates {
 
     /// Reloads whenever the files have changed, for ever.
     pub async fn watch(&self, metrics: &Metrics) {
-        let (mut taken, mut seen) = (self.stamps(), self.stamps());
+        let mut seen = *self.read_as.lock();
         let mut every = tokio::time::interval(LOOK_EVERY);
         loop {
             every.tick().await;
-            let now = self.stamps();
-            if now != taken && now == seen {
+            let now = stamps([&self.certificate, &self.key]);
+            let was_read = now == *self.read_as.lock();
+            if !was_read && now == seen {
                 self.reload_and_tell(metrics);
-                taken = now;
             }
             seen = now;
         }
-    }
-
-    fn stamps(&self) -> [Stamp; 2] {
-        // A file that is replaced by renaming has another inode, one behind a link, too.
-        let of = |file: Metadata| (file.ino(), file.size(), file.mtime(), file.mtime_nsec());
-        [&self.certificate, &self.key].map(|file| std::fs::metadata(file).ok().map(of))
     }
 
     /// How the server speaks TLS: 1.2 and 1.3, `http/1.1` inside, no early data; a client that
@@ -167,6 +166,12 @@ impl ResolvesServerCert for Certificates {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.current.read().clone())
     }
+}
+
+fn stamps(files: [&Path; 2]) -> [Stamp; 2] {
+    // A file that is replaced by renaming has another inode, one behind a link, too.
+    let of = |file: Metadata| (file.ino(), file.size(), file.mtime(), file.mtime_nsec());
+    files.map(|file| std::fs::metadata(file).ok().map(of))
 }
 
 fn read_pair(certificate: &Path, key: &Path) -> Result<CertifiedKey, PairError> {

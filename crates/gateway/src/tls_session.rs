@@ -42,6 +42,9 @@ pub(crate) enum SessionError {
     /// More of an unfinished message than is kept.
     #[error("a message without an end")]
     TooLong,
+    /// It has failed before.
+    #[error("it has failed before")]
+    Failed,
 }
 
 /// A server's side of one TLS connection.
@@ -56,6 +59,8 @@ pub struct Session {
     is_ended: bool,
     /// We have.
     has_said_end: bool,
+    /// There was an error: rustls is not asked again, which it does not always survive.
+    has_failed: bool,
 }
 
 impl fmt::Debug for Session {
@@ -76,6 +81,7 @@ impl Session {
             gone: 0,
             is_ended: false,
             has_said_end: false,
+            has_failed: false,
         })
     }
 
@@ -107,6 +113,15 @@ impl Session {
         bytes: &mut [u8],
         plain: &mut Vec<u8>,
     ) -> Result<(), SessionError> {
+        if self.has_failed {
+            return Err(SessionError::Failed);
+        }
+        let result = self.decrypt(bytes, plain);
+        self.has_failed = result.is_err();
+        result
+    }
+
+    fn decrypt(&mut self, bytes: &mut [u8], plain: &mut Vec<u8>) -> Result<(), SessionError> {
         let mut done = 0;
         for _ in 0..STEPS_MAX {
             let status = self.connection.process_tls_records(&mut bytes[done..]);
@@ -156,8 +171,9 @@ impl Session {
 
     /// After an error the peer is told which; rustls has it ready.
     fn take_alerts(&mut self, rest: &mut [u8]) {
-        while let UnbufferedStatus { state: Ok(ConnectionState::EncodeTlsData(data)), .. } =
-            self.connection.process_tls_records(rest)
+        while self.connection.wants_write()
+            && let UnbufferedStatus { state: Ok(ConnectionState::EncodeTlsData(data)), .. } =
+                self.connection.process_tls_records(rest)
         {
             encode(data, &mut self.outgoing);
         }
@@ -193,6 +209,22 @@ impl Session {
     }
 
     fn write_with(
+        &mut self,
+        sealed: &mut [u8],
+        write: impl Fn(
+            &mut WriteTraffic<'_, ServerConnectionData>,
+            &mut [u8],
+        ) -> Result<usize, EncryptError>,
+    ) -> Result<usize, SessionError> {
+        if self.has_failed {
+            return Err(SessionError::Failed);
+        }
+        let result = self.encrypt(sealed, write);
+        self.has_failed = result.is_err();
+        result
+    }
+
+    fn encrypt(
         &mut self,
         sealed: &mut [u8],
         write: impl Fn(
@@ -247,3 +279,7 @@ fn encode(mut data: EncodeTlsData<'_, ServerConnectionData>, out: &mut Vec<u8>) 
         out.truncate(start + length);
     }
 }
+
+#[cfg(test)]
+#[path = "tls_session_tests.rs"]
+mod tests;

@@ -15,6 +15,7 @@ use tickcast_feed::{
 };
 use tickcast_gateway::FeedReport;
 use tickcast_market::{Directory, InstrumentIndex, Nanos, SourceIndex, Venue};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 /// The simulator's thread sleeps no shorter: below it, updates gather.
@@ -31,6 +32,8 @@ fn source_of(venue: Venue) -> SourceIndex {
 /// What feeds are started with.
 #[derive(Clone)]
 pub(crate) struct Feeds {
+    /// Where the drivers of live venues run.
+    pub(crate) venues: Handle,
     pub(crate) directory: Arc<Directory>,
     pub(crate) inboxes: Vec<InboxSender>,
     pub(crate) stop: Arc<AtomicBool>,
@@ -157,7 +160,7 @@ impl Feeds {
     fn start_live(&self, feed: Live, health: Arc<FeedHealth>) {
         let mut status = feed.driver.status();
         let lists = self.lists.clone();
-        tokio::spawn(async move {
+        self.venues.spawn(async move {
             let mut listed = false;
             loop {
                 let now = *status.borrow_and_update();
@@ -172,7 +175,7 @@ impl Feeds {
             }
         });
         let stopping = self.stopping.clone();
-        tokio::spawn(async move {
+        self.venues.spawn(async move {
             if let Err(error) = feed.driver.run(stopping).await {
                 tracing::error!(venue = %feed.venue, %error, "feed has ended");
             }

@@ -17,6 +17,7 @@ use tickcast_gateway::{
 };
 use tickcast_market::Directory;
 use tickcast_publisher::{Config, Inbox, Publisher, Resync, ShardIndex};
+use tokio::runtime::{Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -26,18 +27,30 @@ const INBOX_BATCHES_MAX: usize = 256;
 /// How long after the drain window connections may still take to close.
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
 
+/// Threads that agree on keys with new connections; more than a few are not needed for long.
+const DOOR_THREADS_MAX: usize = 4;
+
 /// Runs until it is asked to stop.
 pub(crate) fn run(settings: Resolved, tls: Option<Arc<Certificates>>) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("door")
-        .enable_all()
-        .build()
-        .context("the tokio runtime")?;
-    runtime.block_on(serve(settings, tls))
+    // One thread takes tens of thousands of connections a second, and several on few cores only
+    // take turns; agreeing on keys is what can be worth more.
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let door = runtime("door", if tls.is_some() { cores.min(DOOR_THREADS_MAX) } else { 1 })?;
+    // Apart, so that a rush at the door does not keep venues waiting.
+    let venues = runtime("venues", 1)?;
+    door.block_on(serve(settings, tls, venues.handle().clone()))
 }
 
-async fn serve(settings: Resolved, tls: Option<Arc<Certificates>>) -> Result<()> {
+fn runtime(name: &str, threads: usize) -> Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name(name)
+        .enable_all()
+        .build()
+        .with_context(|| format!("the runtime {name}"))
+}
+
+async fn serve(settings: Resolved, tls: Option<Arc<Certificates>>, venues: Handle) -> Result<()> {
     let descriptors = tickcast_gateway::raise_descriptor_limit().context("descriptor limit")?;
     tracing::info!(descriptors, "at most so many descriptors, about as many clients");
     let registry = Registry::new();
@@ -46,7 +59,7 @@ async fn serve(settings: Resolved, tls: Option<Arc<Certificates>>) -> Result<()>
     let directory = Arc::new(Directory::default());
 
     let limits = DoorLimits::default();
-    let listener = tickcast_gateway::bind(settings.listen, &limits)
+    let listener = tickcast_gateway::Listener::bind(settings.listen, &limits)
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     let admin_listener = tokio::net::TcpListener::bind(settings.admin)
         .await
@@ -57,6 +70,7 @@ async fn serve(settings: Resolved, tls: Option<Arc<Certificates>>) -> Result<()>
     let (stop_drivers, stopping) = watch::channel(false);
     let (inboxes, partition_inboxes) = make_inboxes(settings.partitions);
     let feeds = Feeds {
+        venues,
         directory: directory.clone(),
         inboxes,
         stop: stop.clone(),
@@ -101,6 +115,7 @@ async fn serve(settings: Resolved, tls: Option<Arc<Certificates>>) -> Result<()>
             ShardSettings {
                 flush_interval: settings.flush_interval,
                 flush_mode: settings.flush_mode,
+                connections_reserved: limits.connections_max.min(descriptors as usize),
                 ..ShardSettings::default()
             },
             &gateway_metrics,

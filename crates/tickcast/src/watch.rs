@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail};
 use fastwebsockets::{Frame, OpCode, Payload};
 use std::io::Write;
+use std::path::PathBuf;
 
 /// Arguments of `tickcast watch`.
 #[derive(Debug, clap::Args)]
@@ -23,6 +24,9 @@ pub(crate) struct WatchArgs {
     /// Length of bars: 1s, 1m, 5m or 1h
     #[arg(long)]
     interval: Option<String>,
+    /// PEM file with the certificates to trust instead of the public authorities
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// End after so many messages of the channel
     #[arg(long)]
     count: Option<u64>,
@@ -56,8 +60,14 @@ async fn watch(args: &WatchArgs) -> Result<()> {
         base if base.ends_with("/v1/ws") => base.to_owned(),
         base => format!("{base}/v1/ws"),
     };
-    let mut socket =
-        tickcast_feed::dial(&url).await.with_context(|| format!("cannot reach {url}"))?;
+    let socket = match &args.ca {
+        None => tickcast_feed::dial(&url).await,
+        Some(ca) => {
+            let pem = std::fs::read(ca).with_context(|| format!("ca: {}", ca.display()))?;
+            tickcast_feed::dial_trusting(&url, &pem).await
+        }
+    };
+    let mut socket = socket.with_context(|| format!("cannot reach {url}"))?;
     let request = args.request();
     socket
         .write_frame(Frame::text(Payload::Owned(request.into_bytes())))

@@ -6,6 +6,7 @@
 //! `cargo xtask test` brings what the scripts need and says where it is; otherwise it is looked
 //! for in `.tools`.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -25,6 +26,12 @@ fn python_websockets_gets_what_the_protocol_promises() {
 }
 
 #[test]
+fn python_websockets_gets_it_encrypted() {
+    let Some(python) = tool("TICKCAST_PYTHON", ".tools/venv/bin/python") else { return };
+    drains_encrypted_after(&Script::new(&python, "python_client.py"));
+}
+
+#[test]
 fn npm_ws_gets_what_the_protocol_promises() {
     let Some(node) = node() else { return };
     drains_after(&Script::new(&node, "node_client.mjs"));
@@ -34,6 +41,12 @@ fn npm_ws_gets_what_the_protocol_promises() {
 fn chromium_gets_what_the_protocol_promises() {
     let Some(node) = browser() else { return };
     drains_after(&Script::new(&node, "browser_client.mjs"));
+}
+
+#[test]
+fn chromium_gets_it_encrypted() {
+    let Some(node) = browser() else { return };
+    drains_encrypted_after(&Script::new(&node, "browser_client.mjs"));
 }
 
 #[test]
@@ -62,7 +75,29 @@ fn the_dashboard_shows_live_prices_of_every_instrument() {
 
 /// Runs a script against a service of its own, which is told to stop when the script is READY.
 fn drains_after(script: &Script) {
-    let mut service = Service::start();
+    drains(Service::start(), script);
+}
+
+/// The same with a certificate that the script trusts, or does not look at.
+fn drains_encrypted_after(script: &Script) {
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let pair = rcgen::generate_simple_self_signed(names).expect("a pair");
+    let file = |kind: &str| {
+        let name = format!("{}-{kind}.pem", script.name);
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+    };
+    let (certificate, key) = (file("certificate"), file("key"));
+    std::fs::write(&certificate, pair.cert.pem()).expect("a writable target folder");
+    std::fs::write(&key, pair.signing_key.serialize_pem()).expect("a writable target folder");
+    let args: [&OsStr; 4] =
+        ["--tls-cert".as_ref(), certificate.as_os_str(), "--tls-key".as_ref(), key.as_os_str()];
+    let mut service = Service::start_with(&args);
+    service.trusted = Some(certificate);
+    assert!(service.url.starts_with("https://"), "{}", service.url);
+    drains(service, script);
+}
+
+fn drains(mut service: Service, script: &Script) {
     let mut stops = 0;
     script.run(&service, |service| {
         stops += 1;
@@ -76,21 +111,28 @@ fn drains_after(script: &Script) {
 struct Service {
     child: Child,
     url: String,
+    /// The certificate that scripts are to trust.
+    trusted: Option<PathBuf>,
     output: Receiver<String>,
 }
 
 impl Service {
     fn start() -> Service {
+        Service::start_with(&[])
+    }
+
+    fn start_with(args: &[&OsStr]) -> Service {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tickcast"))
             .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(["--sim-instruments", "20", "--sim-rate", "200", "--drain-window", "1s"])
+            .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
             .expect("the binary that cargo built can be started");
         let output = lines(child.stdout.take().expect("stdout is a pipe"));
-        let mut service = Service { child, url: String::new(), output };
+        let mut service = Service { child, url: String::new(), trusted: None, output };
         let end = Instant::now() + START_MAX;
         while service.url.is_empty() {
             let left = end.saturating_duration_since(Instant::now());
@@ -154,6 +196,8 @@ impl Script {
             .arg(&service.url)
             .args(&self.more)
             .env("TICKCAST_NODE_PATH", modules())
+            // What Python's OpenSSL looks for.
+            .envs(service.trusted.iter().map(|file| ("SSL_CERT_FILE", file)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -6,13 +6,16 @@
 use fastrand::Rng;
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::rc::Rc;
 use tickcast_gateway::{Socket, Token};
 use tickcast_market::Nanos;
 
 /// What a line holds that is no longer slow.
 const WIDE: usize = 1 << 20;
+
+/// What a line that encrypts takes at a time, though the pipe may not.
+const RECORD: usize = 16 << 10;
 
 /// What a shard's poller has to report, and the shard's own clock.
 #[derive(Debug, Default)]
@@ -32,6 +35,9 @@ struct Pipes {
     /// To the shard.
     up: VecDeque<u8>,
     capacity: usize,
+    /// The line encrypts: it takes records whole, and holds what the pipe did not take.
+    encrypts: bool,
+    held: VecDeque<u8>,
     /// The shard hears of room when there is so much of it.
     room_told: usize,
     token: Option<Token>,
@@ -68,6 +74,8 @@ pub(crate) fn line(capacity: usize, poll: &SharedPoll, mut random: Rng) -> (Serv
         down: VecDeque::new(),
         up: VecDeque::new(),
         capacity,
+        encrypts: random.bool(),
+        held: VecDeque::new(),
         room_told: if random.bool() { 1 } else { capacity / 3 + 1 },
         token: None,
         read_armed: true,
@@ -93,6 +101,26 @@ impl Pipes {
             && std::mem::take(&mut self.read_armed)
         {
             self.poll.borrow_mut().readable.push(token);
+        }
+    }
+
+    /// Notes that of so many bytes the pipe takes `room`.
+    fn take(&mut self, length: usize, room: usize) {
+        let now = self.poll.borrow().now;
+        if room < length {
+            if !self.write_armed {
+                self.shorts += 1;
+            }
+            if !self.waits {
+                (self.waits, self.moved_at) = (true, now);
+            }
+            self.write_armed = true;
+        }
+        if room == 0 {
+            self.stuck = self.stuck.max(now.since(self.moved_at));
+        } else {
+            self.moved_at = now;
+            self.waits = room < length;
         }
     }
 
@@ -133,28 +161,42 @@ impl Socket for ServerEnd {
         if pipes.cut || pipes.client_shut {
             return Err(ErrorKind::BrokenPipe.into());
         }
+        assert!(pipes.held.is_empty(), "more is sent while something is held");
         let room = (pipes.capacity - pipes.down.len()).min(bytes.len());
-        let now = pipes.poll.borrow().now;
-        if room < bytes.len() {
-            if !pipes.write_armed {
-                pipes.shorts += 1;
-            }
-            if !pipes.waits {
-                (pipes.waits, pipes.moved_at) = (true, now);
-            }
-            pipes.write_armed = true;
+        pipes.take(bytes.len(), room);
+        pipes.down.extend(&bytes[..room]);
+        if pipes.encrypts && room < bytes.len() {
+            // The record that was begun is taken whole.
+            let end = bytes.len().min(room.next_multiple_of(RECORD).max(RECORD));
+            pipes.held.extend(&bytes[room..end]);
+            return Ok(end);
         }
-        if room == 0 {
-            pipes.stuck = pipes.stuck.max(now.since(pipes.moved_at));
-            return Err(ErrorKind::WouldBlock.into());
+        if room == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(room) }
+    }
+
+    fn held(&self) -> usize {
+        self.0.borrow().held.len()
+    }
+
+    fn push(&mut self) -> io::Result<usize> {
+        let mut pipes = self.0.borrow_mut();
+        if pipes.held.is_empty() {
+            return Ok(0);
         }
-        pipes.moved_at = now;
-        pipes.waits = room < bytes.len();
-        pipes.down.write(&bytes[..room])
+        if pipes.cut || pipes.client_shut {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        let room = (pipes.capacity - pipes.down.len()).min(pipes.held.len());
+        let held = pipes.held.len();
+        pipes.take(held, room);
+        let pushed: Vec<u8> = pipes.held.drain(..room).collect();
+        pipes.down.extend(pushed);
+        Ok(room)
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
         let mut pipes = self.0.borrow_mut();
+        assert!(pipes.held.is_empty() || pipes.cut, "the line is shut while something is held");
         pipes.server_shut = true;
         if pipes.cut { Err(ErrorKind::NotConnected.into()) } else { Ok(()) }
     }
@@ -245,6 +287,7 @@ impl ClientEnd {
         let mut pipes = self.0.borrow_mut();
         pipes.cut = true;
         pipes.down.clear();
+        pipes.held.clear();
         pipes.up.clear();
         pipes.wake_reader();
         pipes.write_armed = true;

@@ -3,14 +3,17 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code)]
 
+use rustls::ClientConfig;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tungstenite::{Message, WebSocket};
+
+pub(crate) mod tls;
 
 /// Nothing that is waited for in a test takes longer, on any machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -20,6 +23,8 @@ pub(crate) struct Service {
     child: Child,
     pub(crate) public: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// There where the public address is encrypted: whom its clients trust.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
     log: mpsc::Receiver<String>,
 }
 
@@ -44,7 +49,7 @@ impl Service {
         let mut line = String::new();
         let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
         stdout.read_line(&mut line).expect("standard output can be read");
-        let mut addresses = line.split("http://").skip(1).map(|rest| {
+        let mut addresses = line.split("://").skip(1).map(|rest| {
             let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
             rest[..end].parse().expect("an address")
         });
@@ -52,7 +57,17 @@ impl Service {
             let log: Vec<String> = log.iter().collect();
             panic!("it says where it listens, not {line:?}; {log:?}")
         };
-        Service { child, public, admin, log }
+        Service { child, public, admin, tls: None, log }
+    }
+
+    /// Starts it with this certificate.
+    pub(crate) fn start_tls(files: &tls::Files, args: &[&str]) -> Service {
+        let text = |path: &Path| path.to_str().expect("a path of text").to_owned();
+        let (certificate, key) = (text(&files.certificate), text(&files.key));
+        let own = ["--tls-cert", &certificate, "--tls-key", &key];
+        let mut service = Service::start(&[&own[..], args].concat());
+        service.tls = Some(tls::trusting(&files.pair, tls::BOTH));
+        service
     }
 
     /// What it has logged so far.
@@ -85,7 +100,7 @@ impl Service {
 
     /// GETs a path of the public listener: status and body.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
-        get(self.public, path)
+        get_through(self.stream(), self.public, path)
     }
 
     /// GETs a path of the public listener that must answer 200 with JSON.
@@ -115,14 +130,31 @@ impl Service {
         }
     }
 
+    /// A connection to the public address, encrypted where that is.
+    pub(crate) fn stream(&self) -> Stream {
+        let socket = TcpStream::connect(self.public).expect("it listens");
+        socket.set_nodelay(true).expect("a TCP socket");
+        match &self.tls {
+            None => Stream::Plain(socket),
+            Some(config) => Stream::Tls(Box::new(tls::client(socket, config))),
+        }
+    }
+
     /// Opens a WebSocket.
     pub(crate) fn websocket(&self) -> Socket {
-        let stream = TcpStream::connect(self.public).expect("it listens");
-        stream.set_nodelay(true).expect("a TCP socket");
-        stream.set_read_timeout(Some(Duration::from_millis(50))).expect("a time");
+        let stream = self.stream();
+        stream.set_read_timeout(PATIENCE);
         let url = format!("ws://{}/v1/ws", self.public);
         let (socket, _) = tungstenite::client(url, stream).expect("a handshake");
+        socket.get_ref().set_read_timeout(Duration::from_millis(50));
         Socket { socket }
+    }
+
+    /// Sends SIGHUP.
+    pub(crate) fn ask_to_reload(&self) {
+        let pid = self.pid().to_string();
+        let status = Command::new("kill").args(["-HUP", &pid]).status().expect("kill runs");
+        assert!(status.success());
     }
 }
 
@@ -135,8 +167,12 @@ impl Drop for Service {
 
 /// GETs a path over a connection of its own: status and body.
 pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).expect("it listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+    let stream = TcpStream::connect(address).expect("it listens");
+    get_through(Stream::Plain(stream), address, path)
+}
+
+fn get_through(mut stream: Stream, address: SocketAddr, path: &str) -> (u16, String) {
+    stream.set_read_timeout(PATIENCE);
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("it reads");
     let mut answer = Vec::new();
@@ -149,14 +185,64 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
     (status, body.to_owned())
 }
 
+/// A connection, encrypted or not.
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<tls::Tls>),
+}
+
+impl Stream {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(tls) => &tls.sock,
+        }
+    }
+
+    pub(crate) fn set_read_timeout(&self, time: Duration) {
+        self.socket().set_read_timeout(Some(time)).expect("a time");
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.read(into),
+            Stream::Tls(tls) => tls.read(into),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.write(bytes),
+            Stream::Tls(tls) => tls.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.flush(),
+            Stream::Tls(tls) => tls.flush(),
+        }
+    }
+}
+
 /// A WebSocket client that we did not write.
 pub(crate) struct Socket {
-    socket: WebSocket<TcpStream>,
+    socket: WebSocket<Stream>,
 }
 
 impl Socket {
     pub(crate) fn send(&mut self, text: &str) {
         self.socket.send(Message::text(text)).expect("it reads");
+    }
+
+    /// Makes the kernel hold little for us.
+    pub(crate) fn narrow(&self) {
+        let socket = self.socket.get_ref().socket();
+        socket2::SockRef::from(socket).set_recv_buffer_size(8 << 10).expect("a size");
     }
 
     /// The next text message; `None` when nothing has come for a moment.
