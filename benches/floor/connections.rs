@@ -182,6 +182,7 @@ impl Connections {
         let Some(first) = asked.symbols.first() else { return };
         let frames = self.frames.get_or_insert_with(|| Frames::new(first, self.batch, self.size));
         for symbol in &asked.symbols {
+            write_frame(out, Opcode::Text, tickcast_benches::status(symbol).as_bytes());
             frames.write_snapshot(symbol, out);
         }
         if asked.symbols.iter().any(|symbol| symbol == frames.symbol())

@@ -6,7 +6,7 @@
 //! - [`plain`]: the decoders that one would write first, for comparison.
 //! - [`Asked`] and its neighbours: as much of the client protocol as the other servers speak;
 //! - [`Market`] and [`Updates`]: the workload of the naive servers;
-//! - [`keep_on`], [`listen`]: cores and sockets, the same for all.
+//! - [`Server`], [`keep_on`], [`listen`]: processes, cores and sockets, the same for all.
 //!
 //! Not here: what is measured and which goals there are; that is each benchmark's own file.
 
@@ -18,6 +18,7 @@ mod pin;
 pub mod plain;
 mod ratio;
 mod recorded;
+mod server;
 mod subset;
 
 pub use listener::listen;
@@ -25,4 +26,5 @@ pub use market::{Instrument, Market, Updates, Workload};
 pub use pin::{allowed_cores, keep_on};
 pub use ratio::{Contender, Timed, ratio, ratio_of_times};
 pub use recorded::{Counted, Part, Recorded, Round, recordings};
-pub use subset::{Asked, EPOCH, PATH, SUBPROTOCOL, accept_of, now_micros};
+pub use server::{Server, ServerError, on_cores};
+pub use subset::{Asked, EPOCH, PATH, SUBPROTOCOL, accept_of, now_micros, status};

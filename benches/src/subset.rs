@@ -1,5 +1,5 @@
 //! As much of the client protocol as the contenders speak beside tickcast: a subscription to
-//! tickers by exact names, its answer, snapshots and updates. No welcome, no status.
+//! tickers by exact names, its answer, a status (always live), snapshots and updates. No welcome.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +14,7 @@ pub const SUBPROTOCOL: &str = "tickcast.v1.json";
 pub const PATH: &str = "/v1/ws";
 
 /// The epoch of every stream: none of these servers ever begins another.
-pub const EPOCH: u64 = 7_249_421_000_000;
+pub const EPOCH: u64 = 7_249_421;
 
 /// A request to subscribe.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +79,15 @@ impl Asked {
     }
 }
 
+/// The status that goes before a symbol's data.
+pub fn status(symbol: &str) -> String {
+    let now = now_micros();
+    format!(
+        "{{\"channel\":\"status\",\"type\":\"snapshot\",\"data\":[{{\"symbol\":\"{symbol}\",\
+         \"epoch\":{EPOCH},\"seq\":1,\"state\":\"live\",\"ts_state\":{now}}}]}}"
+    )
+}
+
 /// The `Sec-WebSocket-Accept` for a key (RFC 6455, 4.2.2).
 pub fn accept_of(key: &[u8]) -> String {
     let mut sha1 = Sha1::new();
@@ -104,7 +113,8 @@ mod tests {
 
     #[test]
     fn one_name_or_a_list_may_be_asked_for_and_what_is_not_there_is_said() {
-        let one = br#"{"method":"subscribe","req_id":7,"params":{"channel":"ticker","symbol":"a"}}"#;
+        let one =
+            br#"{"method":"subscribe","req_id":7,"params":{"channel":"ticker","symbol":"a"}}"#;
         assert_eq!(Asked::read(one).unwrap().symbols, ["a"]);
         let two = br#"{"method":"subscribe","req_id":"x","params":{"channel":"ticker","symbol":["a","b"]}}"#;
         let asked = Asked::read(two).unwrap();

@@ -184,7 +184,8 @@ async fn subscribe(
     let found: Vec<(&String, &Arc<Symbol>)> = found.collect();
     let granted: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
     sink.feed(Message::Text(asked.answer(&granted).into())).await?;
-    for (_, symbol) in found {
+    for (name, symbol) in found {
+        sink.feed(Message::Text(tickcast_benches::status(name).into())).await?;
         let (snapshot, updates) = symbol.subscribe();
         sink.feed(Message::Text(snapshot.into())).await?;
         let symbol = symbol.clone();

@@ -14,8 +14,8 @@ use fastwebsockets::{
 };
 use http_body_util::Empty;
 use hub::{Client, Hub};
-use hyper::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use hyper::body::Incoming;
+use hyper::header::{HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -160,7 +160,8 @@ async fn subscribe(asked: &Asked, hub: &Hub, client: &Arc<Client>, subscribed: &
     let found = asked.symbols.iter().filter_map(|name| Some((name.as_str(), hub.find(name)?)));
     let (granted, places): (Vec<&str>, Vec<usize>) = found.unzip();
     client.send(OpCode::Text, asked.answer(&granted).into()).await;
-    for place in places {
+    for (name, place) in granted.into_iter().zip(places) {
+        client.send(OpCode::Text, tickcast_benches::status(name).into()).await;
         subscribed.push(place);
         // As if it had missed everything so far: the writer sends the snapshot.
         client.miss(place);
