@@ -46,3 +46,5 @@ pub use query::{parse_event_id, parse_query, percent_decode, write_event_id};
 pub use request::{
     Method, REQ_ID_BYTES_MAX, ReqId, Request, RequestError, Subscribe, TOKEN_BYTES_MAX, Unsubscribe,
 };
+// The words of the market that stand in this crate's own types, for whoever decodes.
+pub use tickcast_market::{Epoch, Interval, Nanos, Seq, Since, TradingState};

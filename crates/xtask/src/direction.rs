@@ -25,7 +25,7 @@ const TABLE: &[(&str, May)] = &[
     ("tickcast", May::UseAny),
     ("tickcast-xtask", May::Use(&[])),
     // An independent witness: it must not share the code that it judges.
-    ("tickcast-loadtest", May::Use(&["tickcast-wire", "tickcast-client"])),
+    ("loadtest", May::Use(&["tickcast-wire", "tickcast-client"])),
     ("tickcast-benches", May::UseAny),
 ];
 
