@@ -1,6 +1,7 @@
 //! The admin listener: metrics, is it alive, is it ready, who is connected. For operators; never
 //! on the public port.
 
+use crate::door_stream::Stream;
 use crate::http::{json, refused};
 use crate::http_line::{Answer, Disposal, serve_http};
 use crate::limits::{ACCEPT_PAUSE, ADMIN_CONNECTIONS_MAX, DoorLimits};
@@ -93,7 +94,7 @@ impl Admin {
                     let admin = admin.clone();
                     async move { Disposal::Answer(admin.answer(&request).await) }
                 };
-                serve_http(socket, Vec::new(), &limits, draining, service).await;
+                serve_http(Stream::plain(socket), Vec::new(), &limits, draining, service).await;
             });
         }
     }

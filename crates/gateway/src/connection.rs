@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn an_idle_connection_is_small() {
-        let size = size_of::<Connection<mio::net::TcpStream>>() + size_of::<Lane>();
+        let size = size_of::<Connection<crate::line::Line>>() + size_of::<Lane>();
         assert!(size <= 256, "{size} bytes");
     }
 

@@ -7,6 +7,7 @@
 use crate::descriptors::is_exhausted;
 use crate::door_close::{linger, refuse};
 use crate::door_head::{HeadBuffers, read_first};
+use crate::door_stream::Stream;
 use crate::frame::write_close;
 use crate::handoff::{Handoff, Shards, Transport};
 use crate::handshake::Route;
@@ -16,6 +17,7 @@ use crate::limits::{ACCEPT_PAUSE, DoorLimits, GIVE_PAUSE, GIVE_TRIES_MAX, REFUSA
 use crate::metrics::Metrics;
 use crate::origin::Origins;
 use crate::refusal::Refusal;
+use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -52,6 +54,8 @@ pub struct Door {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) buffers: HeadBuffers,
     shards: Arc<Shards>,
+    /// There where connections are encrypted.
+    tls: Option<Arc<ServerConfig>>,
     draining: watch::Sender<bool>,
     /// Connections that no shard has yet.
     present: AtomicUsize,
@@ -77,13 +81,14 @@ impl Drop for Presence<'_> {
 }
 
 impl Door {
-    /// A door in front of these shards.
+    /// A door in front of these shards; with `tls` every connection is encrypted.
     pub fn new(
         limits: DoorLimits,
         origins: Origins,
         shards: Arc<Shards>,
         source: Arc<dyn Source>,
         metrics: Arc<Metrics>,
+        tls: Option<Arc<ServerConfig>>,
     ) -> Arc<Door> {
         Arc::new(Door {
             limits,
@@ -91,6 +96,7 @@ impl Door {
             source,
             metrics,
             shards,
+            tls,
             buffers: HeadBuffers::default(),
             draining: watch::Sender::new(false),
             present: AtomicUsize::new(0),
@@ -164,6 +170,7 @@ impl Door {
             tokio::spawn(async move {
                 let _presence = Presence(&door, &door.refusals);
                 let why = "there are as many connections as this server serves";
+                let Some(socket) = door.encrypt(socket, Instant::now()).await else { return };
                 refuse(socket, &Refusal::overloaded("connections", why)).await;
             });
             return;
@@ -177,7 +184,8 @@ impl Door {
     }
 
     /// A connection's way from its first byte to a shard, or to its end.
-    async fn welcome(self: &Arc<Self>, mut socket: TcpStream, peer: SocketAddr, accepted: Instant) {
+    async fn welcome(self: &Arc<Self>, socket: TcpStream, peer: SocketAddr, accepted: Instant) {
+        let Some(mut socket) = self.encrypt(socket, accepted).await else { return };
         let deadline = accepted + self.limits.head_deadline;
         let mut has_begun = false;
         let first = timeout_at(deadline, read_first(self, &mut socket, &mut has_begun)).await;
@@ -199,9 +207,25 @@ impl Door {
         }
     }
 
+    /// Agrees on keys with the client, where connections are encrypted.
+    async fn encrypt(&self, socket: TcpStream, accepted: Instant) -> Option<Stream> {
+        let Some(tls) = &self.tls else { return Some(Stream::plain(socket)) };
+        let deadline = accepted + self.limits.tls_deadline.min(self.limits.head_deadline);
+        // Boxed: those that are not encrypted should not pay for the room.
+        match timeout_at(deadline, Box::pin(Stream::accept(socket, tls.clone()))).await {
+            Ok(Ok(stream)) => return Some(stream),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "no TLS");
+                self.metrics.refuse("tls");
+            }
+            Err(_) => self.metrics.refuse(Refusal::too_slow().reason),
+        }
+        None
+    }
+
     async fn serve_http(
         self: &Arc<Self>,
-        socket: TcpStream,
+        socket: Stream,
         prefix: Vec<u8>,
     ) -> Option<crate::http_line::Left> {
         let draining = self.draining.subscribe();
@@ -212,7 +236,7 @@ impl Door {
         serve_http(socket, prefix, &self.limits, draining, service).await
     }
 
-    async fn refuse(&self, socket: TcpStream, refusal: &Refusal) {
+    async fn refuse(&self, socket: Stream, refusal: &Refusal) {
         self.metrics.refuse(refusal.reason);
         refuse(socket, refusal).await;
     }
@@ -220,7 +244,7 @@ impl Door {
     /// Answers the handshake and gives the socket to a shard.
     async fn hand_over(
         &self,
-        mut socket: TcpStream,
+        mut socket: Stream,
         peer: SocketAddr,
         route: Route,
         read_ahead: Vec<u8>,
@@ -238,8 +262,11 @@ impl Door {
         }
         self.metrics.handshake.observe(begun.elapsed().as_secs_f64());
         self.metrics.requests.with_label_values(&["GET", status]).inc();
+        let (socket, tls, decrypted) = socket.into_parts();
+        let read_ahead =
+            if decrypted.is_empty() { read_ahead } else { [read_ahead, decrypted].concat() };
         let Ok(socket) = socket.into_std() else { return };
-        self.give(Handoff { socket, peer, read_ahead, transport }).await;
+        self.give(Handoff { socket, tls, peer, read_ahead, transport }).await;
     }
 
     /// What the shard will speak, with the head of the answer in `head`.
@@ -277,7 +304,8 @@ impl Door {
             sleep(GIVE_PAUSE).await;
         }
         self.metrics.refuse("shards");
-        let Ok(mut socket) = TcpStream::from_std(handoff.socket) else { return };
+        let Ok(socket) = TcpStream::from_std(handoff.socket) else { return };
+        let mut socket = Stream::of(socket, handoff.tls);
         if matches!(handoff.transport, Transport::WebSocket { .. }) {
             let mut close = Vec::new();
             write_close(&mut close, 4503, "overloaded");

@@ -1,13 +1,13 @@
 //! Orderly ends: a refused client reads its answer before the connection goes.
 
+use crate::door_stream::Stream;
 use crate::limits::{LINGER, LINGER_BYTES_MAX};
 use crate::refusal::Refusal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// Writes the refusal and ends the connection.
-pub(crate) async fn refuse(mut socket: TcpStream, refusal: &Refusal) {
+pub(crate) async fn refuse(mut socket: Stream, refusal: &Refusal) {
     let mut answer = Vec::new();
     refusal.write(&mut answer);
     if let Ok(Ok(())) = timeout(LINGER, socket.write_all(&answer)).await {
@@ -17,7 +17,7 @@ pub(crate) async fn refuse(mut socket: TcpStream, refusal: &Refusal) {
 
 /// Says that nothing more will come, and takes what the client still sends until it has done the
 /// same: a socket that is closed with bytes unread is reset, and the reset overtakes the answer.
-pub(crate) async fn linger(mut socket: TcpStream) {
+pub(crate) async fn linger(mut socket: Stream) {
     let ending = async {
         socket.shutdown().await?;
         let mut taken = 0;

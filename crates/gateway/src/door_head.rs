@@ -1,12 +1,12 @@
 //! Reading the first request head of a connection into a buffer that many share in turn.
 
 use crate::door::Door;
+use crate::door_stream::Stream;
 use crate::handshake::{HEAD_BYTES_MAX, Route, read_head};
 use crate::limits::HEAD_BUFFERS_KEPT_MAX;
 use crate::refusal::Refusal;
 use parking_lot::Mutex;
 use std::io;
-use tokio::net::TcpStream;
 
 /// Buffers that are used again. A connection takes one when its first byte has come and gives it
 /// back with the head's last, so silent connections hold none.
@@ -53,7 +53,7 @@ impl Drop for HeadBuffer<'_> {
 /// has come.
 pub(crate) async fn read_first(
     door: &Door,
-    socket: &mut TcpStream,
+    socket: &mut Stream,
     has_begun: &mut bool,
 ) -> Result<Option<(Route, Vec<u8>)>, Refusal> {
     let mut buffer = None;

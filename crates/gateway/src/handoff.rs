@@ -4,6 +4,7 @@
 //! belongs to one shard for good. The receiving end is the shard's own affair.
 
 use crate::clients::ShardClients;
+use crate::tls_session::Session;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::fmt;
 use std::net::{SocketAddr, TcpStream};
@@ -22,6 +23,8 @@ const CLIENTS_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
 pub struct Handoff {
     /// Non-blocking, with `TCP_NODELAY` and a capped `SO_SNDBUF`.
     pub socket: TcpStream,
+    /// What is encrypted on it, if it is.
+    pub tls: Option<Box<Session>>,
     /// Where it comes from.
     pub peer: SocketAddr,
     /// Bytes that the client sent after its request head; to be decoded before the socket is read.
@@ -212,6 +215,7 @@ mod tests {
         Handoff {
             peer: socket.local_addr().unwrap(),
             socket,
+            tls: None,
             read_ahead: Vec::new(),
             transport: Transport::WebSocket { encoding: Encoding::Json, compress: false },
         }

@@ -5,6 +5,7 @@
 //! requests before (browsers reuse them). The service then never answers; hyper is taken apart and
 //! gives back the socket and what it has read ahead.
 
+use crate::door_stream::Stream;
 use crate::handshake::{HEADERS_MAX, Route};
 use crate::limits::DoorLimits;
 use http_body_util::Full;
@@ -23,7 +24,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
@@ -41,7 +41,7 @@ pub(crate) enum Disposal {
 /// A connection that has left hyper.
 #[derive(Debug)]
 pub(crate) struct Left {
-    pub(crate) socket: TcpStream,
+    pub(crate) socket: Stream,
     pub(crate) route: Route,
     /// What came after the head of that request.
     pub(crate) read_ahead: Vec<u8>,
@@ -50,7 +50,7 @@ pub(crate) struct Left {
 /// Serves requests on `socket`, of which `prefix` has been read already, until the connection ends
 /// (`None`) or leaves. When `draining` becomes true a request in progress is finished, no more.
 pub(crate) async fn serve_http<S, F>(
-    socket: TcpStream,
+    socket: Stream,
     prefix: Vec<u8>,
     limits: &DoorLimits,
     mut draining: watch::Receiver<bool>,
@@ -127,7 +127,7 @@ const HTTP_BUFFER_BYTES: usize = 8 << 10;
 /// A socket whose first bytes have been read already, and whose writer gives up on a client that
 /// takes nothing (hyper has no time limit for that).
 struct Line {
-    socket: TcpStream,
+    socket: Stream,
     prefix: Vec<u8>,
     prefix_at: usize,
     progress_deadline: Duration,

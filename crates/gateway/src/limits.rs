@@ -10,6 +10,8 @@ pub struct DoorLimits {
     pub connections_max: usize,
     /// How long a request head may take, from accepting the connection or from the answer before.
     pub head_deadline: Duration,
+    /// How much of that TLS may take.
+    pub tls_deadline: Duration,
     /// How long bytes may wait for a client that takes none.
     pub progress_deadline: Duration,
     /// The size that is asked for as `SO_SNDBUF` (the kernel doubles it); without it a stalled
@@ -22,6 +24,7 @@ impl Default for DoorLimits {
         DoorLimits {
             connections_max: 100_000,
             head_deadline: Duration::from_secs(5),
+            tls_deadline: Duration::from_secs(3),
             progress_deadline: Duration::from_secs(10),
             send_buffer_bytes: SEND_BUFFER_BYTES,
         }

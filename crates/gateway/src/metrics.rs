@@ -57,6 +57,10 @@ pub struct Metrics {
     pub age_at_write: Ages,
     /// From `ts_publish` to the handing over to the kernel, by `venue`.
     pub publish_to_write: Ages,
+    /// When the certificate in use ends, in seconds since 1970; 0 without TLS.
+    pub certificate_expiry: IntGauge,
+    /// Certificates read again, by `result` (`ok`, `failed`: the old one stays).
+    pub certificate_reloads: IntCounterVec,
     /// Connections that were closed because handling them failed; 0 unless there is a bug.
     pub panics: IntCounter,
 }
@@ -86,7 +90,11 @@ impl Metrics {
             subscriptions: gauges("subscriptions", "Subscribed streams", "channel")?,
             messages_sent: counters("messages_sent_total", SENT, &["channel", "encoding"])?,
             bytes_sent: counters("bytes_sent_total", SENT_BYTES, &["channel", "encoding"])?,
-            sends: counters("sends_total", "Calls that hand bytes to the kernel", &["mode"])?,
+            sends: counters(
+                "sends_total",
+                "Sends to a connection, by how the kernel is called",
+                &["mode"],
+            )?,
             flush_mode: gauges("flush_mode", "1 for the mode of sending in use", "mode")?,
             lagging_connections: IntGauge::with_opts(opts("lagging_connections", LAGGING))?,
             lagging: IntCounter::with_opts(opts("lagging_total", LAGGED))?,
@@ -100,6 +108,11 @@ impl Metrics {
             requests: counters("requests_total", REQUESTS, &["method", "code"])?,
             age_at_write: Ages::new("tickcast_age_at_write_seconds", AGE)?,
             publish_to_write: Ages::new("tickcast_publish_to_write_seconds", PUBLISHED)?,
+            certificate_expiry: IntGauge::with_opts(opts(
+                "certificate_expiry_timestamp_seconds",
+                EXPIRY,
+            ))?,
+            certificate_reloads: counters("certificate_reloads_total", RELOADS, &["result"])?,
             panics: IntCounter::with_opts(opts("panics_total", PANICS))?,
         })
     }
@@ -124,6 +137,8 @@ impl Metrics {
             Box::new(self.requests.clone()),
             Box::new(self.age_at_write.clone()),
             Box::new(self.publish_to_write.clone()),
+            Box::new(self.certificate_expiry.clone()),
+            Box::new(self.certificate_reloads.clone()),
             Box::new(self.panics.clone()),
         ]
     }
@@ -159,6 +174,8 @@ const OVERRUNS: &str = "How often a shard lost batches and caught up by diff";
 const HANDSHAKE: &str = "From accepting a connection to its handshake being answered";
 const REQUESTS: &str = "Requests over HTTP and in the client protocol";
 const AGE: &str = "From receiving the venue's message to handing its frame to the kernel";
+const EXPIRY: &str = "When the certificate in use ends, in seconds since 1970; 0 without TLS";
+const RELOADS: &str = "Certificates read again; after a failure the old one stays";
 const PANICS: &str = "Connections closed because handling them failed";
 const PUBLISHED: &str = "From encoding a frame to handing it to the kernel";
 

@@ -70,16 +70,21 @@ impl<S: Socket> Shard<S> {
             let Some(token) = self.serving.pop_front() else { break };
             let Some(connection) = self.connections.get_mut(token as usize) else { continue };
             connection.queued = false;
-            self.flush(token);
-            served += self.load.bytes.len();
+            if !self.outbox.has_room() {
+                self.send_gathered();
+            }
+            let before = self.outbox.bytes.len();
+            self.gather(token);
+            served += self.outbox.bytes.len() - before;
         }
+        self.send_gathered();
     }
 
     /// Appends to the load what the connection owes, as much as one load may carry.
     pub(crate) fn gather_owed(&mut self, token: u32) {
-        let start = self.load.bytes.len();
+        let start = self.outbox.bytes.len();
         for _ in 0..SERVED_TOPICS_MAX {
-            let before = self.load.bytes.len();
+            let before = self.outbox.bytes.len();
             if before - start >= SERVED_BYTES_MAX {
                 break;
             }
@@ -96,18 +101,18 @@ impl<S: Socket> Shard<S> {
                     }
                 }
             }
-            let end = self.load.bytes.len();
+            let end = self.outbox.bytes.len();
             if end == before {
                 // Nothing new: it is current without a word.
                 self.settle_due(token, due);
                 continue;
             }
             if before > start && end - start > SERVED_BYTES_MAX {
-                self.load.bytes.truncate(before);
+                self.outbox.bytes.truncate(before);
                 self.put_due_back(token, due);
                 break;
             }
-            self.load.owed.push((end, due));
+            self.outbox.owed.push((end, due));
             self.connections[token as usize].account.messages += 1;
         }
     }
@@ -141,7 +146,7 @@ impl<S: Socket> Shard<S> {
             &mut self.scratch,
             &mut self.message,
         );
-        framing.put(&mut self.load.bytes, Channel::Status, None, head_len, &self.message);
+        framing.put(&mut self.outbox.bytes, Channel::Status, None, head_len, &self.message);
         self.tally.message(Channel::Status, self.message.len());
     }
 
@@ -160,7 +165,7 @@ impl<S: Socket> Shard<S> {
                     return false;
                 }
                 framing.put(
-                    &mut self.load.bytes,
+                    &mut self.outbox.bytes,
                     channel,
                     Some(message.since),
                     message.head_len,
@@ -178,7 +183,7 @@ impl<S: Socket> Shard<S> {
                 return false;
             }
             let since = Some(Since { epoch, seq });
-            framing.put(&mut self.load.bytes, channel, since, head_len, &self.message);
+            framing.put(&mut self.outbox.bytes, channel, since, head_len, &self.message);
             self.tally.message(channel, self.message.len());
         }
         true

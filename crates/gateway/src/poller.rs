@@ -5,8 +5,8 @@
 
 use crate::connection::Token;
 use crate::handoff::{CONTROLS_MAX, Control, Handoff, ShardInbox};
+use crate::line::Line;
 use crate::shard::{Rest, Shard};
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Waker};
 use std::io;
 use std::sync::Arc;
@@ -70,13 +70,16 @@ impl Poller {
     /// Runs the shard on this thread until it has been stopped and all its connections are gone.
     /// `clock` is the wall clock.
     ///
-    /// *Errors:* waiting fails, which only a fault of ours can bring about.
+    /// *Errors:* io_uring is asked for and there is none; or waiting fails, which only a fault of ours
+    /// can bring about.
     pub fn run(
         mut self,
-        mut shard: Shard<TcpStream>,
+        mut shard: Shard<Line>,
         inbox: &ShardInbox,
         clock: impl Fn() -> Nanos,
     ) -> io::Result<()> {
+        let mode = shard.choose_flush_mode()?;
+        tracing::info!(shard = shard.number(), %mode, "sends");
         let mut events = Events::with_capacity(EVENTS_MAX);
         let (mut readable, mut writable) = (Vec::new(), Vec::new());
         let mut rest = Rest::No;
@@ -121,7 +124,7 @@ impl Poller {
 
     fn take_controls(
         &self,
-        shard: &mut Shard<TcpStream>,
+        shard: &mut Shard<Line>,
         inbox: &ShardInbox,
         clock: &impl Fn() -> Nanos,
     ) {
@@ -138,14 +141,14 @@ impl Poller {
         }
     }
 
-    fn connect(&self, shard: &mut Shard<TcpStream>, handoff: Handoff, now: Nanos) {
-        let Handoff { socket, peer, read_ahead, transport } = handoff;
-        let socket = TcpStream::from_std(socket);
+    fn connect(&self, shard: &mut Shard<Line>, handoff: Handoff, now: Nanos) {
+        let Handoff { socket, tls, peer, read_ahead, transport } = handoff;
+        let socket = Line::new(mio::net::TcpStream::from_std(socket), tls);
         let token = shard.connect(now, socket, peer, &transport, read_ahead);
         // Registering reports at once what is readable or writable already.
         let interest = Interest::READABLE | Interest::WRITABLE;
         let registered = shard.socket_mut(token).map_or(Ok(()), |socket| {
-            self.poll.registry().register(socket, mio::Token(token.0 as usize), interest)
+            self.poll.registry().register(socket.source(), mio::Token(token.0 as usize), interest)
         });
         if registered.is_err() {
             shard.disconnect(token, "the poller takes no more");

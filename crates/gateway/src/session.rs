@@ -121,6 +121,7 @@ impl<S: Socket> Shard<S> {
         let Ok((decoder, result, is_whole)) = handled else {
             self.tally.panics += 1;
             self.edit.clear();
+            self.forget_gathered();
             self.close(token, ErrorCode::Internal.number(), "internal error");
             return;
         };

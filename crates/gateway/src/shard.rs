@@ -15,8 +15,8 @@ use crate::connection::{Connection, Token};
 use crate::connection_close::Closed;
 use crate::handoff::Transport;
 use crate::metrics::Metrics;
+use crate::outbox::Outbox;
 use crate::owing_serve::Snapshots;
-use crate::shard_flush::Load;
 use crate::shard_pass::{Lane, Pass};
 use crate::shard_settings::ShardSettings;
 use crate::shard_tally::Tally;
@@ -67,7 +67,7 @@ pub struct Shard<S> {
     pub(crate) instruments: Vec<Arc<Instrument>>,
     pub(crate) growth: Growth,
     pub(crate) pass: Pass,
-    pub(crate) load: Load,
+    pub(crate) outbox: Outbox,
     pub(crate) walk: Walk,
     pub(crate) sweep: Sweep,
     /// Batches may have arrived that were not taken in this turn.
@@ -120,6 +120,7 @@ impl<S: Socket> Shard<S> {
             feed,
             tally: Tally::new(metrics, index),
             hand: Hand::new(settings.heartbeat_ms),
+            outbox: Outbox::new(settings.loads_max),
             settings,
             gather_until: Nanos::ZERO,
             connections: Slab::new(),
@@ -129,7 +130,6 @@ impl<S: Socket> Shard<S> {
             instruments: Vec::new(),
             growth: Growth::default(),
             pass: Pass::default(),
-            load: Load::default(),
             walk: Walk::default(),
             sweep: Sweep::default(),
             batches_wait: false,
@@ -203,6 +203,11 @@ impl<S: Socket> Shard<S> {
         Some(&mut self.connections.get_mut(token.0 as usize)?.socket)
     }
 
+    /// Which of the shards it is.
+    pub fn number(&self) -> u8 {
+        self.index.0
+    }
+
     /// How many connections it has.
     pub fn connections(&self) -> usize {
         self.connections.len()
@@ -211,8 +216,7 @@ impl<S: Socket> Shard<S> {
     /// Bytes that are kept for a connection: those that wait to be written, and those that have come
     /// of a message that is not finished. What it owes is not kept.
     pub fn kept_bytes(&self, token: Token) -> usize {
-        self.get(token.0)
-            .map_or(0, |connection| connection.waiting.len() + connection.decoder.kept_bytes())
+        self.get(token.0).map_or(0, |c| c.waiting.len() + c.socket.held() + c.decoder.kept_bytes())
     }
 
     /// Closes everything; the turn that finds the last connection gone says [`Rest::Ended`].

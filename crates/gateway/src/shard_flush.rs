@@ -5,62 +5,42 @@
 //! less, only the rest of the frame that was begun is kept; the topics of all others become owing.
 
 use crate::connection::{Framing, Phase};
+use crate::flush_mode::FlushMode;
 use crate::frame::{Opcode, write_frame};
+use crate::outbox::{LOAD_BYTES_MAX, Load};
 use crate::owing::Owed;
-use crate::owing_serve::Due;
+use crate::ring::Posted;
 use crate::shard::Shard;
-use crate::shard_pass::{Lane, Node, PassFrame};
+use crate::shard_pass::{Node, PassFrame};
 use crate::socket::Socket;
 use crate::sse;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use tickcast_market::Since;
 use tickcast_wire::Channel;
 
 /// Connections that are written to before the sockets are looked at again.
-const FLUSHES_MAX: usize = 256;
-
-/// Where a load is cut, in bytes; no socket's send buffer is larger.
-const LOAD_BYTES_MAX: usize = 256 << 10;
-
-/// What one send carries.
-#[derive(Debug, Default)]
-pub(crate) struct Load {
-    pub(crate) bytes: Vec<u8>,
-    /// Where what waited for the connection ends.
-    waiting_end: usize,
-    /// The connection's chain before its frames were taken off, and how many were.
-    chain: Lane,
-    frames: usize,
-    /// Where they end.
-    frames_end: usize,
-    /// What was owed, each with the end of its bytes.
-    pub(crate) owed: Vec<(usize, Due)>,
-}
-
-impl Load {
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.owed.clear();
-        self.waiting_end = 0;
-        self.frames = 0;
-        self.frames_end = 0;
-    }
-}
+const FLUSHES_MAX: usize = 512;
 
 impl<S: Socket> Shard<S> {
     /// Writes to the next connections of the pass.
     pub(crate) fn flush_pass(&mut self) {
         for _ in 0..FLUSHES_MAX {
             let Some(token) = self.pass.next() else { break };
-            self.flush(token);
+            // What it was given since it was gathered goes behind what is on its way.
+            if !self.outbox.has_room() || self.lanes[token as usize].sending {
+                self.send_gathered();
+            }
+            self.gather(token);
         }
+        self.send_gathered();
     }
 
-    /// Writes to a connection everything that it is to get, as far as its line takes it; of what
-    /// it owes, one load.
+    /// Writes to a connection what it is to get, as far as its line takes it; what is more than a
+    /// load comes with the pass, or with its next turn among those that owe.
     pub(crate) fn flush(&mut self, token: u32) {
-        while self.send_once(token) {}
-        self.after_flush(token);
+        debug_assert!(self.outbox.is_empty(), "nothing else is on its way");
+        self.gather(token);
+        self.send_gathered();
     }
 
     /// A line that was full may have room again: goes on writing.
@@ -68,10 +48,18 @@ impl<S: Socket> Shard<S> {
         let now = self.pace.now();
         let Some(connection) = self.get_mut(token) else { return };
         let (bytes, moved_at) = (connection.account.bytes, connection.moved_at);
-        connection.blocked = false;
-        self.flush(token);
+        let Ok(pushed) = connection.socket.push() else {
+            return self.drop_connection(token, 1006, "the line broke");
+        };
+        if pushed > 0 {
+            connection.moved_at = now;
+        }
+        if connection.socket.held() == 0 {
+            connection.blocked = false;
+            self.flush(token);
+        }
         let Some(connection) = self.get_mut(token) else { return };
-        if connection.account.bytes > bytes {
+        if pushed > 0 || connection.account.bytes > bytes {
             // The peer has taken some: it lives, even if it has not come to our ping yet.
             connection.heard_at = now;
             connection.pinged = false;
@@ -80,101 +68,134 @@ impl<S: Socket> Shard<S> {
         }
     }
 
-    /// Sends one load; whether the line took it and more frames are there.
-    fn send_once(&mut self, token: u32) -> bool {
-        self.gather(token);
-        let length = self.load.bytes.len();
-        let Some(connection) = self.connections.get_mut(token as usize) else { return false };
-        if length == 0 {
-            return false;
-        }
-        let result = loop {
-            match connection.socket.send(&self.load.bytes) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                result => break result,
-            }
-        };
-        self.tally.sends += 1;
-        let sent = match result {
-            Ok(sent) => sent.min(length),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-            Err(_) => {
-                self.drop_connection(token, 1006, "the line broke");
-                return false;
-            }
-        };
-        connection.account.bytes += sent as u64;
-        if sent > 0 {
-            connection.moved_at = self.pace.now();
-        }
-        if sent == length {
-            self.settle_all(token);
-        } else {
-            self.settle_short(token, sent);
-        }
-        sent == length && !self.lanes[token as usize].is_empty()
-    }
-
     /// Gathers what one send is to carry. Frames are taken off the connection's chain, owed topics
     /// out of what it owes.
-    fn gather(&mut self, token: u32) {
-        let Shard { load, pass, lanes, connections, .. } = self;
-        load.clear();
+    pub(crate) fn gather(&mut self, token: u32) {
+        let Shard { outbox, pass, lanes, connections, .. } = self;
         let Some(connection) = connections.get_mut(token as usize) else { return };
+        let lane = &mut lanes[token as usize];
+        let start = outbox.bytes.len();
+        let owed_start = outbox.owed.len();
+        let chain = *lane;
+        let mut frames = 0;
         if connection.blocked {
+            outbox.put(Load::empty(token, start, chain, owed_start), None);
             return;
         }
         if let Some(newest) = connection.pongs.newest.take() {
             write_frame(&mut connection.waiting, Opcode::Pong, &newest);
         }
-        load.bytes.extend_from_slice(&connection.waiting);
-        load.waiting_end = load.bytes.len();
-        let lane = &mut lanes[token as usize];
-        load.chain = *lane;
-        while load.bytes.len() < LOAD_BYTES_MAX {
+        outbox.bytes.extend_from_slice(&connection.waiting);
+        let waiting_end = outbox.bytes.len();
+        while outbox.bytes.len() - start < LOAD_BYTES_MAX {
             let Some(node) = pass.pop(lane) else { break };
             pass.frames[node.frame as usize].written += 1;
             let frame = &pass.frames[node.frame as usize];
-            put(&mut load.bytes, connection.framing, frame, pass.bytes(frame));
-            load.frames += 1;
+            put(&mut outbox.bytes, connection.framing, frame, pass.bytes(frame));
+            frames += 1;
         }
-        connection.account.messages += load.frames as u64;
-        load.frames_end = load.bytes.len();
+        lane.sending = true;
+        connection.account.messages += u64::from(frames);
+        let frames_end = outbox.bytes.len();
+        let descriptor = connection.socket.descriptor();
         // What is owed comes after the frames.
         if lane.is_empty() && connection.owing.is_some() && connection.phase == Phase::Open {
             self.gather_owed(token);
         }
+        let load = Load {
+            frames,
+            waiting_end,
+            frames_end,
+            ..Load::empty(token, start, chain, owed_start)
+        };
+        self.outbox.put(load, descriptor);
     }
 
-    fn settle_all(&mut self, token: u32) {
-        let connection = &mut self.connections[token as usize];
-        if self.load.waiting_end > 0 {
+    /// Sends what was gathered, each load with one send, and settles each.
+    pub(crate) fn send_gathered(&mut self) {
+        // One alone goes quicker without a ring.
+        if self.outbox.loads.len() > 1
+            && let Err(error) = self.outbox.post()
+        {
+            tracing::warn!(shard = self.index.0, %error, "io_uring has failed: sends one by one");
+            self.tally.sends_by(FlushMode::Send);
+        }
+        for at in 0..self.outbox.loads.len() {
+            self.settle(at);
+        }
+        self.outbox.clear();
+    }
+
+    /// Throws away what a fault has left behind; whose it was is closed.
+    pub(crate) fn forget_gathered(&mut self) {
+        for load in &self.outbox.loads {
+            self.lanes[load.token as usize].sending = false;
+        }
+        self.outbox.clear();
+    }
+
+    fn settle(&mut self, at: usize) {
+        let load = self.outbox.loads[at];
+        let token = load.token;
+        let Some(connection) = self.connections.get_mut(token as usize) else { return };
+        self.lanes[token as usize].sending = false;
+        let length = load.end - load.start;
+        if length > 0 {
+            let posted = &self.outbox.posted[at];
+            self.tally.sent(posted.result.is_some());
+            let sent = match taken(posted, &self.outbox.bytes, &mut connection.socket) {
+                Ok(sent) => sent.min(length),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+                Err(_) => return self.drop_connection(token, 1006, "the line broke"),
+            };
+            connection.account.bytes += sent as u64;
+            if sent > 0 {
+                connection.moved_at = self.pace.now();
+            }
+            // What the socket took and holds has blocked it as much as what it did not take.
+            if sent == length && connection.socket.held() == 0 {
+                self.settle_all(&load);
+            } else {
+                self.settle_short(&load, sent);
+            }
+        }
+        self.after_flush(token);
+        if !self.lanes[token as usize].shut && !self.lanes[token as usize].is_empty() {
+            self.pass.again(token);
+        }
+    }
+
+    fn settle_all(&mut self, load: &Load) {
+        let connection = &mut self.connections[load.token as usize];
+        if load.waiting_end > load.start {
             connection.waiting = Vec::new();
             connection.rest = 0;
             connection.pongs.waiting = 0;
         }
-        for at in 0..self.load.owed.len() {
-            let (_, due) = self.load.owed[at];
-            self.settle_due(token, due);
+        for at in load.owed_start..load.owed_end {
+            let (_, due) = self.outbox.owed[at];
+            self.settle_due(load.token, due);
         }
     }
 
     /// The line took only the first `sent` bytes of the load: keeps the rest of what was begun;
     /// everything after it is owed.
-    fn settle_short(&mut self, token: u32, sent: usize) {
+    fn settle_short(&mut self, load: &Load, sent: usize) {
+        let token = load.token;
         let connection = &mut self.connections[token as usize];
         connection.blocked = true;
         if sent == 0 {
             connection.moved_at = self.pace.now(); // From here on it does not move.
         }
         self.lanes[token as usize].shut = true;
-        if sent >= self.load.waiting_end {
+        let taken_end = load.start + sent;
+        if taken_end >= load.waiting_end {
             connection.pongs.waiting = 0;
         }
         let framing = connection.framing;
-        let mut rest_end = sent.max(self.load.waiting_end);
-        let (mut chain, mut end) = (self.load.chain, self.load.waiting_end);
-        for _ in 0..self.load.frames {
+        let mut rest_end = taken_end.max(load.waiting_end);
+        let (mut chain, mut end) = (load.chain, load.waiting_end);
+        for _ in 0..load.frames {
             let Some(node) = self.pass.pop(&mut chain) else { break };
             let frame = &mut self.pass.frames[node.frame as usize];
             let start = end;
@@ -182,7 +203,7 @@ impl<S: Socket> Shard<S> {
                 Framing::WebSocket => frame.len as usize,
                 Framing::Sse { ids } => sse::frame_length(ids, frame),
             };
-            if start < sent {
+            if start < taken_end {
                 rest_end = rest_end.max(end);
             } else {
                 frame.written -= 1;
@@ -190,33 +211,31 @@ impl<S: Socket> Shard<S> {
                 self.owe_frame(token, node);
             }
         }
-        debug_assert_eq!(end, self.load.frames_end, "frames are as long as they were");
+        debug_assert_eq!(end, load.frames_end, "frames are as long as they were");
         while let Some(node) = self.pass.pop(&mut self.lanes[token as usize]) {
             self.owe_frame(token, node);
         }
-        let rest_end = self.settle_short_owed(token, sent, rest_end);
+        let rest_end = self.settle_short_owed(load, taken_end, rest_end);
         let connection = &mut self.connections[token as usize];
-        connection.waiting = self.load.bytes[sent..rest_end].to_vec();
-        connection.rest = match self.load.waiting_end {
-            answers_end if answers_end < rest_end => (rest_end - answers_end.max(sent)) as u32,
+        connection.waiting = self.outbox.bytes[taken_end..rest_end].to_vec();
+        connection.rest = match load.waiting_end {
+            answers_end if answers_end < rest_end => (rest_end - answers_end.max(taken_end)) as u32,
             _ => connection.rest.saturating_sub(sent as u32),
         };
     }
 
     /// What was owed and not begun is owed again, in its old order. Returns the end of what was.
-    fn settle_short_owed(&mut self, token: u32, sent: usize, mut rest_end: usize) -> usize {
-        let begun = |load: &Load, at: usize| {
-            let start = if at == 0 { load.frames_end } else { load.owed[at - 1].0 };
-            start < sent
-        };
-        for at in (0..self.load.owed.len()).rev() {
-            let (end, due) = self.load.owed[at];
-            if begun(&self.load, at) {
+    fn settle_short_owed(&mut self, load: &Load, taken_end: usize, mut rest_end: usize) -> usize {
+        for at in (load.owed_start..load.owed_end).rev() {
+            let (end, due) = self.outbox.owed[at];
+            let start =
+                if at == load.owed_start { load.frames_end } else { self.outbox.owed[at - 1].0 };
+            if start < taken_end {
                 rest_end = rest_end.max(end);
-                self.settle_due(token, due);
+                self.settle_due(load.token, due);
             } else {
-                self.connections[token as usize].account.messages -= 1;
-                self.put_due_back(token, due);
+                self.connections[load.token as usize].account.messages -= 1;
+                self.put_due_back(load.token, due);
             }
         }
         rest_end
@@ -266,8 +285,24 @@ impl<S: Socket> Shard<S> {
             }
         }
         self.lanes[token as usize].shut = !connection.takes_frames();
-        if connection.phase == Phase::Closing && connection.waiting.is_empty() {
+        if connection.phase == Phase::Closing
+            && connection.waiting.is_empty()
+            && connection.socket.held() == 0
+        {
             self.leave(token);
+        }
+    }
+}
+
+/// What the ring has said of a load, or else the socket says.
+fn taken(posted: &Posted, bytes: &[u8], socket: &mut impl Socket) -> io::Result<usize> {
+    if let Some(result) = posted.result.filter(|result| *result != -libc::EINTR) {
+        return usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result));
+    }
+    loop {
+        match socket.send(&bytes[posted.bytes.clone()]) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
         }
     }
 }

@@ -25,11 +25,14 @@ pub(crate) struct Lane {
     pub(crate) stamp: u32,
     /// It cannot be given frames now; its topics become owing instead.
     pub(crate) shut: bool,
+    /// What it is to get has been gathered and is not sent yet.
+    pub(crate) sending: bool,
 }
 
 impl Lane {
     /// Of a connection that has nothing in the pass.
-    pub(crate) const EMPTY: Lane = Lane { head: NONE, tail: NONE, stamp: 0, shut: false };
+    pub(crate) const EMPTY: Lane =
+        Lane { head: NONE, tail: NONE, stamp: 0, shut: false, sending: false };
 
     /// Of a connection that gets nothing more.
     pub(crate) const SHUT: Lane = Lane { shut: true, ..Lane::EMPTY };
@@ -223,6 +226,11 @@ impl Pass {
             let by = self.rotation % self.touched.len();
             self.touched.rotate_left(by);
         }
+    }
+
+    /// The connection is to be written to once more.
+    pub(crate) fn again(&mut self, connection: u32) {
+        self.touched.push(connection);
     }
 
     /// The next connection to be written to.

@@ -1,6 +1,7 @@
 //! What a shard can be told before it starts.
 
 use crate::decoder::MessageLimits;
+use crate::flush_mode::FlushMode;
 use tickcast_market::Nanos;
 
 /// The settings of a shard. The defaults are the promises of the edge.
@@ -11,6 +12,11 @@ pub struct ShardSettings {
     /// Batches gather so long between two passes; zero: a pass takes them as they come. It pays
     /// only where it is longer than a pass, and costs up to itself in latency.
     pub flush_interval: Nanos,
+    /// How bytes are handed to the kernel.
+    pub flush_mode: FlushMode,
+    /// How many connections are gathered for before the sends begin. More than one pays only
+    /// through a ring, which sets it.
+    pub loads_max: usize,
     /// A connection that was silent for so long gets a heartbeat.
     pub heartbeat_ms: u32,
     /// After so much silence from a WebSocket peer it is sent a ping.
@@ -45,6 +51,8 @@ impl Default for ShardSettings {
         ShardSettings {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             flush_interval: Nanos::ZERO,
+            flush_mode: FlushMode::Auto,
+            loads_max: 1,
             heartbeat_ms: 5_000,
             ping_after_ms: 20_000,
             pong_within_ms: 10_000,

@@ -1,6 +1,7 @@
 //! What a shard counts, in plain integers, and gives up to the metrics once per turn.
 
 use crate::connection::{Connection, Framing};
+use crate::flush_mode::FlushMode;
 use crate::metrics::Metrics;
 use crate::shard_ages::LocalAges;
 use crate::shard_pass::Pass;
@@ -9,13 +10,16 @@ use tickcast_market::Nanos;
 use tickcast_publisher::ShardIndex;
 use tickcast_wire::{Channel, Encoding, ErrorCode, Method};
 
+/// By the place of their counters.
+const SEND_MODES: [FlushMode; 2] = [FlushMode::Send, FlushMode::Uring];
+
 const CHANNELS: usize = Channel::ALL.len();
 
 /// A shard's figures since they were last given up.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    /// Calls that handed bytes to the kernel.
-    pub(crate) sends: u64,
+    /// Sends, one by one and through a ring.
+    sends: [u64; 2],
     /// Updates that were merged into later ones.
     pub(crate) merged: u64,
     /// How often batches were lost.
@@ -39,7 +43,7 @@ struct Given {
     metrics: Metrics,
     sent: [(IntCounter, IntCounter); CHANNELS],
     subscriptions: [IntGauge; CHANNELS],
-    sends: IntCounter,
+    sends: [IntCounter; 2],
     overruns: IntCounter,
     turn: Histogram,
 }
@@ -47,9 +51,8 @@ struct Given {
 impl Tally {
     pub(crate) fn new(metrics: &Metrics, shard: ShardIndex) -> Tally {
         let shard = shard.0.to_string();
-        metrics.flush_mode.with_label_values(&["send"]).set(1);
         Tally {
-            sends: 0,
+            sends: [0; 2],
             merged: 0,
             overruns: 0,
             panics: 0,
@@ -65,11 +68,24 @@ impl Tally {
                 sent: Channel::ALL.map(|channel| metrics.sent(channel, Encoding::Json)),
                 subscriptions: Channel::ALL
                     .map(|channel| metrics.subscriptions.with_label_values(&[channel.name()])),
-                sends: metrics.sends.with_label_values(&["send"]),
+                sends: SEND_MODES.map(|mode| metrics.sends.with_label_values(&[mode.name()])),
                 overruns: metrics.shard_overruns.with_label_values(&[&shard]),
                 turn: metrics.shard_turn.with_label_values(&[&shard]),
                 metrics: metrics.clone(),
             },
+        }
+    }
+
+    /// Counts a send.
+    pub(crate) fn sent(&mut self, through_ring: bool) {
+        self.sends[usize::from(through_ring)] += 1;
+    }
+
+    /// Says how this shard sends from now on.
+    pub(crate) fn sends_by(&self, mode: FlushMode) {
+        for each in SEND_MODES {
+            let gauge = self.given.metrics.flush_mode.with_label_values(&[each.name()]);
+            gauge.set(i64::from(each == mode));
         }
     }
 
@@ -151,7 +167,9 @@ impl Tally {
                 given.subscriptions[channel].add(std::mem::take(&mut self.subscriptions[channel]));
             }
         }
-        add(&given.sends, &mut self.sends);
+        for (counter, sends) in given.sends.iter().zip(&mut self.sends) {
+            add(counter, sends);
+        }
         add(&given.overruns, &mut self.overruns);
         add(&given.metrics.merged_updates, &mut self.merged);
         add(&given.metrics.lagging, &mut self.lagged);

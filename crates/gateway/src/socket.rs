@@ -5,6 +5,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::{AsRawFd, RawFd};
 
 /// A non-blocking byte stream to one client.
 pub trait Socket {
@@ -21,6 +22,25 @@ pub trait Socket {
     /// connection.
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
+    /// Where the bytes given to [`Socket::send`] may be written as well, by a kernel that takes the
+    /// sends of many sockets at once; `None` where that is not the same.
+    fn descriptor(&self) -> Option<RawFd> {
+        None
+    }
+
+    /// Bytes that it has taken and keeps because the line did not take them; [`Socket::push`] goes
+    /// on with them. While there are any it takes no others.
+    fn held(&self) -> usize {
+        0
+    }
+
+    /// Gives the line what is held, as far as there is room; how much that was.
+    ///
+    /// *Errors:* the line is broken.
+    fn push(&mut self) -> io::Result<usize> {
+        Ok(0)
+    }
+
     /// Says to the peer that nothing more will come, after all that was sent; reading goes on.
     ///
     /// *Errors:* the peer is gone.
@@ -34,6 +54,10 @@ impl Socket for mio::net::TcpStream {
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write(bytes)
+    }
+
+    fn descriptor(&self) -> Option<RawFd> {
+        Some(self.as_raw_fd())
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {

@@ -139,9 +139,9 @@ impl<S: Socket> Shard<S> {
     /// Nothing moved for long: unless the line takes something now the connection is closed.
     fn try_once_more(&mut self, token: u32) {
         let Some(connection) = self.get_mut(token) else { return };
-        let before = connection.account.bytes;
+        let before = connection.moved_at;
         self.resume(token);
-        if self.get(token).is_some_and(|c| c.blocked && c.account.bytes == before) {
+        if self.get(token).is_some_and(|c| c.blocked && c.moved_at == before) {
             let code = ErrorCode::NoProgress;
             self.close(token, code.number(), code.reason());
         }

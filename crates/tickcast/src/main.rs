@@ -79,7 +79,8 @@ fn main() -> ExitCode {
         }
         Command::Watch(args) => finish(watch::run(&args)),
         Command::Check(args) => {
-            match Settings::from_file(&args.config).and_then(Settings::resolve) {
+            let settings = Settings::from_file(&args.config).and_then(Settings::resolve);
+            match settings.and_then(|settings| serve::load_certificates(&settings)) {
                 Ok(_) => {
                     println!("{}: nothing is wrong", args.config.display());
                     ExitCode::SUCCESS
@@ -91,10 +92,11 @@ fn main() -> ExitCode {
 }
 
 fn run_serve(args: ServeArgs) -> ExitCode {
-    match args.resolve() {
-        Ok(settings) => {
+    let settings = args.resolve();
+    match settings.and_then(|settings| Ok((serve::load_certificates(&settings)?, settings))) {
+        Ok((tls, settings)) => {
             start_log(settings.log_json);
-            finish(serve::run(settings))
+            finish(serve::run(settings, tls))
         }
         Err(error) => usage(&error),
     }

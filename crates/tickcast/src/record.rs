@@ -99,7 +99,7 @@ pub(crate) fn run(args: &RecordArgs, ready: Ready) -> Result<()> {
         let run = tokio::spawn(driver.run(stopping));
         tokio::select! {
             () = wait(duration) => {}
-            stopped = crate::serve::wait_for_stop() => stopped?,
+            stopped = crate::serve::wait_for_stop(crate::serve::nothing_to_reload) => stopped?,
         }
         stop.send_replace(true);
         run.await??;

@@ -12,8 +12,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tickcast_feed::InboxSender;
 use tickcast_gateway::{
-    Admin, Door, DoorLimits, FeedReport, HubSource, Origins, Poller, Readiness, Shard, ShardHandle,
-    ShardInbox, ShardSettings, Shards,
+    Admin, Certificates, Door, DoorLimits, FeedReport, HubSource, Line, Origins, Poller, Readiness,
+    Shard, ShardHandle, ShardInbox, ShardSettings, Shards,
 };
 use tickcast_market::Directory;
 use tickcast_publisher::{Config, Inbox, Publisher, Resync, ShardIndex};
@@ -27,17 +27,17 @@ const INBOX_BATCHES_MAX: usize = 256;
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
 
 /// Runs until it is asked to stop.
-pub(crate) fn run(settings: Resolved) -> Result<()> {
+pub(crate) fn run(settings: Resolved, tls: Option<Arc<Certificates>>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("door")
         .enable_all()
         .build()
         .context("the tokio runtime")?;
-    runtime.block_on(serve(settings))
+    runtime.block_on(serve(settings, tls))
 }
 
-async fn serve(settings: Resolved) -> Result<()> {
+async fn serve(settings: Resolved, tls: Option<Arc<Certificates>>) -> Result<()> {
     let descriptors = tickcast_gateway::raise_descriptor_limit().context("descriptor limit")?;
     tracing::info!(descriptors, "at most so many descriptors, about as many clients");
     let registry = Registry::new();
@@ -68,6 +68,7 @@ async fn serve(settings: Resolved) -> Result<()> {
         stopping,
     };
 
+    settings.flush_mode.check().context("flush_mode: uring")?;
     let pollers = (0..settings.shards)
         .map(|_| Poller::new())
         .collect::<std::io::Result<Vec<_>>>()
@@ -97,7 +98,11 @@ async fn serve(settings: Resolved) -> Result<()> {
             hub.clone(),
             ShardIndex(number as u8),
             feed,
-            ShardSettings { flush_interval: settings.flush_interval, ..ShardSettings::default() },
+            ShardSettings {
+                flush_interval: settings.flush_interval,
+                flush_mode: settings.flush_mode,
+                ..ShardSettings::default()
+            },
             &gateway_metrics,
             inbox.connections.clone(),
             clock::now().0.unsigned_abs().wrapping_add(number as u64),
@@ -107,7 +112,10 @@ async fn serve(settings: Resolved) -> Result<()> {
     let shards = Arc::new(Shards::new(handles));
     let origins = Origins::new(settings.allow_origin.clone(), public);
     let source = Arc::new(HubSource::new(hub.clone(), clock::now));
-    let door = Door::new(limits, origins, shards.clone(), source, gateway_metrics.clone());
+    let config = tls.as_ref().map(Certificates::config).transpose().context("TLS")?;
+    tls.iter().for_each(|tls| tls.tell_expiry(&gateway_metrics));
+    let metrics = gateway_metrics.clone();
+    let door = Door::new(limits, origins, shards.clone(), source, metrics, config);
 
     let subscribed = {
         let metrics = gateway_metrics.clone();
@@ -122,10 +130,19 @@ async fn serve(settings: Resolved) -> Result<()> {
         tokio::spawn(async move { door.serve(listener).await })
     };
     let topics_task = tokio::spawn(watch_topics(hub, publisher_metrics));
-    println!("tickcast listening on http://{public} admin http://{admin}");
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    println!("tickcast listening on {scheme}://{public} admin http://{admin}");
 
-    wait_for_stop().await?;
-    drain(&door, &shards, settings.drain_window).await;
+    let tls_task = tls.clone().map(|tls| {
+        let metrics = gateway_metrics.clone();
+        tokio::spawn(async move { tls.watch(&metrics).await })
+    });
+    let reload = || match &tls {
+        Some(tls) => tls.reload_and_tell(&gateway_metrics),
+        None => nothing_to_reload(),
+    };
+    wait_for_stop(reload).await?;
+    drain(&door, &shards, settings.drain_window, reload).await;
     stop.store(true, Ordering::Relaxed); // A flag that loops look at; orders nothing.
     stop_drivers.send_replace(true);
     shards.stop();
@@ -141,6 +158,7 @@ async fn serve(settings: Resolved) -> Result<()> {
     })
     .await?;
     admin_task.abort();
+    tls_task.inspect(tokio::task::JoinHandle::abort);
     tracing::info!("stopped");
     Ok(())
 }
@@ -148,7 +166,7 @@ async fn serve(settings: Resolved) -> Result<()> {
 fn start_shard(
     number: usize,
     poller: Poller,
-    shard: Shard<mio::net::TcpStream>,
+    shard: Shard<Line>,
     inbox: ShardInbox,
 ) -> Result<JoinHandle<()>> {
     let run = move || {
@@ -158,6 +176,12 @@ fn start_shard(
     };
     let thread = std::thread::Builder::new().name(format!("shard-{number}"));
     thread.spawn(run).context("a shard's thread")
+}
+
+/// The pair that clients are shown, if they are. *Errors* name the file.
+pub(crate) fn load_certificates(settings: &Resolved) -> Result<Option<Arc<Certificates>>> {
+    let Some((certificate, key)) = &settings.tls else { return Ok(None) };
+    Ok(Some(Certificates::load(certificate, key).context("TLS")?))
 }
 
 fn register_process(registry: &Registry) -> Result<()> {
@@ -220,7 +244,8 @@ async fn watch_topics(hub: Arc<tickcast_publisher::Hub>, metrics: tickcast_publi
     }
 }
 
-pub(crate) async fn wait_for_stop() -> Result<()> {
+/// Waits for SIGTERM or SIGINT; SIGHUP calls `reload`.
+pub(crate) async fn wait_for_stop(reload: impl Fn()) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
@@ -228,13 +253,18 @@ pub(crate) async fn wait_for_stop() -> Result<()> {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => tracing::info!("SIGHUP: there is nothing to reload"),
+            _ = hangup.recv() => reload(),
         }
     }
 }
 
+/// For those that have no certificate.
+pub(crate) fn nothing_to_reload() {
+    tracing::info!("SIGHUP: there is nothing to reload");
+}
+
 /// Sends every client away at its own moment within the window. A second signal cuts it short.
-async fn drain(door: &Arc<Door>, shards: &Arc<Shards>, window: Duration) {
+async fn drain(door: &Arc<Door>, shards: &Arc<Shards>, window: Duration, reload: impl Fn()) {
     tracing::info!(clients = shards.connections(), ?window, "draining");
     door.drain();
     let window_ms = u32::try_from(window.as_millis()).unwrap_or(u32::MAX);
@@ -249,7 +279,7 @@ async fn drain(door: &Arc<Door>, shards: &Arc<Shards>, window: Duration) {
     };
     tokio::select! {
         () = emptied => {}
-        _ = wait_for_stop() => tracing::warn!("asked to stop a second time: closing everything"),
+        _ = wait_for_stop(reload) => tracing::warn!("asked to stop a second time: closing everything"),
     }
 }
 

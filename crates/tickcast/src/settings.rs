@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tickcast_feed::{ReplaySpeed, VenueConfig};
+use tickcast_gateway::FlushMode;
 use tickcast_market::{Nanos, Venue};
 use tickcast_publisher::Tiers;
 
@@ -59,6 +60,12 @@ pub(crate) struct Settings {
     /// Address for metrics and health [default: 127.0.0.1:8081]
     #[arg(long, env = "TICKCAST_ADMIN", value_name = "ADDR")]
     pub(crate) admin: Option<SocketAddr>,
+    /// PEM file with the certificate and those that vouch for it: https and wss on the public address
+    #[arg(long, env = "TICKCAST_TLS_CERT", value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// PEM file with the certificate's key
+    #[arg(long, env = "TICKCAST_TLS_KEY", value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// Threads that push to clients [default: one per core, at most 64]
     #[arg(long, env = "TICKCAST_SHARDS", value_name = "N")]
     pub(crate) shards: Option<usize>,
@@ -68,6 +75,9 @@ pub(crate) struct Settings {
     /// Time in which a shard gathers updates before it writes, such as 20ms [default: 0ms]
     #[arg(long, env = "TICKCAST_FLUSH_INTERVAL", value_name = "TIME")]
     pub(crate) flush_interval: Option<String>,
+    /// How bytes are handed to the kernel: auto, uring or send [default: auto]
+    #[arg(long, env = "TICKCAST_FLUSH_MODE", value_name = "MODE")]
+    pub(crate) flush_mode: Option<String>,
     /// Maximum rates on offer besides real time, in updates a second [default: 10,4,1]
     #[arg(long, env = "TICKCAST_TIERS", value_delimiter = ',', value_name = "RATE,…")]
     pub(crate) tiers: Vec<f64>,
@@ -109,9 +119,12 @@ pub(crate) struct Resolved {
     pub(crate) sim: tickcast_feed::SimConfig,
     pub(crate) listen: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// The certificate's file and its key's.
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
     pub(crate) shards: usize,
     pub(crate) partitions: usize,
     pub(crate) flush_interval: Nanos,
+    pub(crate) flush_mode: FlushMode,
     pub(crate) tiers: Tiers,
     pub(crate) allow_origin: Vec<String>,
     pub(crate) drain_window: Duration,
@@ -151,9 +164,12 @@ impl Settings {
             sim_pace: self.sim_pace.or(under.sim_pace),
             listen: self.listen.or(under.listen),
             admin: self.admin.or(under.admin),
+            tls_cert: self.tls_cert.or(under.tls_cert),
+            tls_key: self.tls_key.or(under.tls_key),
             shards: self.shards.or(under.shards),
             partitions: self.partitions.or(under.partitions),
             flush_interval: self.flush_interval.or(under.flush_interval),
+            flush_mode: self.flush_mode.or(under.flush_mode),
             tiers: or(self.tiers, under.tiers),
             allow_origin: or(self.allow_origin, under.allow_origin),
             drain_window: self.drain_window.or(under.drain_window),
@@ -193,6 +209,12 @@ impl Settings {
             },
         };
         sim.check()?;
+        let tls = match (self.tls_cert, self.tls_key) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (Some(_), None) => bail!("tls_cert: without tls_key"),
+            (None, Some(_)) => bail!("tls_key: without tls_cert"),
+        };
         Ok(Resolved {
             feeds,
             symbols: self.symbols,
@@ -206,9 +228,14 @@ impl Settings {
             sim,
             listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
             admin: self.admin.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8081))),
+            tls,
             shards,
             partitions,
             flush_interval: flush_interval(self.flush_interval.as_deref())?,
+            flush_mode: match self.flush_mode {
+                None => FlushMode::default(),
+                Some(text) => text.parse().map_err(|error| anyhow!("flush_mode: {error}"))?,
+            },
             tiers,
             allow_origin: self.allow_origin,
             drain_window: time("drain_window", self.drain_window.as_deref(), "30s")?,
@@ -320,9 +347,12 @@ mod tests {
             ("replay_speed = \"fast\"", "replay_speed: \"fast\""),
             ("replay_speed = \"-1\"", "replay_speed: \"-1\""),
             ("shards = 0", "shards: 0"),
+            ("tls_cert = \"a.pem\"", "tls_cert: without tls_key"),
+            ("tls_key = \"a.pem\"", "tls_key: without tls_cert"),
             ("tiers = [0.0]", "tiers: 0 "),
             ("drain_window = \"soon\"", "drain_window: \"soon\""),
             ("sim_pace = \"wild\"", "sim_pace: \"wild\""),
+            ("flush_mode = \"epoll\"", "flush_mode: \"epoll\" is not one of auto, uring, send"),
             ("log_format = \"xml\"", "log_format: \"xml\""),
             ("[venues.binnace]", "venues.binnace"),
             ("[venues.binance]\nws_url = \"http://x\"", "venues.binance.ws_url: \"http://x\""),

@@ -78,6 +78,7 @@ pub(crate) fn start_with(limits: DoorLimits, source: Arc<dyn Source>) -> Server 
         Arc::new(Shards::new(vec![shard])),
         source,
         metrics.clone(),
+        None,
     );
     let serving = runtime.spawn({
         let door = door.clone();

@@ -124,7 +124,10 @@ impl World {
             Publisher::with_shard_batches(config, market.directory.clone(), scene.shard_batches);
         let metrics = Metrics::new(&Registry::new()).expect("a new registry has no metrics");
         let drivers = (0u8..).zip(feeds).zip(wakes).map(|((number, feed), woken)| {
-            let settings = ShardSettings::default();
+            // One: plain sends. More: as through a ring, where a connection may be given more
+            // between gathering and sending.
+            let loads_max = if random.bool() { 1 } else { random.usize(2..=6) };
+            let settings = ShardSettings { loads_max, ..ShardSettings::default() };
             let index = ShardIndex(number);
             Driver::new(hub.clone(), index, feed, settings, &metrics, woken, random.fork())
         });
