@@ -7,15 +7,12 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct Report {
-    pub(crate) connections: f64,
-    pub(crate) seconds: f64,
-    pub(crate) deliveries: f64,
-    pub(crate) deliveries_per_second: f64,
-    pub(crate) bytes: f64,
+    pub(crate) deliveries: Option<f64>,
+    pub(crate) deliveries_per_second: Option<f64>,
+    pub(crate) bytes: Option<f64>,
     pub(crate) frames_per_read: Option<f64>,
     pub(crate) age_us: Option<Age>,
     pub(crate) connect: Option<Connect>,
-    pub(crate) all_snapshots_ms: Option<f64>,
     pub(crate) server: Option<ServerSide>,
     pub(crate) own: Option<Own>,
     pub(crate) correctness: Option<Correctness>,
@@ -24,16 +21,16 @@ pub(crate) struct Report {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct Age {
-    pub(crate) p50: f64,
-    pub(crate) p99: f64,
-    pub(crate) p999: f64,
+    pub(crate) p50: Option<f64>,
+    pub(crate) p99: Option<f64>,
+    pub(crate) p999: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct Connect {
     pub(crate) per_second: Option<f64>,
-    pub(crate) failed: f64,
+    pub(crate) failed: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
@@ -54,9 +51,8 @@ pub(crate) struct Own {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct Correctness {
-    pub(crate) gaps: f64,
-    pub(crate) violations: f64,
-    pub(crate) reconnects: f64,
+    pub(crate) gaps: Option<f64>,
+    pub(crate) violations: Option<f64>,
     pub(crate) closed: BTreeMap<String, f64>,
 }
 
@@ -95,26 +91,29 @@ impl Report {
     }
 
     pub(crate) fn figures(&self) -> Figures {
-        let age = self.age_us.filter(|_| self.deliveries > 0.0);
+        let deliveries = self.deliveries.filter(|deliveries| *deliveries > 0.0);
+        let any = deliveries.is_some();
+        let age = self.age_us.filter(|_| any).unwrap_or_default();
+        let ms = |us: f64| us / 1e3;
         let server = self.server.unwrap_or_default();
         let connect = self.connect.unwrap_or_default();
         let correctness = self.correctness.clone().unwrap_or_default();
         let closed: f64 = correctness.closed.values().sum();
-        let any = self.deliveries > 0.0;
+        let wrong = [correctness.gaps, correctness.violations, connect.failed];
         Figures {
             cpu_us: server.cpu_us_per_delivery.filter(|_| any),
             cores: server.cpu_cores,
-            p50_ms: age.map(|age| age.p50 / 1e3),
-            p99_ms: age.map(|age| age.p99 / 1e3),
-            p999_ms: age.map(|age| age.p999 / 1e3),
-            per_second: any.then_some(self.deliveries_per_second),
+            p50_ms: age.p50.map(ms),
+            p99_ms: age.p99.map(ms),
+            p999_ms: age.p999.map(ms),
+            per_second: self.deliveries_per_second.filter(|_| any),
             frames_per_send: self.frames_per_read.filter(|_| any),
-            message_bytes: any.then(|| self.bytes / self.deliveries),
+            message_bytes: deliveries.and_then(|deliveries| Some(self.bytes? / deliveries)),
             rss_bytes: server.rss_per_connection_bytes,
             connect_us: server.cpu_us_per_connect,
             connects_per_second: connect.per_second,
             load_cores: self.own.and_then(|own| own.cpu_cores),
-            wrong: correctness.gaps + correctness.violations + closed + connect.failed,
+            wrong: wrong.into_iter().flatten().sum::<f64>() + closed,
         }
     }
 }
@@ -169,8 +168,8 @@ mod tests {
         assert_eq!((figures.cpu_us, figures.p99_ms), (Some(3.7), Some(4.7)));
         assert_eq!((figures.rss_bytes, figures.message_bytes), (None, Some(200.0)));
         assert_eq!(figures.wrong, 6.0);
-        let idle =
-            Report::read(r#"{"deliveries":0,"server":{"cpu_us_per_delivery":1e9}}"#).unwrap();
+        let idle = r#"{"deliveries":0,"age_us":{"p50":null,"p99":null},"server":{"cpu_us_per_delivery":1e9}}"#;
+        let idle = Report::read(idle).unwrap();
         assert_eq!(idle.figures().cpu_us, None, "nothing was delivered");
         assert!(Report::read("listening").is_err());
     }

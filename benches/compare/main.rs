@@ -13,7 +13,9 @@ mod load;
 mod machine;
 mod metrics;
 mod plan;
+mod plot;
 mod results;
+mod scale;
 mod section;
 mod table;
 mod workload;
@@ -43,6 +45,9 @@ struct Arguments {
     /// nats=PROGRAM or nats=nats://HOST:PORT
     #[arg(long, value_name = "PEER")]
     peer: Option<String>,
+    /// Instead: how the cost of a delivery changes with clients, instruments, subscriptions
+    #[arg(long)]
+    scale: bool,
     /// Where results go [default: benches/RESULTS.md; nowhere with --quick or --only]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -76,24 +81,50 @@ fn run(arguments: &Arguments) -> Result<()> {
     let cores = tickcast_benches::allowed_cores().map_err(while_doing("the cores"))?;
     let mut programs = Programs::new(folder, &cores);
     programs.certificate = certificate::make(&std::env::temp_dir());
+    if arguments.scale {
+        return run_scale(arguments, &programs, &cores);
+    }
     let extent = Extent { only: arguments.only.clone(), is_quick: arguments.quick, nats };
     let sections = compare(arguments, &extent, &programs);
     let text = report(&sections, &cores);
     println!("\n{text}");
     let is_partial = arguments.quick || !arguments.only.is_empty();
-    keep(arguments, is_partial, Part::Compared, &text)
+    keep(arguments, is_partial, Part::Compared, &text).map(drop)
+}
+
+fn rounds(arguments: &Arguments) -> u32 {
+    arguments.rounds.unwrap_or(if arguments.quick { 2 } else { 5 })
 }
 
 /// Plays all rounds.
 fn compare(arguments: &Arguments, extent: &Extent, programs: &Programs) -> Vec<Section> {
     let mut sections = plan::sections(extent, programs);
-    let rounds = arguments.rounds.unwrap_or(if extent.is_quick { 2 } else { 5 });
+    let rounds = rounds(arguments);
     for round in 1..=rounds {
         for section in &mut sections {
             section.play(programs, &mut |line| eprintln!("round {round} of {rounds}: {line}"));
         }
     }
     sections
+}
+
+fn run_scale(arguments: &Arguments, programs: &Programs, cores: &[usize]) -> Result<()> {
+    let rounds = rounds(arguments);
+    let sections = scale::play(rounds, arguments.quick, programs);
+    let text = format!(
+        "## Scale\n\n{}- rounds: {rounds}, medians (least–greatest); the goal is flat or falling, \
+         which one run tells to about 10 %\n\n{}\n{}\n![CPU for each delivery](scale.svg)\n",
+        machine::describe(cores, &command()),
+        goals::table(&scale::goals(&sections)),
+        scale::table(&sections),
+    );
+    println!("\n{text}");
+    if let Some(file) = keep(arguments, arguments.quick, Part::Scale, &text)? {
+        let picture = file.with_file_name("scale.svg");
+        std::fs::write(&picture, scale::svg(&sections))
+            .map_err(while_doing(&picture.display().to_string()))?;
+    }
+    Ok(())
 }
 
 /// The report of a comparison.
@@ -117,14 +148,19 @@ fn command() -> String {
     format!("cargo xtask bench {}", args.join(" ")).trim_end().to_owned()
 }
 
-/// Writes a part of the results to where they are wanted.
-fn keep(arguments: &Arguments, is_partial: bool, part: Part, text: &str) -> Result<()> {
+/// Writes a part of the results to where they are wanted, and says where that is.
+fn keep(
+    arguments: &Arguments,
+    is_partial: bool,
+    part: Part,
+    text: &str,
+) -> Result<Option<PathBuf>> {
     let file = match &arguments.output {
         Some(file) => file.clone(),
-        None if is_partial => return Ok(()),
+        None if is_partial => return Ok(None),
         None => PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md")),
     };
     results::write(&file, part, text).map_err(while_doing(&file.display().to_string()))?;
     eprintln!("written to {}", file.display());
-    Ok(())
+    Ok(Some(file))
 }

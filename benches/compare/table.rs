@@ -55,7 +55,7 @@ pub(crate) fn number(value: f64) -> String {
 }
 
 /// A median, and what the rounds were between.
-fn spread(spread: Option<Spread>) -> String {
+pub(crate) fn spread(spread: Option<Spread>) -> String {
     match spread {
         None => "–".into(),
         Some(Spread { median, min, max }) if min == max => number(median),
@@ -78,6 +78,7 @@ fn columns(about: About) -> &'static [(&'static str, Pick, bool)] {
             ("deliveries/s", |figures| figures.per_second, false),
             ("cores", |figures| figures.cores, false),
             ("frames/send", |figures| figures.frames_per_send, false),
+            ("client cores", |figures| figures.load_cores, false),
         ],
         About::Memory => &[("bytes/connection", |figures| figures.rss_bytes, false)],
         About::Connects => &[
