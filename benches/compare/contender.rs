@@ -185,14 +185,14 @@ impl Contender {
                 }
                 "tickcast"
             }
+            // nats-server is started by `nats.rs`; its workload comes from outside.
             Contender::Broadcast | Contender::Channel | Contender::Nats(_) => {
                 push("instruments", &workload.instruments);
                 push("rate", &workload.rate);
                 push("zipf", &"1.0");
                 match self {
-                    Contender::Broadcast => "naive-broadcast",
                     Contender::Channel => "naive-channel",
-                    _ => "nats-peer",
+                    _ => "naive-broadcast",
                 }
             }
         };

@@ -4,6 +4,7 @@ use crate::contender::{Contender, Programs, Running, Seen};
 use crate::failure::{Failure, Result, while_doing};
 use crate::figures::{Figures, Report};
 use crate::metrics;
+use crate::nats;
 use crate::workload::Workload;
 use std::io::Read as _;
 use std::process::{Child, Command, Stdio};
@@ -26,6 +27,9 @@ pub(crate) fn run(
     seen: Option<Seen>,
     programs: &Programs,
 ) -> Result<Figures> {
+    if let Contender::Nats(which) = contender {
+        return nats::run(which, workload, programs);
+    }
     let running = contender.start(workload, seen, programs)?;
     let named = |error: Failure| Failure(format!("{}: {error}", contender.name()));
     measure(&running, workload, programs).map_err(named)
@@ -53,7 +57,14 @@ pub(crate) fn measure(
     let seconds = u64::from(workload.seconds + workload.warmup);
     let (text, looks) = wait(child, running, Duration::from_secs(seconds) + EXTRA_MAX)?;
     let _ = std::fs::remove_file(&scenario);
-    let mut figures = Report::read(&text)?.figures();
+    let report = Report::read(&text)?;
+    let mut figures = report.figures();
+    if figures.wrong > 0.0 {
+        eprintln!(
+            "{}: not all was right: {:?}, {:?}",
+            running.url, report.correctness, report.connect
+        );
+    }
     if let Some(frames_per_send) = metrics::frames_per_send(&looks) {
         figures.frames_per_send = figures.frames_per_send.map(|_| frames_per_send);
     }

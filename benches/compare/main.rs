@@ -12,6 +12,7 @@ mod goals;
 mod load;
 mod machine;
 mod metrics;
+mod nats;
 mod plan;
 mod plot;
 mod results;
