@@ -9,6 +9,7 @@ mod contender;
 mod failure;
 mod figures;
 mod goals;
+mod latency;
 mod load;
 mod machine;
 mod metrics;
@@ -49,6 +50,9 @@ struct Arguments {
     /// Instead: how the cost of a delivery changes with clients, instruments, subscriptions
     #[arg(long)]
     scale: bool,
+    /// Instead: from a venue's socket to a client's, beside an empty chain of the same threads
+    #[arg(long, conflicts_with = "scale")]
+    latency: bool,
     /// Where results go [default: benches/RESULTS.md; nowhere with --quick or --only]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -84,6 +88,9 @@ fn run(arguments: &Arguments) -> Result<()> {
     programs.certificate = certificate::make(&std::env::temp_dir());
     if arguments.scale {
         return run_scale(arguments, &programs, &cores);
+    }
+    if arguments.latency {
+        return run_latency(arguments, &programs, &cores);
     }
     let extent = Extent { only: arguments.only.clone(), is_quick: arguments.quick, nats };
     let sections = compare(arguments, &extent, &programs);
@@ -126,6 +133,20 @@ fn run_scale(arguments: &Arguments, programs: &Programs, cores: &[usize]) -> Res
             .map_err(while_doing(&picture.display().to_string()))?;
     }
     Ok(())
+}
+
+fn run_latency(arguments: &Arguments, programs: &Programs, cores: &[usize]) -> Result<()> {
+    let rounds = rounds(arguments);
+    let compared = latency::play(rounds, arguments.quick, programs)?;
+    let text = format!(
+        "## Latency\n\n{}- rounds: {rounds}, medians (least–greatest); 5,000 updates a second of \
+         50 instruments: one client has all of them, a thousand have one each\n\n{}\n{}",
+        machine::describe(cores, &command()),
+        goals::table(&latency::goals(&compared)),
+        latency::table(&compared),
+    );
+    println!("\n{text}");
+    keep(arguments, arguments.quick, Part::Latency, &text).map(drop)
 }
 
 /// The report of a comparison.

@@ -41,6 +41,39 @@ pub(crate) fn frames_per_send(looks: &[(f64, f64)]) -> Option<f64> {
     (sends > 0.0).then(|| messages / sends)
 }
 
+/// A histogram's upper bounds with how many samples do not exceed each, over all labels.
+pub(crate) fn buckets(text: &str, name: &str) -> Vec<(f64, f64)> {
+    let mut buckets: Vec<(f64, f64)> = Vec::new();
+    for line in text.lines() {
+        let Some(rest) = line.strip_prefix(name).and_then(|rest| rest.strip_prefix("_bucket{"))
+        else {
+            continue;
+        };
+        let bound = rest.split("le=\"").nth(1).and_then(|rest| rest.split('"').next());
+        let bound = bound.and_then(|bound| bound.replace("+Inf", "inf").parse().ok());
+        let count = rest.rsplit(' ').next().and_then(|count| count.parse::<f64>().ok());
+        let (Some(bound), Some(count)) = (bound, count) else { continue };
+        match buckets.iter_mut().find(|(known, _)| *known == bound) {
+            Some((_, sum)) => *sum += count,
+            None => buckets.push((bound, count)),
+        }
+    }
+    buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+    buckets
+}
+
+/// A quantile of such a histogram, as if samples lay evenly within a bucket.
+pub(crate) fn quantile(buckets: &[(f64, f64)], share: f64) -> Option<f64> {
+    let rank = buckets.last()?.1 * share;
+    let at = buckets.iter().position(|(_, count)| *count >= rank && *count > 0.0)?;
+    let (low, below) = at.checked_sub(1).map_or((0.0, 0.0), |before| buckets[before]);
+    let (high, count) = buckets[at];
+    if high.is_infinite() {
+        return Some(low);
+    }
+    Some(low + (high - low) * (rank - below) / (count - below))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,6 +84,18 @@ mod tests {
         assert_eq!(sum(text, "a", ""), Some(7.0));
         assert_eq!(sum(text, "a", "uring"), Some(4.0));
         assert_eq!((sum(text, "b", ""), sum(text, "c", "")), (Some(1500.0), None));
+    }
+
+    #[test]
+    fn quantiles_of_a_histogram_lie_between_its_bounds() {
+        let text = "h_bucket{venue=\"a\",le=\"0.001\"} 50\nh_bucket{venue=\"a\",le=\"0.002\"} 90\n\
+                    h_bucket{venue=\"a\",le=\"+Inf\"} 100\nh_count{venue=\"a\"} 100\n";
+        let buckets = buckets(text, "h");
+        assert_eq!(buckets.len(), 3);
+        assert_eq!(quantile(&buckets, 0.25), Some(0.000_5));
+        assert!((quantile(&buckets, 0.7).unwrap() - 0.001_5).abs() < 1e-9);
+        assert_eq!(quantile(&buckets, 0.99), Some(0.002), "above the last bound it is that");
+        assert_eq!(quantile(&[], 0.5), None);
     }
 
     #[test]

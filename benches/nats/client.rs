@@ -287,14 +287,15 @@ mod tests {
             all.chunks(7).for_each(|part| stream.write_all(part).unwrap());
             let mut pongs = vec![0; 50 * 6];
             stream.read_exact(&mut pongs).unwrap();
-            (asked, pongs)
+            // The line must stay until everything has been counted.
+            (asked, pongs, stream)
         });
         let mut clients = Clients::connect(address, 1, 1, 1).unwrap();
         let mut seen = Seen::default();
         while seen.messages < 50 {
             clients.run(Duration::from_millis(1), &mut seen).unwrap();
         }
-        let (asked, pongs) = server.join().unwrap();
+        let (asked, pongs, _stream) = server.join().unwrap();
         assert!(asked.windows(18).any(|part| part == b"SUB sim.S0-USD 1\r\n"));
         assert_eq!(pongs, b"PONG\r\n".repeat(50));
         assert_eq!((seen.messages, seen.bytes), (50, 50 * 27));
