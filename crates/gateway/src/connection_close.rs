@@ -36,7 +36,13 @@ pub struct Closed {
 impl<S: Socket> Shard<S> {
     /// Makes a connection of a socket, welcomes it, and subscribes an event stream to what its
     /// request names.
-    pub(crate) fn admit(&mut self, socket: S, peer: SocketAddr, transport: &Transport) -> u32 {
+    pub(crate) fn admit(
+        &mut self,
+        socket: S,
+        peer: SocketAddr,
+        transport: &Transport,
+        answer: Vec<u8>,
+    ) -> u32 {
         let (framing, encoding) = match transport {
             Transport::WebSocket { encoding, .. } => (Framing::WebSocket, *encoding),
             Transport::Sse { .. } => (Framing::Sse { ids: false }, Encoding::Json),
@@ -50,7 +56,8 @@ impl<S: Socket> Shard<S> {
             merged: 0,
             rtt_us: 0,
         };
-        let connection = Connection::new(socket, framing, encoding, account, self.pace.now());
+        let mut connection = Connection::new(socket, framing, encoding, account, self.pace.now());
+        connection.waiting = answer;
         let token = self.connections.insert(connection) as u32;
         if self.lanes.len() <= token as usize {
             self.lanes.resize(token as usize + 1, Lane::EMPTY);
@@ -79,7 +86,7 @@ impl<S: Socket> Shard<S> {
         connection.leave_at =
             self.pace.now().plus(Nanos::from_millis(self.settings.close_within_ms.into()));
         connection.begun_at = Nanos::MAX;
-        connection.pongs.newest = None;
+        connection.newest_pong = None;
         if connection.framing == Framing::WebSocket {
             write_close(&mut connection.waiting, code, reason);
         }

@@ -6,45 +6,35 @@
 
 use crate::descriptors::is_exhausted;
 use crate::door_close::{linger, refuse};
-use crate::door_head::{HeadBuffers, read_first};
+use crate::door_head::{AtOnce, First, read_at_once, read_first};
+use crate::door_listener::Listener;
 use crate::door_stream::Stream;
 use crate::frame::write_close;
 use crate::handoff::{Handoff, Shards, Transport};
 use crate::handshake::Route;
 use crate::http::{Source, answer};
-use crate::http_line::serve_http;
-use crate::limits::{ACCEPT_PAUSE, DoorLimits, GIVE_PAUSE, GIVE_TRIES_MAX, REFUSALS_MAX};
+use crate::http_line::{Left, serve_http};
+use crate::limits::{ACCEPT_PAUSE, DoorLimits, GIVE_PAUSE, GIVE_TRIES_MAX, LINGER, REFUSALS_MAX};
 use crate::metrics::Metrics;
 use crate::origin::Origins;
 use crate::refusal::Refusal;
+use prometheus::IntCounter;
 use rustls::ServerConfig;
-use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream as Accepted};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-/// How many connections may wait to be accepted; the kernel has a limit of its own.
-const BACKLOG: i32 = 4096;
+/// Connections that are accepted before whoever else runs on this thread has a turn.
+const ACCEPTS_MAX: usize = 64;
 
-/// Binds a listener whose sockets are born with `TCP_NODELAY` and a capped `SO_SNDBUF`: set once
-/// here, inherited by every connection, no call for each.
-///
-/// *Errors* of the system. *Panics* outside a tokio runtime.
-pub fn bind(address: SocketAddr, limits: &DoorLimits) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_tcp_nodelay(true)?;
-    socket.set_send_buffer_size(limits.send_buffer_bytes)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
+/// About the length of the head of an answer, the welcome that a shard writes after it included.
+const ANSWER_BYTES: usize = 512;
 
 /// What all connections at the door share.
 pub struct Door {
@@ -52,7 +42,6 @@ pub struct Door {
     pub(crate) origins: Origins,
     pub(crate) source: Arc<dyn Source>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) buffers: HeadBuffers,
     shards: Arc<Shards>,
     /// There where connections are encrypted.
     tls: Option<Arc<ServerConfig>>,
@@ -61,6 +50,9 @@ pub struct Door {
     present: AtomicUsize,
     refusals: AtomicUsize,
     left: Notify,
+    /// Handshakes and requests for events that were answered.
+    upgrades: IntCounter,
+    events: IntCounter,
 }
 
 impl std::fmt::Debug for Door {
@@ -69,14 +61,17 @@ impl std::fmt::Debug for Door {
     }
 }
 
-/// Counts a connection for as long as it is at the door.
-struct Presence<'a>(&'a Door, &'a AtomicUsize);
+/// Counts a connection among those at the door, or among those that are refused.
+struct Presence {
+    door: Arc<Door>,
+    of: fn(&Door) -> &AtomicUsize,
+}
 
-impl Drop for Presence<'_> {
+impl Drop for Presence {
     fn drop(&mut self) {
         // Pairs with the Acquire load in `serve`, which waits for the last one to leave.
-        self.1.fetch_sub(1, Ordering::Release);
-        self.0.left.notify_waiters();
+        (self.of)(&self.door).fetch_sub(1, Ordering::Release);
+        self.door.left.notify_waiters();
     }
 }
 
@@ -94,14 +89,15 @@ impl Door {
             limits,
             origins,
             source,
-            metrics,
             shards,
             tls,
-            buffers: HeadBuffers::default(),
             draining: watch::Sender::new(false),
             present: AtomicUsize::new(0),
             refusals: AtomicUsize::new(0),
             left: Notify::new(),
+            upgrades: metrics.requests.with_label_values(&["GET", "101"]),
+            events: metrics.requests.with_label_values(&["GET", "200"]),
+            metrics,
         })
     }
 
@@ -123,9 +119,9 @@ impl Door {
 
     /// Accepts connections until [`Door::drain`], then waits until none is left at the door (its
     /// deadlines see to that).
-    pub async fn serve(self: &Arc<Self>, listener: TcpListener) {
+    pub async fn serve(self: &Arc<Self>, listener: Listener) {
         let mut draining = self.draining.subscribe();
-        loop {
+        for accepts in 1.. {
             let accepted = tokio::select! {
                 biased;
                 _ = draining.wait_for(|is_draining| *is_draining) => break,
@@ -146,6 +142,9 @@ impl Door {
                     }
                 }
             }
+            if accepts % ACCEPTS_MAX == 0 {
+                yield_now().await;
+            }
         }
         drop(listener);
         loop {
@@ -158,53 +157,48 @@ impl Door {
         }
     }
 
-    fn admit(self: &Arc<Self>, socket: TcpStream, peer: SocketAddr) {
-        let door = self.clone();
-        if self.connections() >= self.limits.connections_max {
-            self.metrics.refuse("connections");
-            // Relaxed: only a count, by which few of many are told why.
-            if self.refusals.fetch_add(1, Ordering::Relaxed) >= REFUSALS_MAX {
-                self.refusals.fetch_sub(1, Ordering::Relaxed);
-                return;
-            }
-            tokio::spawn(async move {
-                let _presence = Presence(&door, &door.refusals);
-                let why = "there are as many connections as this server serves";
-                let Some(socket) = door.encrypt(socket, Instant::now()).await else { return };
-                refuse(socket, &Refusal::overloaded("connections", why)).await;
-            });
-            return;
-        }
-        self.present.fetch_add(1, Ordering::Relaxed); // Pairs with `Presence::drop`.
+    fn admit(self: &Arc<Self>, socket: Accepted, peer: SocketAddr) {
         let accepted = Instant::now();
-        tokio::spawn(async move {
-            let _presence = Presence(&door, &door.present);
-            door.welcome(socket, peer, accepted).await;
-        });
+        if self.connections() >= self.limits.connections_max {
+            return self.turn_away(socket);
+        }
+        let mut kept = Vec::new();
+        if self.tls.is_none() {
+            match read_at_once(&socket, &self.origins) {
+                AtOnce::Head(first) => {
+                    return self.hand_over_at_once(socket, peer, first, accepted);
+                }
+                AtOnce::Bytes(bytes) => kept = bytes,
+                AtOnce::Gone => return,
+            }
+        }
+        if let Ok(socket) = TcpStream::from_std(socket) {
+            tokio::spawn(welcome(self.presence(), socket, peer, kept, accepted));
+        }
     }
 
-    /// A connection's way from its first byte to a shard, or to its end.
-    async fn welcome(self: &Arc<Self>, socket: TcpStream, peer: SocketAddr, accepted: Instant) {
-        let Some(mut socket) = self.encrypt(socket, accepted).await else { return };
-        let deadline = accepted + self.limits.head_deadline;
-        let mut has_begun = false;
-        let first = timeout_at(deadline, read_first(self, &mut socket, &mut has_begun)).await;
-        let (route, read_ahead) = match first {
-            Ok(Ok(Some(first))) => first,
-            Ok(Ok(None)) => return,
-            Ok(Err(refusal)) => return self.refuse(socket, &refusal).await,
-            // Who has not said a word is not told anything either.
-            Err(_) if !has_begun => return self.metrics.refuse(Refusal::too_slow().reason),
-            Err(_) => return self.refuse(socket, &Refusal::too_slow()).await,
-        };
-        if route != Route::Other {
-            return self.hand_over(socket, peer, route, read_ahead, accepted).await;
+    /// Counts a connection for as long as it is at the door.
+    fn presence(self: &Arc<Self>) -> Presence {
+        self.present.fetch_add(1, Ordering::Relaxed); // Pairs with `Presence::drop`.
+        Presence { door: self.clone(), of: |door| &door.present }
+    }
+
+    /// There is no room: some of many are told so.
+    fn turn_away(self: &Arc<Self>, socket: Accepted) {
+        self.metrics.refuse("connections");
+        // Relaxed: only a count, by which few of many are told why.
+        if self.refusals.fetch_add(1, Ordering::Relaxed) >= REFUSALS_MAX {
+            self.refusals.fetch_sub(1, Ordering::Relaxed);
+            return;
         }
-        // Boxed: this future is large, and those of the many that are handed over should not be.
-        if let Some(left) = Box::pin(self.serve_http(socket, read_ahead)).await {
-            let begun = Instant::now();
-            self.hand_over(left.socket, peer, left.route, left.read_ahead, begun).await;
-        }
+        let refused = Presence { door: self.clone(), of: |door| &door.refusals };
+        tokio::spawn(async move {
+            let door = &refused.door;
+            let why = "there are as many connections as this server serves";
+            let Ok(socket) = TcpStream::from_std(socket) else { return };
+            let Some(socket) = door.encrypt(socket, Instant::now()).await else { return };
+            refuse(socket, &Refusal::overloaded("connections", why)).await;
+        });
     }
 
     /// Agrees on keys with the client, where connections are encrypted.
@@ -223,17 +217,19 @@ impl Door {
         None
     }
 
-    async fn serve_http(
-        self: &Arc<Self>,
-        socket: Stream,
-        prefix: Vec<u8>,
-    ) -> Option<crate::http_line::Left> {
+    /// Lets hyper answer requests until the connection ends or asks for what is the door's.
+    async fn serve_http(self: &Arc<Self>, socket: Stream, peer: SocketAddr, prefix: Vec<u8>) {
         let draining = self.draining.subscribe();
         let service = |request| {
             let door = self.clone();
             async move { answer(&door, &request) }
         };
-        serve_http(socket, prefix, &self.limits, draining, service).await
+        let left = serve_http(socket, prefix, &self.limits, draining, service).await;
+        let Some(Left { socket, route, read_ahead }) = left else { return };
+        let first = (route, read_ahead);
+        if let Err((socket, refusal)) = self.hand_over(socket, peer, first, Instant::now()) {
+            self.refuse(socket, &refusal).await;
+        }
     }
 
     async fn refuse(&self, socket: Stream, refusal: &Refusal) {
@@ -241,78 +237,157 @@ impl Door {
         refuse(socket, refusal).await;
     }
 
-    /// Answers the handshake and gives the socket to a shard.
-    async fn hand_over(
-        &self,
-        mut socket: Stream,
+    /// Gives the socket to a shard, with the answer that it is to write; where no shard has room
+    /// that is tried for a while.
+    ///
+    /// *Errors:* gives it back with what to tell the client.
+    fn hand_over(
+        self: &Arc<Self>,
+        socket: Stream,
         peer: SocketAddr,
-        route: Route,
-        read_ahead: Vec<u8>,
+        (route, read_ahead): First,
         begun: Instant,
-    ) {
-        let mut head = Vec::with_capacity(256);
-        let (transport, status) = match self.prepare(route, &mut head) {
+    ) -> Result<(), (Stream, Refusal)> {
+        let (transport, answer) = match self.prepare(route) {
             Ok(prepared) => prepared,
-            Err(refusal) => return self.refuse(socket, &refusal).await,
+            Err(refusal) => return Err((socket, refusal)),
         };
-        let deadline = begun + self.limits.head_deadline;
-        match timeout_at(deadline, socket.write_all(&head)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => return,
-        }
-        self.metrics.handshake.observe(begun.elapsed().as_secs_f64());
-        self.metrics.requests.with_label_values(&["GET", status]).inc();
         let (socket, tls, decrypted) = socket.into_parts();
         let read_ahead =
             if decrypted.is_empty() { read_ahead } else { [read_ahead, decrypted].concat() };
-        let Ok(socket) = socket.into_std() else { return };
-        self.give(Handoff { socket, tls, peer, read_ahead, transport }).await;
+        // A socket that has no place in the runtime is as good as gone.
+        let Ok(socket) = socket.into_std() else { return Ok(()) };
+        let handoff = Handoff { socket, tls, peer, answer, read_ahead, transport };
+        self.give(handoff, begun);
+        Ok(())
     }
 
-    /// What the shard will speak, with the head of the answer in `head`.
-    fn prepare(
-        &self,
-        route: Route,
-        head: &mut Vec<u8>,
-    ) -> Result<(Transport, &'static str), Refusal> {
+    /// The same for a connection whose request was there when it was accepted: the runtime never
+    /// comes to know it.
+    fn hand_over_at_once(
+        self: &Arc<Self>,
+        socket: Accepted,
+        peer: SocketAddr,
+        (route, read_ahead): First,
+        begun: Instant,
+    ) {
+        match self.prepare(route) {
+            Ok((transport, answer)) => {
+                let handoff = Handoff { socket, tls: None, peer, answer, read_ahead, transport };
+                self.give(handoff, begun);
+            }
+            Err(refusal) => {
+                let Ok(socket) = TcpStream::from_std(socket) else { return };
+                let at_the_door = self.presence();
+                tokio::spawn(async move {
+                    at_the_door.door.refuse(Stream::plain(socket), &refusal).await;
+                });
+            }
+        }
+    }
+
+    fn note_answer(&self, transport: &Transport, begun: Instant) {
+        self.metrics.handshake.observe(begun.elapsed().as_secs_f64());
+        match transport {
+            Transport::WebSocket { .. } => self.upgrades.inc(),
+            Transport::Sse { .. } => self.events.inc(),
+        }
+    }
+
+    /// What the shard will speak, and the head of the answer.
+    fn prepare(&self, route: Route) -> Result<(Transport, Vec<u8>), Refusal> {
         if self.is_draining() {
             return Err(Refusal::overloaded("draining", "this server is about to stop"));
         }
+        let mut head = Vec::with_capacity(ANSWER_BYTES);
         match route {
             Route::WebSocket(accept) => {
-                accept.write(head);
+                accept.write(&mut head);
                 let encoding = accept.encoding;
-                Ok((Transport::WebSocket { encoding, compress: false }, "101"))
+                Ok((Transport::WebSocket { encoding, compress: false }, head))
             }
             Route::Sse(request) => {
                 self.source.check_events(&request.query)?;
-                request.write(head);
+                request.write(&mut head);
                 let (query, last_event_id) = (request.query, request.last_event_id);
-                Ok((Transport::Sse { query, last_event_id }, "200"))
+                Ok((Transport::Sse { query, last_event_id }, head))
             }
             Route::Other => Err(Refusal::internal("this request is not the door's")),
         }
     }
 
+    fn give(self: &Arc<Self>, handoff: Handoff, begun: Instant) {
+        self.note_answer(&handoff.transport, begun);
+        if let Err(handoff) = self.shards.give(handoff) {
+            let at_the_door = self.presence();
+            tokio::spawn(async move { at_the_door.door.insist(handoff).await });
+        }
+    }
+
     /// Offers the connection to the shards for a second; without success it is told to come back.
-    async fn give(&self, mut handoff: Handoff) {
+    async fn insist(&self, mut handoff: Handoff) {
         for _ in 0..GIVE_TRIES_MAX {
+            sleep(GIVE_PAUSE).await;
             match self.shards.give(handoff) {
                 Ok(()) => return,
                 Err(back) => handoff = back,
             }
-            sleep(GIVE_PAUSE).await;
         }
         self.metrics.refuse("shards");
         let Ok(socket) = TcpStream::from_std(handoff.socket) else { return };
         let mut socket = Stream::of(socket, handoff.tls);
+        let mut answer = handoff.answer;
         if matches!(handoff.transport, Transport::WebSocket { .. }) {
-            let mut close = Vec::new();
-            write_close(&mut close, 4503, "overloaded");
-            if socket.write_all(&close).await.is_err() {
-                return;
+            write_close(&mut answer, 4503, "overloaded");
+        }
+        if let Ok(Ok(())) = timeout(LINGER, socket.write_all(&answer)).await {
+            linger(socket).await;
+        }
+    }
+}
+
+/// A connection's way from its first byte to a shard, or to its end. `kept` is what it has sent
+/// already.
+async fn welcome(
+    presence: Presence,
+    socket: TcpStream,
+    peer: SocketAddr,
+    mut kept: Vec<u8>,
+    accepted: Instant,
+) {
+    let door = &presence.door;
+    let Some(mut socket) = door.encrypt(socket, accepted).await else { return };
+    let deadline = accepted + door.limits.head_deadline;
+    let first = timeout_at(deadline, read_first(&mut socket, &mut kept, &door.origins)).await;
+    // Boxed: what most connections do not come to should take no room in their task.
+    match first {
+        Ok(Ok(Some((Route::Other, prefix)))) => {
+            Box::pin(door.serve_http(socket, peer, prefix)).await;
+        }
+        Ok(Ok(Some(first))) => {
+            if let Err((socket, refusal)) = door.hand_over(socket, peer, first, accepted) {
+                Box::pin(door.refuse(socket, &refusal)).await;
             }
         }
-        linger(socket).await;
+        Ok(Ok(None)) => {}
+        Ok(Err(refusal)) => Box::pin(door.refuse(socket, &refusal)).await,
+        // Who has not said a word is not told anything either.
+        Err(_) if kept.is_empty() => door.metrics.refuse(Refusal::too_slow().reason),
+        Err(_) => Box::pin(door.refuse(socket, &Refusal::too_slow())).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_waits_at_the_door_is_small() {
+        // The size of a future is known from the function that makes it, which is not called.
+        fn size_of_made<F, A, B, C, D, E>(_: impl FnOnce(A, B, C, D, E) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size_of_made(welcome);
+        assert!(size <= 768, "{size} bytes");
     }
 }

@@ -1,86 +1,93 @@
-//! Reading the first request head of a connection into a buffer that many share in turn.
+//! Reading the first request head of a connection.
+//!
+//! *Invariant:* bytes are read into one buffer per thread; a connection keeps only what has come of
+//! a head that is not whole, and silent ones keep nothing.
 
-use crate::door::Door;
 use crate::door_stream::Stream;
 use crate::handshake::{HEAD_BYTES_MAX, Route, read_head};
-use crate::limits::HEAD_BUFFERS_KEPT_MAX;
+use crate::origin::Origins;
 use crate::refusal::Refusal;
-use parking_lot::Mutex;
-use std::io;
+use std::cell::RefCell;
+use std::io::{self, ErrorKind, Read};
+use std::net::TcpStream;
 
-/// Buffers that are used again. A connection takes one when its first byte has come and gives it
-/// back with the head's last, so silent connections hold none.
-#[derive(Debug, Default)]
-pub(crate) struct HeadBuffers {
-    kept: Mutex<Vec<Box<[u8; HEAD_BYTES_MAX]>>>,
+thread_local! {
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; HEAD_BYTES_MAX].into());
 }
 
-impl HeadBuffers {
-    fn take(&self) -> HeadBuffer<'_> {
-        let kept = self.kept.lock().pop();
-        HeadBuffer {
-            bytes: Some(kept.unwrap_or_else(|| Box::new([0; HEAD_BYTES_MAX]))),
-            home: self,
+/// A whole head: its route, and the bytes that are not the door's (those after the head; all of
+/// them for [`Route::Other`]).
+pub(crate) type First = (Route, Vec<u8>);
+
+/// What a connection has sent by the time it is accepted.
+pub(crate) enum AtOnce {
+    /// A whole head that is the door's to answer.
+    Head(First),
+    /// These bytes; perhaps none, perhaps a head that is somebody else's or to be refused.
+    Bytes(Vec<u8>),
+    /// The client went away.
+    Gone,
+}
+
+/// Looks at what a connection has sent already: in a rush nearly everybody's request is there, and
+/// needs no task and no waiting.
+pub(crate) fn read_at_once(socket: &TcpStream, origins: &Origins) -> AtOnce {
+    BUFFER.with_borrow_mut(|buffer| {
+        let mut socket = socket;
+        match socket.read(buffer) {
+            Ok(0) => AtOnce::Gone,
+            Ok(some) => match read_head(&buffer[..some], origins) {
+                Ok(Some((route, length))) if route != Route::Other => {
+                    AtOnce::Head((route, buffer[length..some].to_vec()))
+                }
+                _ => AtOnce::Bytes(buffer[..some].to_vec()),
+            },
+            Err(error) if is_for_later(&error) => AtOnce::Bytes(Vec::new()),
+            Err(_) => AtOnce::Gone,
         }
-    }
+    })
 }
 
-struct HeadBuffer<'a> {
-    /// There until it is dropped.
-    bytes: Option<Box<[u8; HEAD_BYTES_MAX]>>,
-    home: &'a HeadBuffers,
+fn is_for_later(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
-impl HeadBuffer<'_> {
-    fn bytes(&mut self) -> &mut [u8] {
-        self.bytes.as_mut().map_or(&mut [], |bytes| &mut bytes[..])
-    }
-}
-
-impl Drop for HeadBuffer<'_> {
-    fn drop(&mut self) {
-        let mut kept = self.home.kept.lock();
-        if kept.len() < HEAD_BUFFERS_KEPT_MAX {
-            kept.extend(self.bytes.take());
-        }
-    }
-}
-
-/// Reads until the head is whole: its route, and the bytes that are not the door's (those after
-/// the head; all of them for [`Route::Other`]). `None` when the client went away.
+/// Reads until the head is whole; `None` when the client went away. `kept` is what has come so far.
 ///
-/// *Errors:* what to answer. The deadline is the caller's; `has_begun` tells it whether a byte
-/// has come.
+/// *Errors:* what to answer. The deadline is the caller's, who sees by `kept` whether anything has
+/// come.
 pub(crate) async fn read_first(
-    door: &Door,
     socket: &mut Stream,
-    has_begun: &mut bool,
-) -> Result<Option<(Route, Vec<u8>)>, Refusal> {
-    let mut buffer = None;
-    let mut filled = 0;
+    kept: &mut Vec<u8>,
+    origins: &Origins,
+) -> Result<Option<First>, Refusal> {
+    let mut seen = 0;
     loop {
+        // Nonsense is found in the first bytes; later ones are parsed again only for an end, or a
+        // client that sends single bytes would have us parse thousands of times.
+        let worth = seen == 0 || kept.len() == HEAD_BYTES_MAX || has_end(kept, seen);
+        if kept.len() > seen && worth {
+            match read_head(kept, origins)? {
+                Some((Route::Other, _)) => return Ok(Some((Route::Other, std::mem::take(kept)))),
+                Some((route, length)) => return Ok(Some((route, kept.split_off(length)))),
+                None => {}
+            }
+        }
+        seen = kept.len();
         if socket.readable().await.is_err() {
             return Ok(None);
         }
-        let bytes = buffer.get_or_insert_with(|| door.buffers.take()).bytes();
-        let some = match socket.try_read(&mut bytes[filled..]) {
+        let read = BUFFER.with_borrow_mut(|buffer| {
+            // A head that fills the buffer has been refused above.
+            let some = socket.try_read(&mut buffer[..HEAD_BYTES_MAX - seen])?;
+            kept.extend_from_slice(&buffer[..some]);
+            Ok(some)
+        });
+        match read {
             Ok(0) => return Ok(None),
-            Ok(some) => some,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Ok(_) => {}
+            Err(error) if is_for_later(&error) => {}
             Err(_) => return Ok(None),
-        };
-        *has_begun = true;
-        let (seen, bytes) = (filled, &bytes[..filled + some]);
-        filled += some;
-        // Nonsense is found in the first bytes; later ones are parsed again only for an end, or a
-        // client that sends single bytes would have us parse thousands of times.
-        if seen > 0 && filled < HEAD_BYTES_MAX && !has_end(bytes, seen) {
-            continue;
-        }
-        match read_head(bytes, &door.origins)? {
-            Some((Route::Other, _)) => return Ok(Some((Route::Other, bytes.to_vec()))),
-            Some((route, length)) => return Ok(Some((route, bytes[length..].to_vec()))),
-            None => {}
         }
     }
 }

@@ -18,7 +18,7 @@ pub const CONTROLS_MAX: usize = 1024;
 /// How long an operator waits for the shards.
 const CLIENTS_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// A connection whose handshake has been answered in full.
+/// A connection whose request has been found right and is to be answered.
 #[derive(Debug)]
 pub struct Handoff {
     /// Non-blocking, with `TCP_NODELAY` and a capped `SO_SNDBUF`.
@@ -27,6 +27,9 @@ pub struct Handoff {
     pub tls: Option<Box<Session>>,
     /// Where it comes from.
     pub peer: SocketAddr,
+    /// The head of the answer: the shard writes it before anything else, with its welcome in one
+    /// send.
+    pub answer: Vec<u8>,
     /// Bytes that the client sent after its request head; to be decoded before the socket is read.
     /// Empty (and without an allocation) for nearly everybody.
     pub read_ahead: Vec<u8>,
@@ -37,14 +40,14 @@ pub struct Handoff {
 /// What a shard speaks on a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// WebSocket; 101 has been written.
+    /// WebSocket.
     WebSocket {
         /// How messages are written.
         encoding: Encoding,
         /// Whether `permessage-deflate` was agreed on.
         compress: bool,
     },
-    /// Server-sent events; the head of the answer has been written.
+    /// Server-sent events.
     Sse {
         /// The query of the request as it was sent, without `?`; the door has found it valid.
         query: String,
@@ -216,6 +219,7 @@ mod tests {
             peer: socket.local_addr().unwrap(),
             socket,
             tls: None,
+            answer: Vec::new(),
             read_ahead: Vec::new(),
             transport: Transport::WebSocket { encoding: Encoding::Json, compress: false },
         }

@@ -36,9 +36,6 @@ const SEND_BUFFER_BYTES: usize = 128 << 10;
 // A 101 and its headers must fit, or answering a handshake could have to wait.
 const _: () = assert!(SEND_BUFFER_BYTES > 2 * HEAD_BYTES_MAX);
 
-/// How many buffers for request heads are kept for the next; as many are in use as there are
-/// connections of which part of a head has come.
-pub(crate) const HEAD_BUFFERS_KEPT_MAX: usize = 64;
 /// How many connections beyond [`DoorLimits::connections_max`] are told so at the same time; any
 /// further one is closed without a word.
 pub(crate) const REFUSALS_MAX: usize = 256;

@@ -142,9 +142,9 @@ impl Poller {
     }
 
     fn connect(&self, shard: &mut Shard<Line>, handoff: Handoff, now: Nanos) {
-        let Handoff { socket, tls, peer, read_ahead, transport } = handoff;
+        let Handoff { socket, tls, peer, answer, read_ahead, transport } = handoff;
         let socket = Line::new(mio::net::TcpStream::from_std(socket), tls);
-        let token = shard.connect(now, socket, peer, &transport, read_ahead);
+        let token = shard.connect(now, socket, peer, &transport, answer, read_ahead);
         // Registering reports at once what is readable or writable already.
         let interest = Interest::READABLE | Interest::WRITABLE;
         let registered = shard.socket_mut(token).map_or(Ok(()), |socket| {

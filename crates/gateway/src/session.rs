@@ -5,7 +5,7 @@
 //! that connection alone.
 
 use crate::clients::session_name;
-use crate::connection::{Framing, PONGS_MAX, Phase, Token};
+use crate::connection::{Framing, PONGS_MAX, Phase, Stamp, Token};
 use crate::decoder::Event;
 use crate::frame::{Opcode, write_frame};
 use crate::shard::Shard;
@@ -70,7 +70,7 @@ impl<S: Socket> Shard<S> {
 
     /// Reads and handles one buffer; whether there may be more.
     fn read_some(&mut self, token: u32, buffer: &mut [u8]) -> bool {
-        let heard_at = self.pace.now();
+        let heard_at = Stamp::at(self.pace.now());
         let Some(connection) = self.get_mut(token) else { return false };
         if connection.phase == Phase::Open && connection.is_flooded() {
             connection.paused = true;
@@ -171,11 +171,11 @@ impl<S: Socket> Shard<S> {
             return;
         }
         let Some(connection) = self.get_mut(token) else { return };
-        if connection.pongs.waiting < PONGS_MAX {
-            connection.pongs.waiting += 1;
+        if connection.pongs_waiting < PONGS_MAX {
+            connection.pongs_waiting += 1;
             write_frame(&mut connection.waiting, Opcode::Pong, payload);
         } else {
-            connection.pongs.newest = Some(Box::new(payload.to_vec()));
+            connection.newest_pong = Some(Box::new(payload.to_vec()));
         }
     }
 

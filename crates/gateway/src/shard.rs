@@ -121,10 +121,10 @@ impl<S: Socket> Shard<S> {
             tally: Tally::new(metrics, index),
             hand: Hand::new(settings.heartbeat_ms),
             outbox: Outbox::new(settings.loads_max),
+            connections: Slab::with_capacity(settings.connections_reserved),
+            lanes: Vec::with_capacity(settings.connections_reserved),
             settings,
             gather_until: Nanos::ZERO,
-            connections: Slab::new(),
-            lanes: Vec::new(),
             open,
             topics: Topics::default(),
             instruments: Vec::new(),
@@ -149,18 +149,19 @@ impl<S: Socket> Shard<S> {
         }
     }
 
-    /// Takes over a connection whose handshake has been answered, welcomes it, and handles what it
-    /// has sent already. The driver is to report the returned token from now on.
+    /// Takes over a connection, answers its handshake with `answer`, welcomes it, and handles what
+    /// it has sent already. The driver is to report the returned token from now on.
     pub fn connect(
         &mut self,
         now: Nanos,
         socket: S,
         peer: SocketAddr,
         transport: &Transport,
+        answer: Vec<u8>,
         read_ahead: Vec<u8>,
     ) -> Token {
         self.set_time(now);
-        let token = self.admit(socket, peer, transport);
+        let token = self.admit(socket, peer, transport, answer);
         if !read_ahead.is_empty() {
             self.take_input(token, &mut { read_ahead });
         }

@@ -4,7 +4,7 @@
 //! answers), its frames of the pass, and what it owes as far as there is room. When the line takes
 //! less, only the rest of the frame that was begun is kept; the topics of all others become owing.
 
-use crate::connection::{Framing, Phase};
+use crate::connection::{Framing, Phase, Stamp};
 use crate::flush_mode::FlushMode;
 use crate::frame::{Opcode, write_frame};
 use crate::outbox::{LOAD_BYTES_MAX, Load};
@@ -52,7 +52,7 @@ impl<S: Socket> Shard<S> {
             return self.drop_connection(token, 1006, "the line broke");
         };
         if pushed > 0 {
-            connection.moved_at = now;
+            connection.moved_at = Stamp::at(now);
         }
         if connection.socket.held() == 0 {
             connection.blocked = false;
@@ -61,7 +61,7 @@ impl<S: Socket> Shard<S> {
         let Some(connection) = self.get_mut(token) else { return };
         if pushed > 0 || connection.account.bytes > bytes {
             // The peer has taken some: it lives, even if it has not come to our ping yet.
-            connection.heard_at = now;
+            connection.heard_at = Stamp::at(now);
             connection.pinged = false;
         } else {
             connection.moved_at = moved_at;
@@ -82,7 +82,7 @@ impl<S: Socket> Shard<S> {
             outbox.put(Load::empty(token, start, chain, owed_start), None);
             return;
         }
-        if let Some(newest) = connection.pongs.newest.take() {
+        if let Some(newest) = connection.newest_pong.take() {
             write_frame(&mut connection.waiting, Opcode::Pong, &newest);
         }
         outbox.bytes.extend_from_slice(&connection.waiting);
@@ -150,7 +150,7 @@ impl<S: Socket> Shard<S> {
             };
             connection.account.bytes += sent as u64;
             if sent > 0 {
-                connection.moved_at = self.pace.now();
+                connection.moved_at = Stamp::at(self.pace.now());
             }
             // What the socket took and holds has blocked it as much as what it did not take.
             if sent == length && connection.socket.held() == 0 {
@@ -170,7 +170,7 @@ impl<S: Socket> Shard<S> {
         if load.waiting_end > load.start {
             connection.waiting = Vec::new();
             connection.rest = 0;
-            connection.pongs.waiting = 0;
+            connection.pongs_waiting = 0;
         }
         for at in load.owed_start..load.owed_end {
             let (_, due) = self.outbox.owed[at];
@@ -185,12 +185,12 @@ impl<S: Socket> Shard<S> {
         let connection = &mut self.connections[token as usize];
         connection.blocked = true;
         if sent == 0 {
-            connection.moved_at = self.pace.now(); // From here on it does not move.
+            connection.moved_at = Stamp::at(self.pace.now()); // From here on it does not move.
         }
         self.lanes[token as usize].shut = true;
         let taken_end = load.start + sent;
         if taken_end >= load.waiting_end {
-            connection.pongs.waiting = 0;
+            connection.pongs_waiting = 0;
         }
         let framing = connection.framing;
         let mut rest_end = taken_end.max(load.waiting_end);

@@ -17,6 +17,9 @@ pub struct ShardSettings {
     /// How many connections are gathered for before the sends begin. More than one pays only
     /// through a ring, which sets it.
     pub loads_max: usize,
+    /// Connections for which address space is reserved, so that what is kept of them never moves;
+    /// memory is taken as they come.
+    pub connections_reserved: usize,
     /// A connection that was silent for so long gets a heartbeat.
     pub heartbeat_ms: u32,
     /// After so much silence from a WebSocket peer it is sent a ping.
@@ -53,6 +56,7 @@ impl Default for ShardSettings {
             flush_interval: Nanos::ZERO,
             flush_mode: FlushMode::Auto,
             loads_max: 1,
+            connections_reserved: 0,
             heartbeat_ms: 5_000,
             ping_after_ms: 20_000,
             pong_within_ms: 10_000,

@@ -4,6 +4,7 @@
 //! names that no feed has mentioned yet, are kept apart, by those few that have any.
 
 use crate::topics::Place;
+use thin_vec::ThinVec;
 use tickcast_market::Since;
 use tickcast_publisher::{Tier, TopicKey};
 use tickcast_wire::{Depth, Encoding, FieldSet, Glob, View};
@@ -130,7 +131,8 @@ impl Wishes {
 /// Everything that one connection has subscribed to.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
-    pub(crate) memberships: Vec<Membership>,
+    /// Thin: most of the many connections have a few, and some have none.
+    pub(crate) memberships: ThinVec<Membership>,
     wishes: Option<Box<Wishes>>,
 }
 
@@ -164,8 +166,13 @@ impl Subscriptions {
         if self.wishes().is_some_and(Wishes::is_empty) {
             self.wishes = None;
         }
-        // Requests are rare and ten thousand connections are many.
-        self.memberships.shrink_to_fit();
+        // Requests are rare and ten thousand connections are many. Copied, since an allocator that
+        // is asked to shrink leaves things where they are.
+        if self.memberships.len() < self.memberships.capacity() {
+            let mut exact = ThinVec::with_capacity(self.memberships.len());
+            exact.extend_from_slice(&self.memberships);
+            self.memberships = exact;
+        }
     }
 }
 

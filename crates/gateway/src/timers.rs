@@ -127,7 +127,8 @@ impl<S: Socket> Shard<S> {
             return;
         }
         let past = |since: Nanos, ms: u32| now.since(since) >= Nanos::from_millis(ms.into());
-        if connection.blocked && past(connection.moved_at, self.settings.no_progress_ms) {
+        let no_progress = Nanos::from_millis(self.settings.no_progress_ms.into());
+        if connection.blocked && connection.moved_at.age(now) >= no_progress {
             self.try_once_more(token);
         } else if past(connection.begun_at, self.settings.message_within_ms) {
             self.close(token, 1008, "a message took too long to arrive");
@@ -159,7 +160,7 @@ impl<S: Socket> Shard<S> {
         let pong_within = millis(self.settings.pong_within_ms);
         let Some(connection) = self.get_mut(token) else { return };
         if connection.framing == Framing::WebSocket {
-            let silence = now.since(connection.heard_at);
+            let silence = connection.heard_at.age(now);
             if connection.pinged && silence >= ping_after.plus(pong_within) {
                 let code = ErrorCode::NoProgress;
                 return self.close(token, code.number(), "no sign of life");
@@ -170,7 +171,7 @@ impl<S: Socket> Shard<S> {
                 return self.flush(token);
             }
         }
-        if !connection.blocked && now.since(connection.moved_at) >= heartbeat {
+        if !connection.blocked && connection.moved_at.age(now) >= heartbeat {
             self.say(token, "heartbeat", &Answer::Heartbeat { ts_publish: sent_at });
             self.flush(token);
         }

@@ -160,7 +160,12 @@ impl Topics {
             None => self.open(hub, shard, key)?,
         };
         let topic = self.get_mut(slot).expect("the index by key names topics that are there");
-        topic.subscribers.push(Subscriber { connection, membership_and_owing: membership | OWING });
+        let subscribers = &mut topic.subscribers;
+        if subscribers.len() == subscribers.capacity() {
+            // A quarter, not twice as much: these lists are most of what a subscription costs.
+            subscribers.reserve_exact((subscribers.len() / 4).max(4));
+        }
+        subscribers.push(Subscriber { connection, membership_and_owing: membership | OWING });
         Some(Place { slot, at: topic.subscribers.len() as u32 - 1 })
     }
 

@@ -2,7 +2,7 @@
 
 mod door_kit;
 
-use door_kit::{PATIENCE, UPGRADE, assert_refusal, start};
+use door_kit::{Echo, PATIENCE, UPGRADE, assert_refusal, start, start_alone};
 use std::io::{Read, Write};
 use std::time::Duration;
 use tickcast_gateway::{DoorLimits, Transport};
@@ -141,7 +141,7 @@ fn wrong_handshakes_get_their_status_and_no_shard_sees_them() {
             assert_refusal(*status, &head, &body, name);
         }
     }
-    assert_eq!(server.inbox.controls.len(), 0);
+    assert_eq!(server.given.len(), 0);
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn connections_above_the_limit_are_told_to_come_back() {
 
     // A shard counts a connection off when it has ended; then there is room.
     drop((a, first));
-    server.inbox.connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+    server.connections.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
     let mut third = server.connect();
     assert_eq!(third.ask(UPGRADE).0, 101);
     drop(b);
@@ -269,9 +269,9 @@ fn connections_above_the_limit_are_told_to_come_back() {
 
 #[test]
 fn a_client_that_no_shard_takes_is_told_to_come_back() {
-    let server = start(DoorLimits::default());
+    let (server, inbox) = start_alone(DoorLimits::default(), std::sync::Arc::new(Echo));
     let (address, runtime) = (server.address, server.runtime);
-    drop(server.inbox); // The shard has ended.
+    drop(inbox); // The shard has ended.
     let mut socket = std::net::TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket.write_all(UPGRADE.as_bytes()).unwrap();

@@ -88,7 +88,14 @@ impl Service {
         let (socket, peer) = listener.accept().unwrap();
         socket.set_nonblocking(true).unwrap();
         let transport = Transport::WebSocket { encoding: Encoding::Json, compress: false };
-        let handoff = Handoff { socket, tls: None, peer, read_ahead: Vec::new(), transport };
+        let handoff = Handoff {
+            socket,
+            tls: None,
+            peer,
+            answer: Vec::new(),
+            read_ahead: Vec::new(),
+            transport,
+        };
         self.shards.give(handoff).unwrap();
         Client { socket: client, input: Vec::new() }
     }

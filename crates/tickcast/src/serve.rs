@@ -46,7 +46,7 @@ async fn serve(settings: Resolved, tls: Option<Arc<Certificates>>) -> Result<()>
     let directory = Arc::new(Directory::default());
 
     let limits = DoorLimits::default();
-    let listener = tickcast_gateway::bind(settings.listen, &limits)
+    let listener = tickcast_gateway::Listener::bind(settings.listen, &limits)
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     let admin_listener = tokio::net::TcpListener::bind(settings.admin)
         .await
@@ -101,6 +101,7 @@ async fn serve(settings: Resolved, tls: Option<Arc<Certificates>>) -> Result<()>
             ShardSettings {
                 flush_interval: settings.flush_interval,
                 flush_mode: settings.flush_mode,
+                connections_reserved: limits.connections_max.min(descriptors as usize),
                 ..ShardSettings::default()
             },
             &gateway_metrics,

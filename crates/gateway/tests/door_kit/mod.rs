@@ -1,13 +1,15 @@
-//! A door on port 0 with a shard's inbox behind it, and clients that send raw bytes.
+//! A door on port 0 with what stands for a shard behind it, and clients that send raw bytes.
 #![allow(dead_code)] // Each test binary uses what it needs.
 
+use crossbeam_channel::{Receiver, unbounded};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tickcast_gateway::{
-    Control, Door, DoorLimits, Handoff, Metrics, Origins, Refusal, ShardHandle, ShardInbox, Shards,
-    Source, bind,
+    Control, Door, DoorLimits, Handoff, Listener, Metrics, Origins, Refusal, ShardHandle,
+    ShardInbox, Shards, Source,
 };
 
 /// Longer than anything here should take; only a failure waits for so long.
@@ -18,7 +20,7 @@ pub(crate) const UPGRADE: &str = "GET /v1/ws HTTP/1.1\r\nHost: a\r\nUpgrade: web
     Sec-WebSocket-Version: 13\r\n\r\n";
 
 /// Answers with what was asked.
-struct Echo;
+pub(crate) struct Echo;
 
 impl Source for Echo {
     fn instruments(&self, query: &str, out: &mut Vec<u8>) -> Result<(), Refusal> {
@@ -53,7 +55,10 @@ impl Source for Echo {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) door: Arc<Door>,
-    pub(crate) inbox: ShardInbox,
+    /// What the shard was given; it has written the answers.
+    pub(crate) given: Receiver<Handoff>,
+    /// The door's count of the shard's connections.
+    pub(crate) connections: Arc<AtomicUsize>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) serving: tokio::task::JoinHandle<()>,
     pub(crate) runtime: tokio::runtime::Runtime,
@@ -65,10 +70,27 @@ pub(crate) fn start(limits: DoorLimits) -> Server {
 }
 
 pub(crate) fn start_with(limits: DoorLimits, source: Arc<dyn Source>) -> Server {
+    let (sender, given) = unbounded();
+    let (server, inbox) = start_alone(limits, source);
+    std::thread::spawn(move || {
+        // Like a shard it answers first.
+        for control in inbox.controls {
+            let Control::Connect(handoff) = control else { continue };
+            (&handoff.socket).write_all(&handoff.answer).expect("room for an answer");
+            if sender.send(handoff).is_err() {
+                break;
+            }
+        }
+    });
+    Server { given, ..server }
+}
+
+/// A door, and what its shard would be given; nothing is given to the server's own receiver.
+pub(crate) fn start_alone(limits: DoorLimits, source: Arc<dyn Source>) -> (Server, ShardInbox) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let _inside = runtime.enter();
-    let listener = bind("127.0.0.1:0".parse().unwrap(), &limits).unwrap();
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), &limits).unwrap();
     let address = listener.local_addr().unwrap();
     let (shard, inbox) = ShardHandle::new(|| ());
     let metrics = Arc::new(Metrics::new(&prometheus::Registry::new()).unwrap());
@@ -85,7 +107,9 @@ pub(crate) fn start_with(limits: DoorLimits, source: Arc<dyn Source>) -> Server 
         async move { door.serve(listener).await }
     });
     drop(_inside);
-    Server { address, door, inbox, metrics, serving, runtime }
+    let connections = inbox.connections.clone();
+    let given = crossbeam_channel::never();
+    (Server { address, door, given, connections, metrics, serving, runtime }, inbox)
 }
 
 impl Server {
@@ -95,10 +119,7 @@ impl Server {
 
     /// The next connection that the door gives to the shard.
     pub(crate) fn next(&self) -> Handoff {
-        match self.inbox.controls.recv_timeout(PATIENCE) {
-            Ok(Control::Connect(handoff)) => handoff,
-            other => panic!("no connection: {other:?}"),
-        }
+        self.given.recv_timeout(PATIENCE).expect("a connection")
     }
 
     pub(crate) fn refused(&self, reason: &str) -> u64 {

@@ -338,7 +338,14 @@ impl World {
         let line = Rc::new(RefCell::new(Line { room, ..Line::default() }));
         let peer = SocketAddr::from(([127, 0, 0, 1], 1000 + self.lines.len() as u16));
         self.open.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let token = self.shard.connect(self.now, Pipe(line.clone()), peer, &transport, Vec::new());
+        let token = self.shard.connect(
+            self.now,
+            Pipe(line.clone()),
+            peer,
+            &transport,
+            Vec::new(),
+            Vec::new(),
+        );
         self.lines.push((token, line.clone()));
         Client { token, line, input: Vec::new(), bytes: Vec::new() }
     }

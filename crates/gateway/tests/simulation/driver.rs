@@ -96,7 +96,7 @@ impl Driver {
         let read_ahead = client.read_ahead(ahead);
         let transport = Transport::WebSocket { encoding: Encoding::Json, compress: false };
         let peer = ([127, 0, 0, 1], 1).into();
-        let token = self.shard.connect(now, server, peer, &transport, read_ahead);
+        let token = self.shard.connect(now, server, peer, &transport, Vec::new(), read_ahead);
         client.register(token);
         // The thread has been interrupted for this.
         self.rest = Rest::No;

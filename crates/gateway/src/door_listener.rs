@@ -1,0 +1,64 @@
+//! The public listener: connections as they come, without a poller's entry for each.
+//!
+//! Most are given to a shard a moment after they were accepted, and only the shard's poller should
+//! know them. Those that have to wait at the door are made known to the runtime then.
+//!
+//! `unsafe` is needed because tokio's own listener makes every connection known at once, and
+//! waiting for another one's descriptor is not safe in general.
+
+#![allow(unsafe_code)]
+
+use crate::limits::DoorLimits;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use tokio::io::unix::AsyncFd;
+
+/// How many connections may wait to be accepted; the kernel has a limit of its own.
+const BACKLOG: i32 = 4096;
+
+/// Accepts connections that are non-blocking, with `TCP_NODELAY` and a capped `SO_SNDBUF`.
+#[derive(Debug)]
+pub struct Listener(AsyncFd<mio::net::TcpListener>);
+
+impl Listener {
+    /// Binds a listener. What its sockets are born with is set once here and inherited by every
+    /// connection, without a call for each.
+    ///
+    /// *Errors* of the system. *Panics* outside a tokio runtime.
+    pub fn bind(address: SocketAddr, limits: &DoorLimits) -> io::Result<Listener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_tcp_nodelay(true)?;
+        socket.set_send_buffer_size(limits.send_buffer_bytes)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        let listener = mio::net::TcpListener::from_std(socket.into());
+        // SAFETY: the listener is owned by what is made of it, names one descriptor for as long as
+        // it lives, and is never closed or replaced before.
+        let listener = unsafe { AsyncFd::register(listener) }?;
+        Ok(Listener(listener))
+    }
+
+    /// Where it listens.
+    ///
+    /// *Errors* of the system.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.get_ref().local_addr()
+    }
+
+    /// The next connection and where it comes from. Does not yield while there are any: the caller
+    /// sees to it that others have their turn.
+    ///
+    /// *Errors* of the system; a connection that ended while it waited is one.
+    pub(crate) async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        loop {
+            let mut ready = self.0.readable().await?;
+            if let Ok(accepted) = ready.try_io(|listener| listener.get_ref().accept()) {
+                let (socket, peer) = accepted?;
+                return Ok((socket.into(), peer));
+            }
+        }
+    }
+}
