@@ -4,6 +4,7 @@
 //! is the witness's.
 
 use crate::choice::{self, Dealer};
+use crate::compare::{self, Comparison};
 use crate::connection::{Conn, NONE, Phase};
 use crate::error::{Error, Result};
 use crate::job::{Job, News, Order, State};
@@ -58,6 +59,10 @@ pub(crate) struct Engine {
     measure: Option<Measure>,
     age: Times,
     frozen: Option<(Flow, u64)>,
+    comparison: Option<Comparison>,
+    cuts: u64,
+    /// Whether everybody had everything when it was last told.
+    was_settled: bool,
     news: Sender<News>,
 }
 
@@ -130,6 +135,9 @@ impl Engine {
             measure: None,
             age: Times::default(),
             frozen: None,
+            comparison: None,
+            cuts: 0,
+            was_settled: false,
             news,
         })
     }
@@ -157,6 +165,7 @@ impl Engine {
                 self.ready(event);
             }
             self.read_again();
+            self.compare();
             let now = self.now().engine;
             if now < next_tick {
                 continue;
@@ -167,7 +176,9 @@ impl Engine {
                 next_ask = now + ASK_US;
                 self.ask_again();
             }
-            if now >= next_state {
+            let is_settled = self.is_settled() && self.witness.missing == 0;
+            if now >= next_state || is_settled != self.was_settled {
+                self.was_settled = is_settled;
                 next_state = now + STATE_US;
                 self.tell_state();
             }
@@ -196,8 +207,27 @@ impl Engine {
             deliveries: self.witness.flow.deliveries,
             snapshots: self.witness.flow.snapshots,
             faults: correctness.gaps + correctness.duplicates + correctness.violations(),
-            is_settled: self.to_open.is_empty() && self.opening == 0,
+            is_settled: self.is_settled(),
+            cuts: self.cuts,
         }));
+    }
+
+    /// Nothing is being opened, but for those that wait after a loss.
+    fn is_settled(&self) -> bool {
+        self.to_open.is_empty() && self.opening == 0
+    }
+
+    fn compare(&mut self) {
+        let Some(comparison) = &self.comparison else { return };
+        let now = self.now().engine;
+        let witness = &mut self.witness;
+        if comparison.turn(&mut witness.samples, &mut witness.correctness, now) {
+            self.comparison = None;
+            for sample in &mut self.witness.samples {
+                sample.watches = Vec::new();
+            }
+            self.tell(News::Compared);
+        }
     }
 
     fn obey(&mut self, order: &Order) {
@@ -224,12 +254,20 @@ impl Engine {
                 }
             }
             Order::Cut { since } => {
+                self.cuts += 1;
                 for at in 0..self.conns.len() {
                     self.cut(at, !since);
                 }
             }
             Order::Freeze => self.freeze(now),
-            Order::Compare { .. } => self.tell(News::Compared),
+            Order::Compare { seconds } => {
+                let active: Vec<_> = (self.witness.samples.iter())
+                    .map(|sample| &self.conns[sample.conn as usize])
+                    .map(|conn| compare::streams(&self.witness, conn))
+                    .collect();
+                let until = now + seconds * 1_000_000;
+                self.comparison = Some(Comparison::begin(&mut self.witness, &active, until));
+            }
             Order::Stop => {}
         }
     }

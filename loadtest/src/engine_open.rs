@@ -236,12 +236,14 @@ impl Engine {
                 Phase::Opening if now > conn.started + OPENING_US_MAX => {
                     self.open_failed(at, || "no answer to the upgrade".into());
                 }
-                Phase::Open if silence > 0 && !conn.is_slow => {
-                    if now / 1_000_000 > u64::from(conn.heard) + silence + 1 {
-                        let words = || format!("client {at}: nothing for {silence} s");
-                        self.witness.correctness.broke("silent", words);
-                        self.lost(at, ABNORMAL, None);
-                    }
+                Phase::Open
+                    if silence > 0
+                        && !conn.is_slow
+                        && now / 1_000_000 > u64::from(conn.heard) + silence + 1 =>
+                {
+                    let words = || format!("client {at}: nothing for {silence} s");
+                    self.witness.correctness.broke("silent", words);
+                    self.lost(at, ABNORMAL, None);
                 }
                 _ => {}
             }

@@ -87,4 +87,6 @@ pub(crate) struct State {
     pub(crate) faults: u64,
     /// Whether nothing is being opened any more.
     pub(crate) is_settled: bool,
+    /// How many times it has cut everybody.
+    pub(crate) cuts: u64,
 }

@@ -5,20 +5,26 @@
 //! they cost the service is measured from outside. It shares no code with the service but the
 //! types that read and write messages, so it cannot share the service's errors.
 
+mod answers;
 mod choice;
 mod cli;
+mod compare;
 mod connection;
 mod crew;
 mod engine;
 mod engine_open;
 mod engine_read;
 mod error;
+mod facts;
+mod figures;
 mod fill;
 mod frames;
+mod html;
 mod http;
 mod job;
 mod own;
 mod place;
+mod plot;
 mod progress;
 mod report;
 mod requests;
@@ -41,10 +47,15 @@ use error::{Error, Result};
 use job::{Job, Trust};
 use report::Report;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match start(&Cli::parse()) {
+    let result = match std::env::args().nth(1).as_deref() {
+        Some(crew::ENGINE_ARGUMENT) => crew::serve().map(|()| true),
+        _ => start(&Cli::parse()),
+    };
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
@@ -77,6 +88,7 @@ fn start(cli: &Cli) -> Result<bool> {
 
 fn test(cli: &Cli) -> Result<bool> {
     let scenario = cli.scenario()?;
+    let earlier = cli.compare.as_deref().map(earlier).transpose()?;
     let url = cli.url.as_deref().ok_or_else(|| {
         Error::usage("URL: the service is not named, such as ws://127.0.0.1:8080")
     })?;
@@ -107,21 +119,35 @@ fn test(cli: &Cli) -> Result<bool> {
         age_from: cli.age,
         trust,
     };
-    let crew = crew::Crew::start(vec![job])?;
+    let processes = match scenario.processes {
+        0 => crew::processes(job.total, own::raise_descriptor_limit()),
+        processes => processes.min(job.total),
+    };
+    let crew = crew::Crew::start(crew::share(&job, processes))?;
     let mut report = run::Run::new(crew, &scenario, probe, cli.quiet).run(before)?;
     report.target = target.url;
     report.age_from = match cli.age {
         job::AgeFrom::Publish => "publish".into(),
         job::AgeFrom::Event => "event".into(),
     };
-    write(cli, &report)?;
+    write(cli, &report, earlier.as_ref())?;
     Ok(report.is_ok() && report.connected > 0)
 }
 
-fn write(cli: &Cli, report: &Report) -> Result<()> {
+/// Reads an earlier run's report.
+fn earlier(file: &Path) -> Result<Report> {
+    let what = format!("--compare: {}", file.display());
+    let text = std::fs::read(file).map_err(Error::io(what.as_str()))?;
+    serde_json::from_slice(&text).map_err(|error| Error::usage(format!("{what}: {error}")))
+}
+
+fn write(cli: &Cli, report: &Report, earlier: Option<&Report>) -> Result<()> {
     let is_stdout = cli.json.as_deref().is_some_and(|file| file.as_os_str() == "-");
     if !cli.quiet && !is_stdout {
         print(&table::write(report))?;
+        if let Some(earlier) = earlier {
+            print(&figures::beside(report, earlier))?;
+        }
     }
     if let Some(file) = &cli.json {
         let text = serde_json::to_string(report)
@@ -131,6 +157,10 @@ fn write(cli: &Cli, report: &Report) -> Result<()> {
         } else {
             std::fs::write(file, text).map_err(Error::io(format!("--json: {}", file.display())))?;
         }
+    }
+    if let Some(file) = &cli.html {
+        let page = html::write(report, earlier);
+        std::fs::write(file, page).map_err(Error::io(format!("--html: {}", file.display())))?;
     }
     Ok(())
 }

@@ -234,11 +234,12 @@ impl Place {
             return self.gap();
         }
         if item.seq <= self.seq {
-            let is_answer = item.prev == Some(item.seq);
-            if is_answer {
+            // Up to date, is what an update without any change says.
+            if item.prev == Some(item.seq) {
                 self.clear(ASKED);
+                return Judged::Applied;
             }
-            let again = item.seq == self.seq && item.ts_publish == self.stamp && !is_answer;
+            let again = item.seq == self.seq && item.ts_publish == self.stamp;
             return if again { Judged::Duplicate } else { Judged::Overlap };
         }
         if item.prev.is_some_and(|prev| prev > self.seq) {
@@ -256,5 +257,141 @@ impl Place {
 
     fn gap(&mut self) -> Judged {
         if self.must_ask() { Judged::Gap } else { Judged::Waiting }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use tickcast_client::{Rule, Verdict};
+    use tickcast_wire::{Channel, Mark};
+
+    fn item(is_snapshot: bool, epoch: u64, prev: u64, seq: u64) -> Item<'static> {
+        Item {
+            channel: Channel::Ticker,
+            is_snapshot,
+            symbol: b"a:B",
+            variant: 0,
+            epoch,
+            prev: (!is_snapshot).then_some(prev),
+            seq,
+            has_state: is_snapshot,
+            ts_event: None,
+            ts_publish: (epoch << 40 | prev << 20 | seq) as i64,
+        }
+    }
+
+    fn subscribed(how: Subscribing) -> Place {
+        let mut place = Place::off();
+        place.subscribed(how);
+        place.answered();
+        place
+    }
+
+    #[test]
+    fn each_broken_promise_has_its_name() {
+        let mut place = subscribed(Subscribing::Anew);
+        let update = item(false, 1, 5, 6);
+        assert_eq!(place.judge(&update, false), Judged::Broken(Promise::SnapshotFirst));
+
+        let mut place = Place::off();
+        assert_eq!(place.judge(&update, false), Judged::Broken(Promise::Unsubscribed));
+        place.subscribed(Subscribing::Anew);
+        let snapshot = item(true, 1, 0, 5);
+        assert_eq!(place.judge(&snapshot, false), Judged::Broken(Promise::AnswerFirst));
+        assert_eq!(place.judge(&update, false), Judged::Applied, "it was taken all the same");
+        assert_eq!(place.judge(&update, false), Judged::Duplicate);
+        assert_eq!(place.judge(&item(false, 1, 3, 4), false), Judged::Overlap);
+        assert_eq!(place.judge(&item(false, 1, 7, 8), false), Judged::Gap);
+        assert_eq!(place.judge(&item(false, 1, 8, 9), false), Judged::Waiting);
+        assert_eq!(place.judge(&item(false, 1, 9, 8), false), Judged::Broken(Promise::Prev));
+
+        let mut stateless = item(true, 1, 0, 5);
+        stateless.has_state = false;
+        let mut place = subscribed(Subscribing::Anew);
+        assert_eq!(place.judge(&stateless, true), Judged::Applied, "leniently");
+        assert_eq!(place.judge(&stateless, false), Judged::Broken(Promise::State));
+        assert_eq!(place.judge(&item(true, 1 << 53, 0, 5), false), Judged::Broken(Promise::Epoch));
+
+        place.ending();
+        assert_eq!(place.judge(&update, false), Judged::Unexpected, "on its way when it ended");
+        place.ended();
+        assert_eq!(place.judge(&update, false), Judged::Broken(Promise::Unsubscribed));
+    }
+
+    #[test]
+    fn a_claim_is_answered_by_a_snapshot_or_an_update_from_just_there() {
+        let since = Since { epoch: Epoch(3), seq: Seq(7) };
+        for (answer, expected) in [
+            (item(false, 3, 7, 9), Judged::Applied),
+            (item(false, 3, 7, 7), Judged::Applied),
+            (item(true, 4, 0, 1), Judged::Applied),
+            (item(true, 2, 0, 1), Judged::Applied),
+            (item(false, 3, 6, 9), Judged::Broken(Promise::SnapshotFirst)),
+            (item(false, 3, 8, 9), Judged::Broken(Promise::SnapshotFirst)),
+            (item(false, 4, 7, 9), Judged::Broken(Promise::SnapshotFirst)),
+        ] {
+            let mut place = subscribed(Subscribing::Claiming(since));
+            assert_eq!(place.judge(&answer, false), expected, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn changing_a_rate_goes_on_and_what_was_off_begins_anew() {
+        let mut place = subscribed(Subscribing::Anew);
+        place.judge(&item(true, 1, 0, 5), false);
+        place.subscribed(Subscribing::Changing);
+        assert!(!place.awaits_first());
+        assert_eq!(place.judge(&item(false, 1, 5, 6), false), Judged::Applied);
+        let mut off = Place::off();
+        off.subscribed(Subscribing::Changing);
+        assert!(off.awaits_first());
+    }
+
+    #[test]
+    fn a_place_is_small() {
+        assert_eq!(size_of::<Place>(), 24);
+    }
+
+    proptest! {
+        /// After the first snapshot both say the same of every sequence of items.
+        #[test]
+        fn the_rule_is_the_clients(
+            items in prop::collection::vec((any::<bool>(), 1..4u64, 0..8u64, 0..8u64), 1..40),
+        ) {
+            let mut place = subscribed(Subscribing::Anew);
+            let mut rule = Rule::default();
+            let first = item(true, 1, 0, 3);
+            let mark = |item: &Item<'_>| Mark {
+                epoch: Epoch(item.epoch),
+                prev: item.prev.map(Seq),
+                seq: Seq(item.seq),
+            };
+            rule.snapshot(mark(&first));
+            place.judge(&first, false);
+            for (is_snapshot, epoch, prev, ahead) in items {
+                let item = item(is_snapshot, epoch, prev, prev + ahead);
+                let verdict = match is_snapshot {
+                    true => rule.snapshot(mark(&item)),
+                    false => rule.update(mark(&item), true),
+                };
+                let judged = place.judge(&item, false);
+                let same = match verdict {
+                    Verdict::Applied => judged == Judged::Applied,
+                    // "Up to date" changes nothing and is no fault either way.
+                    Verdict::Ignored => matches!(
+                        judged,
+                        Judged::Overlap | Judged::Duplicate | Judged::Applied
+                    ),
+                    Verdict::AskAgain => matches!(judged, Judged::Gap | Judged::Waiting),
+                };
+                prop_assert!(same, "{:?}: {:?} {:?}", item, verdict, judged);
+                // After a gap the rule may still name an older epoch; nobody can use it.
+                if verdict == Verdict::Applied {
+                    prop_assert_eq!(place.held(), rule.held());
+                }
+            }
+        }
     }
 }

@@ -165,11 +165,26 @@ enum Bound {
     Least,
 }
 
+/// A threshold beside its value.
+type Bounded = (&'static str, Option<f64>, Option<f64>, Bound);
+
 impl Report {
     /// Judges the thresholds that are set. What was not measured does not hold.
     pub(crate) fn judge(&mut self, thresholds: &Thresholds) {
+        let judged = self.rows(thresholds).into_iter().filter_map(|(name, limit, value, bound)| {
+            let limit = limit?;
+            let ok = value.is_some_and(|value| match bound {
+                Bound::Most => value <= limit,
+                Bound::Least => value >= limit,
+            });
+            Some(Judgement { name: name.into(), limit, value, ok })
+        });
+        self.thresholds = judged.collect();
+    }
+
+    /// Every threshold there is: its name, its limit if it is set, the value, which way it bounds.
+    fn rows(&self, t: &Thresholds) -> Vec<Bounded> {
         use Bound::{Least, Most};
-        let t = thresholds;
         let ms = |us: Option<u64>| us.map(|us| us as f64 / 1e3);
         let whole = |limit: Option<u64>| limit.map(|limit| limit as f64);
         let seen = &self.correctness;
@@ -178,7 +193,7 @@ impl Report {
         let herd = herd.reduce(|one, other| Some(one?.max(other?))).flatten();
         let server = &self.server;
         let growth = server.rss_after_bytes.zip(server.rss_connected_bytes);
-        let rows = [
+        vec![
             ("age_p50_ms", t.age_p50_ms, ms(self.age_us.p50), Most),
             ("age_p99_ms", t.age_p99_ms, ms(self.age_us.p99), Most),
             ("age_p999_ms", t.age_p999_ms, ms(self.age_us.p999), Most),
@@ -236,16 +251,7 @@ impl Report {
                 self.own.cpu_us_per_delivery,
                 Most,
             ),
-        ];
-        let judged = rows.into_iter().filter_map(|(name, limit, value, bound)| {
-            let limit = limit?;
-            let ok = value.is_some_and(|value| match bound {
-                Most => value <= limit,
-                Least => value >= limit,
-            });
-            Some(Judgement { name: name.into(), limit, value, ok })
-        });
-        self.thresholds = judged.collect();
+        ]
     }
 
     /// Whether everything holds that was asked for.

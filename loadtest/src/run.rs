@@ -54,8 +54,8 @@ struct Recovering {
     began: Instant,
     snapshots: u64,
     cpu_us: Option<f64>,
-    /// Until engines have told of the cut itself their states are of before.
-    not_before: Instant,
+    /// States that do not count so many cuts are of before.
+    cuts: u64,
 }
 
 impl<'a> Run<'a> {
@@ -112,7 +112,7 @@ impl<'a> Run<'a> {
     }
 
     fn sum(&self) -> State {
-        let mut sum = State { is_settled: true, ..State::default() };
+        let mut sum = State { is_settled: true, cuts: u64::MAX, ..State::default() };
         for state in &self.states {
             sum.connected += state.connected;
             sum.failed += state.failed;
@@ -121,6 +121,7 @@ impl<'a> Run<'a> {
             sum.snapshots += state.snapshots;
             sum.faults += state.faults;
             sum.is_settled &= state.is_settled;
+            sum.cuts = sum.cuts.min(state.cuts);
         }
         sum
     }
@@ -234,7 +235,7 @@ impl<'a> Run<'a> {
                 began: Instant::now(),
                 snapshots: self.sum().snapshots,
                 cpu_us: self.probe.read().map(|usage| usage.cpu_us),
-                not_before: Instant::now() + Duration::from_millis(250),
+                cuts: self.herd.len() as u64,
             });
         }
         self.crew.order(order);
@@ -244,7 +245,7 @@ impl<'a> Run<'a> {
     fn recover(&mut self, sum: &State) {
         let Some(recovering) = &self.recovering else { return };
         let Some(herd) = self.herd.last_mut() else { return };
-        if Instant::now() < recovering.not_before || !sum.is_settled {
+        if sum.cuts < recovering.cuts || !sum.is_settled {
             return;
         }
         let elapsed = recovering.began.elapsed().as_secs_f64() * 1e3;

@@ -1,0 +1,110 @@
+//! The load tester as a process, and the service's real binary beside it.
+#![allow(dead_code)] // Each test binary uses what it needs.
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// What a run has said.
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) report: Value,
+    pub(crate) errors: String,
+}
+
+impl Ran {
+    /// A figure by its path, such as `/correctness/gaps`.
+    #[track_caller]
+    pub(crate) fn figure(&self, path: &str) -> f64 {
+        let value = self.report.pointer(path).and_then(Value::as_f64);
+        value.unwrap_or_else(|| panic!("{path} in {}", self.report))
+    }
+
+    /// Nothing is wrong, and the thresholds hold.
+    #[track_caller]
+    pub(crate) fn is_faultless(&self) {
+        for path in ["gaps", "duplicates", "violations", "mismatched", "not_compared"] {
+            let path = format!("/correctness/{path}");
+            assert_eq!(self.figure(&path), 0.0, "{path}: {}", self.report["correctness"]);
+        }
+        assert_eq!(self.code, Some(0), "{} {}", self.errors, self.report["thresholds"]);
+    }
+}
+
+/// Runs the load tester and reads its report from standard output.
+pub(crate) fn loadtest(args: &[&str]) -> Ran {
+    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+        .args(args)
+        .args(["--json", "-", "--quiet"])
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary starts");
+    let errors = String::from_utf8_lossy(&stderr).into_owned();
+    let report = serde_json::from_slice(&stdout).unwrap_or(Value::Null);
+    Ran { code: status.code(), report, errors }
+}
+
+/// A running `tickcast serve`.
+pub(crate) struct Service {
+    child: Child,
+    pub(crate) public: SocketAddr,
+    pub(crate) admin: SocketAddr,
+}
+
+impl Service {
+    /// Starts it with these arguments on free ports and waits until it listens.
+    pub(crate) fn start(args: &[&str]) -> Service {
+        let mut child = Command::new(tickcast())
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the service's binary starts");
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        stdout.read_line(&mut line).expect("standard output can be read");
+        let mut addresses = line.split("://").skip(1).map(|rest| {
+            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            rest[..end].trim_end_matches('/').parse().expect("an address")
+        });
+        let (Some(public), Some(admin)) = (addresses.next(), addresses.next()) else {
+            panic!("it says where it listens, not {line:?}")
+        };
+        Service { child, public, admin }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("ws://{}", self.public)
+    }
+
+    pub(crate) fn pid(&self) -> String {
+        self.child.id().to_string()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The service's binary stands beside ours; where only this package was built it is built now.
+fn tickcast() -> PathBuf {
+    let beside = Path::new(env!("CARGO_BIN_EXE_loadtest")).with_file_name("tickcast");
+    if !beside.is_file() {
+        println!("{} is absent: building it", beside.display());
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = Command::new(cargo)
+            .args(["build", "--package", "tickcast"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .expect("cargo runs");
+        assert!(built.success() && beside.is_file(), "`cargo build -p tickcast` is needed first");
+    }
+    beside
+}
