@@ -33,6 +33,8 @@ pub(crate) struct Workload {
     pub(crate) connections: u32,
     pub(crate) symbols: u32,
     pub(crate) choice: Choice,
+    /// Connects a second at most; 0 is as fast as it goes.
+    pub(crate) ramp: u32,
     /// The share of clients that read nothing.
     pub(crate) stalled: f64,
     pub(crate) seconds: u32,
@@ -50,6 +52,7 @@ impl Workload {
             connections: 1000,
             symbols: 1,
             choice: Choice::All,
+            ramp: 0,
             stalled: 0.0,
             seconds: 4,
             warmup: 1,
@@ -69,11 +72,13 @@ impl Workload {
         }
     }
 
-    /// Connections in a quiet market.
+    /// Connections in a quiet market. They come no faster than any server takes them, so that
+    /// what is counted is what they keep, not what a crowd at the door once took.
     pub(crate) fn idle(name: &'static str, symbols: u32) -> Workload {
         Workload {
             about: About::Memory,
-            connections: 5000,
+            connections: 10_000,
+            ramp: 4000,
             symbols,
             seconds: 1,
             warmup: 1,
@@ -83,18 +88,24 @@ impl Workload {
 
     /// As fast as it goes, each with one subscription, in a quiet market.
     pub(crate) fn connects() -> Workload {
-        Workload { about: About::Connects, ..Workload::idle("connect", 1) }
+        Workload {
+            about: About::Connects,
+            connections: 5000,
+            ramp: 0,
+            ..Workload::idle("connect", 1)
+        }
     }
 
     /// The scenario for the load tester.
     pub(crate) fn scenario(&self) -> String {
-        let Workload { name, connections, seconds, warmup, symbols, .. } = self;
+        let Workload { name, connections, ramp, seconds, warmup, symbols, .. } = self;
         let choice = match self.choice {
             Choice::All => "all",
             Choice::Zipf => "zipf",
         };
         let mut text = format!(
-            "name = \"{name}\"\nconnections = {connections}\nprocesses = 1\nseconds = {seconds}\n\
+            "name = \"{name}\"\nconnections = {connections}\nprocesses = 1\n\
+             ramp = {ramp}.0\nseconds = {seconds}\n\
              warmup = {warmup}\nsymbols_per_connection = {symbols}\nchoice = \"{choice}\"\n\
              zipf = 1.0\nsample = 0\n"
         );
@@ -121,7 +132,11 @@ impl Workload {
             true => format!(", {:.0} % of them reading nothing", self.stalled * 100.0),
             false => String::new(),
         };
-        format!("{market}; {clients}{stalled}")
+        let ramp = match self.ramp {
+            0 => String::new(),
+            ramp => format!(", {ramp} connects a second"),
+        };
+        format!("{market}; {clients}{stalled}{ramp}")
     }
 }
 

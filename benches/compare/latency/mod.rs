@@ -110,11 +110,22 @@ fn run_tickcast(
     );
     let args: Vec<String> = args.split(' ').map(String::from).collect();
     let server = start("tickcast", &args, programs)?;
+    let admin = server.addresses.get(1).copied();
+    let warmed_up = std::thread::spawn(move || {
+        std::thread::sleep(times[0]);
+        admin.and_then(metrics::fetch).unwrap_or_default()
+    });
     let quantiles = listen(&server, Speaks::Tickcast, count, &venue, times, programs)?;
     let _ = std::fs::remove_file(&file);
-    let text = server.addresses.get(1).copied().and_then(metrics::fetch).unwrap_or_default();
+    let before = warmed_up.join().expect("a look at the metrics does not panic");
+    let text = admin.and_then(metrics::fetch).unwrap_or_default();
     let stages = STAGES.map(|(_, name)| {
-        let buckets = metrics::buckets(&text, name);
+        let mut buckets = metrics::buckets(&text, name);
+        for (bound, count) in metrics::buckets(&before, name) {
+            for (_, later) in buckets.iter_mut().filter(|(later, _)| *later == bound) {
+                *later -= count;
+            }
+        }
         let [p50, p99, p999] = QUANTILES.map(|share| metrics::quantile(&buckets, share));
         Some([p50? * 1e6, p99? * 1e6, p999? * 1e6])
     });
