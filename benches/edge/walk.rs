@@ -159,7 +159,7 @@ impl World {
         let line = Line { request: RefCell::new(request), taken: self.taken.clone() };
         let peer = SocketAddr::from(([127, 0, 0, 1], 1 + client as u16));
         let transport = Transport::WebSocket { encoding: Encoding::Json, compress: false };
-        let token = self.shard.connect(self.now, line, peer, &transport, Vec::new());
+        let token = self.shard.connect(self.now, line, peer, &transport, Vec::new(), Vec::new());
         self.turn(&[token]);
     }
 
