@@ -156,7 +156,8 @@ fn ask_of(view: View, behind: Option<u64>, world: &World) -> Ask {
 /// Full rings of trades and bars, and books with views of every depth.
 fn grown(kind: Kind) -> World {
     let mut world = World::new(kind, 10);
-    for view in [View::Book(Depth::new(500).expect("an offered depth")), View::Ticker] {
+    let depths = [100, 500].map(|depth| View::Book(Depth::new(depth).expect("an offered depth")));
+    for view in depths.into_iter().chain([View::Ticker]) {
         let key = ask_of(view, None, &world).key;
         world.hub.acquire(ShardIndex(0), &key).expect("a known instrument");
     }
@@ -187,12 +188,14 @@ fn grown(kind: Kind) -> World {
 fn parts_alone() {
     let (quotes, books, trades) = (grown(Kind::Quotes), grown(Kind::Books), grown(Kind::Trades));
     let deep = View::Book(Depth::new(500).expect("an offered depth"));
+    let hundred = View::Book(Depth::new(100).expect("an offered depth"));
     let minutes = View::Bars(Interval::M1);
     let cases = [
         ("ticker update", View::Ticker, Some(1), &quotes),
         ("ticker snapshot", View::Ticker, None, &trades),
         ("book 10 update", View::Book(Depth::TEN), Some(1), &books),
         ("book 10 snapshot", View::Book(Depth::TEN), None, &books),
+        ("book 100 update", hundred, Some(1), &books),
         ("book 500 update", deep, Some(1), &books),
         ("book 500 snapshot", deep, None, &books),
         ("trades update, 3", View::Trades, Some(3), &trades),

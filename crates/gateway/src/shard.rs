@@ -239,6 +239,8 @@ impl<S: Socket> Shard<S> {
         let now = self.pace.now();
         match (self.connections.is_empty(), has_work) {
             (true, _) if self.stopped => Rest::Ended,
+            // While batches gather nobody wakes it.
+            (true, _) if self.gathering(now) < Nanos::MAX => Rest::For(self.gathering(now)),
             (true, _) => Rest::UntilWoken,
             (false, true) => Rest::No,
             (false, false) => Rest::For(self.hand.next_step(now).min(self.gathering(now))),

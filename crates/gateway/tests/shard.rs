@@ -265,6 +265,24 @@ fn with_a_flush_interval_the_first_update_goes_at_once_and_the_next_ones_togethe
 }
 
 #[test]
+fn a_shard_that_nobody_is_left_on_still_wakes_when_it_has_gathered() {
+    let flush_interval = Nanos::from_millis(20);
+    let mut world = World::with(ShardSettings { flush_interval, ..ShardSettings::default() });
+    let s0 = world.instruments(1)[0];
+    let client = world.subscriber(ticker(json!("sim:S0")));
+    world.pass(flush_interval);
+    world.quote(s0, 200);
+    world.settle();
+    client.line.borrow_mut().client_closed = true;
+    world.settle();
+    // Its alarm is not heeded while it gathers: nothing else would ever wake it again.
+    assert!(world.shard.is_gathering(world.now));
+    assert!(matches!(world.last_rest, Rest::For(span) if span <= flush_interval));
+    world.pass(flush_interval);
+    assert_eq!(world.last_rest, Rest::UntilWoken);
+}
+
+#[test]
 fn joiners_of_one_turn_get_the_same_snapshot_and_everything_after_it() {
     let mut world = World::new();
     let s0 = world.instruments(1)[0];

@@ -1,9 +1,10 @@
 //! `cargo xtask …`: what whoever changes tickcast runs, with one command each.
 //!
 //! `run` starts the service, `check` judges the sources without running them, `test` brings what
-//! the tests need and runs all of them. Nothing here is needed to use tickcast, and nothing here
+//! the tests need and runs all of them, `bench` compares the service with others. Nothing here is needed to use tickcast, and nothing here
 //! depends on its crates: it must build in seconds on a machine that has nothing yet.
 
+mod bench;
 mod bring;
 mod check;
 mod command;
@@ -22,6 +23,9 @@ usage: cargo xtask <command>
   check            format, clippy, documentation, dependency direction, house rules
   test [--full]    bring what the tests need, then run every test;
                    --full also asks for the long ones (TICKCAST_FULL=1)
+  bench [ARGS]     build the service, the load tester and what it is compared with
+                   for speed, compare them and write benches/RESULTS.md;
+                   `bench --help` lists ARGS
 
 With CI=true nothing may be skipped: what cannot be brought is a failure.";
 
@@ -43,6 +47,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         (Some("check"), []) => check::run(),
         (Some("test"), []) => suite::run(suite::Extent::Usual),
         (Some("test"), [flag]) if flag == "--full" => suite::run(suite::Extent::Full),
+        (Some("bench"), _) => bench::run(rest),
         (Some("help" | "--help" | "-h"), _) => {
             println!("{USAGE}");
             Ok(ExitCode::SUCCESS)

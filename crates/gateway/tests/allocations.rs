@@ -1,0 +1,189 @@
+//! An update on its way from a venue's event to the kernel allocates nothing: counted by an
+//! allocator of this test's own, over real sockets, one by one and through a ring.
+// Replacing the allocator is the only way to count, and its trait is unsafe.
+#![allow(unsafe_code)]
+
+use prometheus::Registry;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use tickcast_gateway::{FlushMode, Line, Metrics, Shard, ShardSettings, Token, Transport};
+use tickcast_market::{
+    Directory, Event, EventBatch, EventBody, InstrumentIndex, InstrumentSpec, Nanos, Price, Quote,
+    Scales, Size, SourceIndex, TradingState, Venue,
+};
+use tickcast_publisher::{Config, Partition, Publisher, Resync, ShardIndex, Tiers};
+use tickcast_wire::Encoding;
+
+thread_local! {
+    // Constant, and without a destructor: reading it never allocates. By thread, because the test
+    // harness has threads of its own.
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call goes to the system's allocator unchanged; counting does not allocate.
+// `realloc` is left to the trait, which makes it of these two, and so it is counted too.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller keeps the contract of `alloc`, which is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: `pointer` came from `alloc` above with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const INSTRUMENTS: usize = 20;
+const CLIENTS: usize = 50;
+const SCALES: Scales = Scales { price: 2, size: 0, volume: 0 };
+
+struct World {
+    now: Nanos,
+    partition: Partition,
+    shard: Shard<Line>,
+    clients: Vec<TcpStream>,
+    tokens: Vec<Token>,
+    batch: EventBatch,
+    drained: Vec<u8>,
+    received: usize,
+}
+
+impl World {
+    fn new(flush_mode: FlushMode) -> World {
+        let directory = Arc::new(Directory::default());
+        let config = Config {
+            run: 1_770_000_000,
+            tiers: Tiers::default(),
+            partitions: 1,
+            wakes: vec![Arc::new(|| ())],
+            resync: Resync(Arc::new(|_| true)),
+        };
+        let mut publisher = Publisher::new(config, directory.clone());
+        for number in 0..INSTRUMENTS {
+            directory.add(&InstrumentSpec {
+                venue: Venue::Sim,
+                symbol: format!("S{number}"),
+                venue_symbol: format!("S{number}"),
+                tick_size: None,
+                lot_size: None,
+                scales: SCALES,
+            });
+        }
+        let mut shard = Shard::new(
+            publisher.hub.clone(),
+            ShardIndex(0),
+            publisher.feeds.remove(0),
+            ShardSettings { flush_mode, ..ShardSettings::default() },
+            &Metrics::new(&Registry::new()).unwrap(),
+            Arc::new(AtomicUsize::new(0)),
+            7,
+        );
+        assert_eq!(shard.choose_flush_mode().unwrap(), flush_mode);
+        World {
+            now: Nanos::from_secs(1_770_000_000),
+            partition: publisher.partitions.remove(0),
+            shard,
+            clients: Vec::new(),
+            tokens: Vec::new(),
+            batch: EventBatch::default(),
+            drained: vec![0; 1 << 20],
+            received: 0,
+        }
+    }
+
+    fn connect(&mut self, request: &str) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, peer) = listener.accept().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let line = Line::new(mio::net::TcpStream::from_std(socket), None);
+        let transport = Transport::WebSocket { encoding: Encoding::Json, compress: false };
+        let token =
+            self.shard.connect(self.now, line, peer, &transport, Vec::new(), Vec::new());
+        assert!(request.len() < 126, "the short form of a length is enough");
+        let mut frame = vec![0x81, 0x80 | request.len() as u8, 0, 0, 0, 0];
+        frame.extend(request.as_bytes());
+        client.write_all(&frame).unwrap();
+        client.set_nonblocking(true).unwrap();
+        self.clients.push(client);
+        self.tokens.push(token);
+    }
+
+    fn events(&mut self, body: impl Fn(usize) -> EventBody<'static>) {
+        self.batch.clear();
+        (self.batch.source, self.batch.clock) = (SourceIndex(0), self.now);
+        for number in 0..INSTRUMENTS {
+            self.batch.push(&Event {
+                instrument: InstrumentIndex(number as u32),
+                ts_event: self.now,
+                ts_recv: self.now,
+                scales: SCALES,
+                body: body(number),
+            });
+        }
+        self.partition.turn(self.now, std::slice::from_ref(&self.batch));
+    }
+
+    /// One venue message for each instrument, a turn of everybody, and clients that read it all.
+    fn round(&mut self, round: i64) {
+        self.now = self.now.plus(Nanos::from_millis(20));
+        self.events(|number| {
+            let side = |price| Some((Price(price), Size(1 + round % 7)));
+            let bid = 10_000 + number as i64 + round % 100;
+            EventBody::Quote(Quote { bid: side(bid), ask: side(bid + 1) })
+        });
+        self.shard.turn(self.now, &[], &[]);
+        self.shard.turned(self.now);
+        for client in &mut self.clients {
+            while let Ok(some) = client.read(&mut self.drained) {
+                assert!(some > 0, "the shard has closed a connection");
+                self.received += some;
+            }
+        }
+    }
+}
+
+/// Every client has all instruments in real time; half of them others at a tier and with fields.
+fn check(mode: FlushMode) {
+    let mut world = World::new(mode);
+    world.events(|_| EventBody::State(TradingState::Live));
+    for client in 0..CLIENTS {
+        let options = if client % 2 == 0 { "" } else { r#","max_rate":10,"fields":["bid"]"# };
+        let params = format!(r#"{{"channel":"ticker","symbol":["sim:*"]{options}}}"#);
+        world.connect(&format!(r#"{{"method":"subscribe","params":{params}}}"#));
+    }
+    let tokens = world.tokens.clone();
+    world.shard.turn(world.now, &tokens, &[]);
+    // Everything grows to its size; the timers go round several times.
+    (0..200).for_each(|round| world.round(round));
+    let (before, received) = (ALLOCATIONS.get(), world.received);
+    (200..400).for_each(|round| world.round(round));
+    let allocated = ALLOCATIONS.get() - before;
+    let updates = 200 * INSTRUMENTS * CLIENTS / 2;
+    assert!(world.received - received > 100 * updates, "{} bytes", world.received - received);
+    assert_eq!(allocated, 0, "in 200 rounds to {CLIENTS} clients, {mode}");
+}
+
+#[test]
+fn an_update_allocates_nothing_on_its_way_one_send_each() {
+    check(FlushMode::Send);
+}
+
+#[test]
+fn an_update_allocates_nothing_on_its_way_through_a_ring() {
+    match FlushMode::Uring.check() {
+        Ok(()) => check(FlushMode::Uring),
+        Err(error) => println!("SKIPPED: no io_uring here: {error}"),
+    }
+}
