@@ -13,8 +13,9 @@ use std::os::fd::RawFd;
 /// Where a load is cut, in bytes; no socket's send buffer is larger.
 pub(crate) const LOAD_BYTES_MAX: usize = 256 << 10;
 
-/// Bytes that are gathered before they are sent, however few the connections.
-const GATHERED_BYTES_MAX: usize = 1 << 20;
+/// Bytes that are gathered before they are sent, however few the connections: what was just written
+/// should still be in the core's cache when the kernel copies it.
+const GATHERED_BYTES_MAX: usize = 1 << 17;
 
 /// What one send carries.
 #[derive(Clone, Copy, Debug)]

@@ -13,8 +13,9 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::RawFd;
 
-/// Sends that one call takes at most.
-pub(crate) const SENDS_MAX: usize = 512;
+/// Sends that one call takes at most. A call is not interrupted, and whoever shares the core waits
+/// for its end; beyond some dozens a larger one is no cheaper.
+pub(crate) const SENDS_MAX: usize = 32;
 
 /// How often a call is repeated that the kernel turned away for the moment.
 const TRIES_MAX: usize = 1000;

@@ -109,8 +109,7 @@ impl World {
         socket.set_nonblocking(true).unwrap();
         let line = Line::new(mio::net::TcpStream::from_std(socket), None);
         let transport = Transport::WebSocket { encoding: Encoding::Json, compress: false };
-        let token =
-            self.shard.connect(self.now, line, peer, &transport, Vec::new(), Vec::new());
+        let token = self.shard.connect(self.now, line, peer, &transport, Vec::new(), Vec::new());
         assert!(request.len() < 126, "the short form of a length is enough");
         let mut frame = vec![0x81, 0x80 | request.len() as u8, 0, 0, 0, 0];
         frame.extend(request.as_bytes());

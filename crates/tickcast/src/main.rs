@@ -4,10 +4,10 @@
 
 mod clock;
 mod feeds;
-mod memory;
 mod record;
 mod serve;
 mod settings;
+mod system;
 mod watch;
 
 use clap::{Parser, Subcommand};
@@ -68,7 +68,7 @@ impl ServeArgs {
 
 fn main() -> ExitCode {
     // Without a command it serves, and reads the environment for that too.
-    memory::decline_huge_pages();
+    system::decline_huge_pages();
     let command = Cli::parse().command.or_else(|| Cli::parse_from(["tickcast", "serve"]).command);
     match command.expect("`serve` was filled in") {
         Command::Serve(args) => run_serve(*args),

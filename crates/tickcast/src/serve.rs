@@ -3,6 +3,7 @@
 use crate::clock;
 use crate::feeds::{FeedHealth, Feeds, Lists, Resyncs, Started};
 use crate::settings::Resolved;
+use crate::system;
 use anyhow::{Context, Result};
 use crossbeam_channel::bounded;
 use prometheus::Registry;
@@ -185,6 +186,7 @@ fn start_shard(
     inbox: ShardInbox,
 ) -> Result<JoinHandle<()>> {
     let run = move || {
+        system::give_way();
         if let Err(error) = poller.run(shard, &inbox, clock::now) {
             tracing::error!(shard = number, %error, "a shard has ended");
         }
