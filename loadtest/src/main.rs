@@ -26,6 +26,7 @@ mod own;
 mod place;
 mod plot;
 mod progress;
+mod recent;
 mod report;
 mod requests;
 mod run;

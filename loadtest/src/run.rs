@@ -306,7 +306,11 @@ impl<'a> Run<'a> {
                 connected: row.connected,
             });
         }
-        report.judge(&self.scenario.thresholds);
+        let mut thresholds = self.scenario.thresholds.clone();
+        if self.scenario.sample == 0 {
+            thresholds.compared_min = None; // Nobody was asked to compare.
+        }
+        report.judge(&thresholds);
     }
 
     /// Cores between the two looks that are closest to a second, and memory at the latter.

@@ -3,6 +3,7 @@
 use crate::connection::{Conn, NONE};
 use crate::job::{AgeFrom, Job};
 use crate::place::{Judged, Promise};
+use crate::recent::Recent;
 use crate::sample::Sample;
 use crate::scan::{self, Item};
 use crate::tally::{Correctness, Flow, Times};
@@ -39,6 +40,7 @@ pub(crate) struct Witness {
     /// Which view is of that channel.
     columns: [Option<u8>; Channel::ALL.len()],
     index: FxHashMap<Box<[u8]>, u32>,
+    recent: Recent,
     pub(crate) samples: Vec<Sample>,
     pub(crate) watched: Vec<Histogram<u32>>,
     pub(crate) flow: Flow,
@@ -72,6 +74,7 @@ impl Witness {
             views,
             columns,
             index,
+            recent: Recent::default(),
             job,
             samples: Vec::new(),
             watched: Vec::new(),
@@ -111,10 +114,11 @@ impl Witness {
     /// Takes a text message in.
     pub(crate) fn message(&mut self, at: u32, conn: &mut Conn, message: &[u8], now: Now) -> Then {
         if conn.sample == NONE
-            && let Some(item) = scan::quick(message)
+            && let Some((item, instrument)) =
+                self.recent.look(message, |symbol| self.index.get(symbol).copied())
         {
             self.first_message(conn, false);
-            self.item(at, conn, &item, now);
+            self.item(at, conn, instrument, &item, now);
             return Then::Continue;
         }
         let decoded = match scan::decode(message) {
@@ -126,7 +130,11 @@ impl Witness {
             let sample = &mut self.samples[usize::from(conn.sample)];
             sample.receive(&decoded, &mut self.correctness);
         }
-        if scan::each_item(&decoded, |item| self.item(at, conn, item, now)) {
+        let judge = |item: &Item<'_>| {
+            let instrument = self.index.get(item.symbol).copied();
+            self.item(at, conn, instrument, item, now);
+        };
+        if scan::each_item(&decoded, judge) {
             return Then::Continue;
         }
         match decoded {
@@ -174,8 +182,16 @@ impl Witness {
     }
 
     #[inline]
-    fn item(&mut self, at: u32, conn: &mut Conn, item: &Item<'_>, now: Now) {
-        let Some(position) = self.position(conn, item.symbol) else {
+    fn item(
+        &mut self,
+        at: u32,
+        conn: &mut Conn,
+        instrument: Option<u32>,
+        item: &Item<'_>,
+        now: Now,
+    ) {
+        let position = instrument.and_then(|instrument| conn.keys.binary_search(&instrument).ok());
+        let Some(position) = position else {
             // A pattern takes in instruments that were not there at the start.
             if self.job.scenario.pattern.is_none() {
                 let symbol = String::from_utf8_lossy(item.symbol).into_owned();

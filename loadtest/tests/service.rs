@@ -87,7 +87,7 @@ fn subscriptions_and_connections_that_come_and_go_break_no_promise() {
         "--channels=ticker,book",
         "--symbols-per-connection=4",
     ]);
-    ran.is_faultless();
+    ran.is_right();
     assert!(ran.figure("/correctness/reconnects") > 0.0);
     assert!(ran.figure("/correctness/compared") > 0.0);
 }

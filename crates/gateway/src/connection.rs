@@ -39,7 +39,7 @@ impl Framing {
     }
 }
 
-/// Where a connection's lifecycle stands; `shard_close` owns the transitions.
+/// Where a connection's lifecycle stands; `connection_close` owns the transitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Served.

@@ -70,7 +70,8 @@ impl<S: Socket> Shard<S> {
             let Some(token) = self.serving.pop_front() else { break };
             let Some(connection) = self.connections.get_mut(token as usize) else { continue };
             connection.queued = false;
-            if !self.outbox.has_room() {
+            // It may stand here twice: once for whoever had its number before.
+            if !self.outbox.has_room() || self.lanes[token as usize].sending {
                 self.send_gathered();
             }
             let before = self.outbox.bytes.len();

@@ -86,7 +86,8 @@ impl Poller {
         while rest != Rest::Ended {
             self.wait(&mut events, rest)?;
             // While batches gather it stays rung: none of them wakes the thread.
-            if !shard.is_gathering(clock()) {
+            let heeds = !shard.is_gathering(clock());
+            if heeds {
                 self.alarm.heed();
             }
             readable.clear();
@@ -103,6 +104,11 @@ impl Poller {
             self.take_controls(&mut shard, inbox, &clock);
             rest = shard.turn(clock(), &readable, &writable);
             shard.turned(clock());
+            // It may have gathered until now: then what it was rung for has not been looked at, and
+            // it is not rung again.
+            if rest == Rest::UntilWoken && !heeds {
+                rest = Rest::No;
+            }
         }
         Ok(())
     }

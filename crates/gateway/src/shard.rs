@@ -174,7 +174,7 @@ impl<S: Socket> Shard<S> {
     /// `readable` and `writable` are the connections whose sockets have become so since the last
     /// turn; one that is reported in vain does no harm.
     ///
-    /// *Cost:* bounded: some 256 sockets read, 256 connections written, and 1 MiB of what is owed.
+    /// *Cost:* bounded: some 256 sockets read, 512 connections written, and 1 MiB of what is owed.
     pub fn turn(&mut self, now: Nanos, readable: &[Token], writable: &[Token]) -> Rest {
         self.set_time(now);
         self.snapshots.clear();

@@ -183,7 +183,8 @@ impl<S: Socket> Shard<S> {
             }
         }
         self.after_flush(token);
-        if !self.lanes[token as usize].shut && !self.lanes[token as usize].is_empty() {
+        // Also where it takes no further frames: those that it has were made before.
+        if !self.lanes[token as usize].is_empty() {
             self.pass.again(token);
         }
     }

@@ -10,7 +10,7 @@ use crate::shard_pass::NONE;
 use crate::socket::Socket;
 use crate::topics::Verdict;
 use std::sync::Arc;
-use tickcast_market::{InstrumentIndex, Seq, Since};
+use tickcast_market::{InstrumentIndex, Nanos, Seq, Since};
 use tickcast_publisher::{Ask, Batch, Frame, Served, StateChange, Status};
 use tickcast_wire::{Channel, Encoding};
 
@@ -54,7 +54,9 @@ impl<S: Socket> Shard<S> {
             self.pass.clear();
         }
         self.batches_wait = !self.pass.is_fresh();
-        if self.batches_wait || self.pace.now() < self.gather_until {
+        // What is checked after a loss does not wait for more to gather.
+        let gathers = self.pace.now() < self.gather_until && !self.sweep.is_under_way();
+        if self.batches_wait || gathers {
             return;
         }
         if self.feed.take_overrun() {
@@ -68,6 +70,9 @@ impl<S: Socket> Shard<S> {
                 break;
             }
             self.gather_until = self.pace.now().plus(self.settings.flush_interval);
+        }
+        if self.batches_wait {
+            self.gather_until = Nanos::ZERO; // What was left behind has gathered long enough.
         }
         self.sweep_some();
         self.pass.rotate();

@@ -25,7 +25,13 @@ impl Ran {
     /// Nothing is wrong, and the thresholds hold.
     #[track_caller]
     pub(crate) fn is_faultless(&self) {
-        for path in ["gaps", "duplicates", "violations", "mismatched", "not_compared"] {
+        self.is_right();
+        assert_eq!(self.figure("/correctness/not_compared"), 0.0, "{}", self.report["correctness"]);
+    }
+
+    /// Nothing was wrong; on a busy machine a stream may have met no moment to be compared in.
+    pub(crate) fn is_right(&self) {
+        for path in ["gaps", "duplicates", "violations", "mismatched"] {
             let path = format!("/correctness/{path}");
             assert_eq!(self.figure(&path), 0.0, "{path}: {}", self.report["correctness"]);
         }
