@@ -1,6 +1,8 @@
 //! The empty chain: the thread hops of one update through tickcast, and nothing done on the way.
 //!
-//!     socket → tokio task → crossbeam → thread → crossbeam and a waker → poll loop → send
+//! ```text
+//! socket → tokio task → crossbeam → thread → crossbeam and a waker → poll loop → send
+//! ```
 //!
 //! What tickcast takes longer than this is what its work costs; what this takes, the kernel's and
 //! the scheduler's share, is the same for both. It passes on frames of one length, from a venue

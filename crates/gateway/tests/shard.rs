@@ -283,6 +283,24 @@ fn a_shard_that_nobody_is_left_on_still_wakes_when_it_has_gathered() {
 }
 
 #[test]
+fn more_batches_than_a_pass_takes_do_not_wait_for_another_interval() {
+    let flush_interval = Nanos::from_millis(20);
+    let mut world = World::with(ShardSettings { flush_interval, ..ShardSettings::default() });
+    let all = world.instruments(100);
+    let mut client = world.subscriber(ticker(json!("sim:*")));
+    world.pass(flush_interval);
+    world.quote(all[0], 200);
+    world.settle();
+    client.short();
+    all.iter().for_each(|instrument| world.quote(*instrument, 300)); // A batch each.
+    world.settle();
+    assert!(client.short().is_empty(), "they gather");
+    world.now = world.now.plus(flush_interval);
+    world.settle();
+    assert_eq!(client.short().len(), all.len());
+}
+
+#[test]
 fn joiners_of_one_turn_get_the_same_snapshot_and_everything_after_it() {
     let mut world = World::new();
     let s0 = world.instruments(1)[0];
