@@ -54,7 +54,7 @@ impl Workload {
             choice: Choice::All,
             ramp: 0,
             stalled: 0.0,
-            seconds: 3,
+            seconds: 2,
             warmup: 1,
         }
     }
