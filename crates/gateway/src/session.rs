@@ -98,7 +98,8 @@ impl<S: Socket> Shard<S> {
 
     /// Decodes bytes and handles what they say.
     pub(crate) fn take_input(&mut self, token: u32, bytes: &mut [u8]) {
-        // Frames of the pass that it is to get were made before what it asks now.
+        // Frames of the pass that it is to get were made before what it asks now. Each time takes some
+        // of them; who is blocked has none.
         while !self.lanes[token as usize].is_empty() {
             self.flush(token);
         }

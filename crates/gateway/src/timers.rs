@@ -11,10 +11,10 @@ use crate::socket::Socket;
 use tickcast_market::Nanos;
 use tickcast_wire::{Answer, ErrorCode, Goaway};
 
-/// The hand goes round so often.
 /// Multiples of it, modulo one, never fall together.
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
 
+/// The hand goes round so often.
 const ROUND: Nanos = Nanos::from_millis(250);
 
 /// In so many steps.
