@@ -43,10 +43,15 @@ impl<S: Socket> Shard<S> {
         transport: &Transport,
         answer: Vec<u8>,
     ) -> u32 {
-        let (framing, encoding) = match transport {
-            Transport::WebSocket { encoding, .. } => (Framing::WebSocket, *encoding),
-            Transport::Sse { .. } => (Framing::Sse { ids: false }, Encoding::Json),
+        let (framing, encoding, compresses) = match transport {
+            Transport::WebSocket { encoding, compress } => {
+                (Framing::WebSocket, *encoding, *compress)
+            }
+            Transport::Sse { .. } => (Framing::Sse { ids: false }, Encoding::Json, false),
         };
+        if compresses {
+            self.begin_deflate();
+        }
         let account = Account {
             session: self.random.u64(..),
             peer: peer.into(),
@@ -58,6 +63,7 @@ impl<S: Socket> Shard<S> {
         };
         let mut connection = Connection::new(socket, framing, encoding, account, self.pace.now());
         connection.waiting = answer;
+        connection.compresses = compresses;
         let token = self.connections.insert(connection) as u32;
         if self.lanes.len() <= token as usize {
             self.lanes.resize(token as usize + 1, Lane::EMPTY);

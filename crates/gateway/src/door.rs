@@ -11,7 +11,7 @@ use crate::door_listener::Listener;
 use crate::door_stream::Stream;
 use crate::frame::write_close;
 use crate::handoff::{Handoff, Shards, Transport};
-use crate::handshake::Route;
+use crate::handshake::{Accept, Route};
 use crate::http::{Source, answer};
 use crate::http_line::{Left, serve_http};
 use crate::limits::{ACCEPT_PAUSE, DoorLimits, GIVE_PAUSE, GIVE_TRIES_MAX, LINGER, REFUSALS_MAX};
@@ -302,10 +302,11 @@ impl Door {
         }
         let mut head = Vec::with_capacity(ANSWER_BYTES);
         match route {
-            Route::WebSocket(accept) => {
+            Route::WebSocket(mut accept) => {
+                accept.compress &= self.limits.deflate;
                 accept.write(&mut head);
-                let encoding = accept.encoding;
-                Ok((Transport::WebSocket { encoding, compress: false }, head))
+                let Accept { encoding, compress, .. } = accept;
+                Ok((Transport::WebSocket { encoding, compress }, head))
             }
             Route::Sse(request) => {
                 self.source.check_events(&request.query)?;

@@ -39,7 +39,7 @@ fn decode_cut(
     for to in cuts.iter().copied().chain([bytes.len()]) {
         let mut piece = bytes[from..to].to_vec();
         from = to;
-        let fed = decoder.feed(&mut piece, limits, &mut |event| {
+        let fed = decoder.feed(&mut piece, limits, None, &mut |event| {
             events.push(event.into());
             ControlFlow::Continue(())
         });
@@ -161,7 +161,7 @@ fn a_break_ends_the_decoding() {
     let mut bytes = [frame(FIN | TEXT, b"a"), frame(FIN | TEXT, b"b")].concat();
     let mut events: Vec<Owned> = Vec::new();
     Decoder::new()
-        .feed(&mut bytes, &MessageLimits::DEFAULT, &mut |event| {
+        .feed(&mut bytes, &MessageLimits::DEFAULT, None, &mut |event| {
             events.push(event.into());
             ControlFlow::Break(())
         })
@@ -331,11 +331,15 @@ fn bad_text_is_refused_before_its_frame_is_whole() {
 fn a_declared_length_is_not_kept_room_for() {
     let mut decoder = Decoder::new();
     let mut bytes = head(FIN | BINARY, 0x80 | 127, &65_536u64.to_be_bytes());
-    decoder.feed(&mut bytes, &MessageLimits::DEFAULT, &mut |_| ControlFlow::Continue(())).unwrap();
+    decoder
+        .feed(&mut bytes, &MessageLimits::DEFAULT, None, &mut |_| ControlFlow::Continue(()))
+        .unwrap();
     assert!(decoder.is_unfinished());
     assert!(decoder.kept_bytes() <= 256, "{}", decoder.kept_bytes());
     let mut some = vec![b'x'; 1_000];
-    decoder.feed(&mut some, &MessageLimits::DEFAULT, &mut |_| ControlFlow::Continue(())).unwrap();
+    decoder
+        .feed(&mut some, &MessageLimits::DEFAULT, None, &mut |_| ControlFlow::Continue(()))
+        .unwrap();
     assert!((1_000..3_000).contains(&decoder.kept_bytes()), "{}", decoder.kept_bytes());
 }
 
@@ -401,7 +405,7 @@ proptest! {
 
     #[test]
     fn noise_never_panics(mut bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = Decoder::new().feed(&mut bytes, &MessageLimits::DEFAULT, &mut |_| {
+        let _ = Decoder::new().feed(&mut bytes, &MessageLimits::DEFAULT, None, &mut |_| {
             ControlFlow::Continue(())
         });
     }
