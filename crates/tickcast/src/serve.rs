@@ -59,7 +59,7 @@ async fn serve(settings: Resolved, tls: Option<Arc<Certificates>>, venues: Handl
     let gateway_metrics = Arc::new(tickcast_gateway::Metrics::new(&registry)?);
     let directory = Arc::new(Directory::default());
 
-    let limits = DoorLimits::default();
+    let limits = DoorLimits { deflate: settings.deflate, ..DoorLimits::default() };
     let listener = tickcast_gateway::Listener::bind(settings.listen, &limits)
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     let admin_listener = tokio::net::TcpListener::bind(settings.admin)
