@@ -269,7 +269,7 @@ impl World {
             client.connected(line, *now, market);
             client.act(*now, market, true, false);
             let line = client.line.as_ref().expect("it has just been connected");
-            driver.connect(*now, server, line);
+            driver.connect(*now, server, line, client.compresses);
         }
     }
 
