@@ -4,6 +4,7 @@
 //! *Invariant:* the door never reads a message and never writes one; what pushes lives on shards.
 //! tokio is for what waits.
 
+use crate::auth::{Admitted, Auth};
 use crate::descriptors::is_exhausted;
 use crate::door_close::{linger, refuse};
 use crate::door_head::{AtOnce, First, read_at_once, read_first};
@@ -14,6 +15,7 @@ use crate::handoff::{Handoff, Shards, Transport};
 use crate::handshake::{Accept, Route};
 use crate::http::{Source, answer};
 use crate::http_line::{Left, serve_http};
+use crate::identity::Who;
 use crate::limits::{ACCEPT_PAUSE, DoorLimits, GIVE_PAUSE, GIVE_TRIES_MAX, LINGER, REFUSALS_MAX};
 use crate::metrics::Metrics;
 use crate::origin::Origins;
@@ -43,6 +45,7 @@ pub struct Door {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) metrics: Arc<Metrics>,
     shards: Arc<Shards>,
+    pub(crate) auth: Arc<Auth>,
     /// There where connections are encrypted.
     tls: Option<Arc<ServerConfig>>,
     draining: watch::Sender<bool>,
@@ -53,6 +56,13 @@ pub struct Door {
     /// Handshakes and requests for events that were answered.
     upgrades: IntCounter,
     events: IntCounter,
+}
+
+/// A request that is right: what the shard will speak, the head of the answer, and who it is.
+struct Prepared {
+    transport: Transport,
+    answer: Vec<u8>,
+    admitted: Admitted,
 }
 
 impl std::fmt::Debug for Door {
@@ -80,6 +90,7 @@ impl Door {
     pub fn new(
         limits: DoorLimits,
         origins: Origins,
+        auth: Arc<Auth>,
         shards: Arc<Shards>,
         source: Arc<dyn Source>,
         metrics: Arc<Metrics>,
@@ -90,6 +101,7 @@ impl Door {
             origins,
             source,
             shards,
+            auth,
             tls,
             draining: watch::Sender::new(false),
             present: AtomicUsize::new(0),
@@ -249,7 +261,7 @@ impl Door {
         (route, read_ahead): First,
         begun: Instant,
     ) -> Result<(), Box<(Stream, Refusal)>> {
-        let (transport, answer) = match self.prepare(route) {
+        let Prepared { transport, answer, admitted } = match self.prepare(route) {
             Ok(prepared) => prepared,
             Err(refusal) => return Err(Box::new((socket, refusal))),
         };
@@ -258,7 +270,8 @@ impl Door {
             if decrypted.is_empty() { read_ahead } else { [read_ahead, decrypted].concat() };
         // A socket that has no place in the runtime is as good as gone.
         let Ok(socket) = socket.into_std() else { return Ok(()) };
-        let handoff = Handoff { socket, tls, peer, answer, read_ahead, transport };
+        let Admitted { who, seat } = admitted;
+        let handoff = Handoff { socket, tls, peer, answer, read_ahead, transport, who, seat };
         self.give(handoff, begun);
         Ok(())
     }
@@ -273,8 +286,11 @@ impl Door {
         begun: Instant,
     ) {
         match self.prepare(route) {
-            Ok((transport, answer)) => {
-                let handoff = Handoff { socket, tls: None, peer, answer, read_ahead, transport };
+            Ok(Prepared { transport, answer, admitted }) => {
+                let Admitted { who, seat } = admitted;
+                let tls = None;
+                let handoff =
+                    Handoff { socket, tls, peer, answer, read_ahead, transport, who, seat };
                 self.give(handoff, begun);
             }
             Err(refusal) => {
@@ -295,24 +311,33 @@ impl Door {
         }
     }
 
-    /// What the shard will speak, and the head of the answer.
-    fn prepare(&self, route: Route) -> Result<(Transport, Vec<u8>), Refusal> {
+    /// Judges what came with a request, and writes the head of the answer.
+    fn prepare(&self, route: Route) -> Result<Prepared, Refusal> {
         if self.is_draining() {
             return Err(Refusal::overloaded("draining", "this server is about to stop"));
         }
-        let mut head = Vec::with_capacity(ANSWER_BYTES);
+        let mut answer = Vec::with_capacity(ANSWER_BYTES);
         match route {
             Route::WebSocket(mut accept) => {
-                accept.compress &= self.limits.deflate;
-                accept.write(&mut head);
+                let admitted = self.auth.admit(accept.token.as_ref(), true)?;
+                // Nothing is inflated for who has not said who it is.
+                accept.compress &= self.limits.deflate && !matches!(admitted.who, Who::Unknown);
+                accept.write(&mut answer);
                 let Accept { encoding, compress, .. } = accept;
-                Ok((Transport::WebSocket { encoding, compress }, head))
+                let transport = Transport::WebSocket { encoding, compress };
+                Ok(Prepared { transport, answer, admitted })
             }
             Route::Sse(request) => {
-                self.source.check_events(&request.query)?;
-                request.write(&mut head);
+                // Events cannot ask for a token later.
+                let admitted = self.auth.admit(request.token.as_ref(), false)?;
+                self.source.check_events(&request.query, &admitted.who)?;
+                request.write(&mut answer);
                 let (query, last_event_id) = (request.query, request.last_event_id);
-                Ok((Transport::Sse { query, last_event_id }, head))
+                Ok(Prepared {
+                    transport: Transport::Sse { query, last_event_id },
+                    answer,
+                    admitted,
+                })
             }
             Route::Other => Err(Refusal::internal("this request is not the door's")),
         }
