@@ -187,7 +187,7 @@ mod tests {
             ("lengths that do not match", vec![0x00, 0x05, 0x00, 0x00, 0x00, 1, 2, 3, 4, 5, 0x00]),
             ("further back than the beginning", vec![0x02, 0x03, 0x02, 0x00]),
             ("nothing at all", vec![]),
-            ("last blocks without end", vec![0x03, 0x00].repeat(30_000)),
+            ("last blocks without end", [0x03, 0x00].repeat(30_000)),
             ("plain text", b"{\"method\":\"ping\"}".to_vec()),
         ] {
             assert_eq!(inflater.inflate(&bytes, 65_536), Err(BROKEN), "{name}");
