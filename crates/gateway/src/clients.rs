@@ -5,11 +5,11 @@ use crate::admin::Clients;
 use crate::connection::{Connection, Phase};
 use crate::connection_close::Closed;
 use crate::handoff::Shards;
+use crate::proxies::address_text;
 use crate::shard::Shard;
 use crate::socket::Socket;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use tickcast_wire::Channel;
 
 /// What one shard tells of its connections.
@@ -78,7 +78,7 @@ impl<S: Socket> Shard<S> {
         });
         Client {
             session: session_name(account.session),
-            address: SocketAddr::from(account.peer).to_string(),
+            address: address_text(account.peer.into()),
             transport: connection.framing.name(),
             connected_us: self.now.since(account.opened_at).micros(),
             subscriptions: connection.subscriptions.count(),
@@ -110,7 +110,7 @@ impl Clients for Shards {
         for closed in shards.iter().flat_map(|shard| &shard.closed) {
             items.push(serde_json::to_value(ClosedClient {
                 session: session_name(closed.session),
-                address: closed.peer.to_string(),
+                address: address_text(closed.peer),
                 closed_code: closed.code,
                 closed_reason: &closed.reason,
                 closed_at: closed.closed_at.micros(),

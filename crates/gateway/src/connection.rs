@@ -162,6 +162,11 @@ impl RequestBudget {
         }
         allowed
     }
+
+    /// Whether nothing is missing from it: it is as good as new.
+    pub(crate) fn is_full(&self, now: Nanos) -> bool {
+        self.full_at <= now
+    }
 }
 
 /// Control frames a second, and for how many seconds there were too many.

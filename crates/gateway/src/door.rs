@@ -4,17 +4,19 @@
 //! *Invariant:* the door never reads a message and never writes one; what pushes lives on shards.
 //! tokio is for what waits.
 
+use crate::admission::{Admission, AdmissionLimits};
 use crate::descriptors::is_exhausted;
-use crate::door_close::{linger, refuse};
+use crate::door_client::Arrival;
+use crate::door_close::{Telling, linger, refuse};
 use crate::door_head::{AtOnce, First, read_at_once, read_first};
 use crate::door_listener::Listener;
 use crate::door_stream::Stream;
 use crate::frame::write_close;
 use crate::handoff::{Handoff, Shards, Transport};
 use crate::handshake::Route;
-use crate::http::{Source, answer};
+use crate::http::{Caller, Source, answer};
 use crate::http_line::{Left, serve_http};
-use crate::limits::{ACCEPT_PAUSE, DoorLimits, GIVE_PAUSE, GIVE_TRIES_MAX, LINGER, REFUSALS_MAX};
+use crate::limits::{ACCEPT_PAUSE, DoorLimits, GIVE_PAUSE, GIVE_TRIES_MAX, LINGER};
 use crate::metrics::Metrics;
 use crate::origin::Origins;
 use crate::refusal::Refusal;
@@ -42,13 +44,16 @@ pub struct Door {
     pub(crate) origins: Origins,
     pub(crate) source: Arc<dyn Source>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) admission: Arc<Admission>,
+    /// [`DoorLimits::connections_max`], which can be changed.
+    connections_max: AtomicUsize,
     shards: Arc<Shards>,
     /// There where connections are encrypted.
     tls: Option<Arc<ServerConfig>>,
     draining: watch::Sender<bool>,
     /// Connections that no shard has yet.
     present: AtomicUsize,
-    refusals: AtomicUsize,
+    pub(crate) telling: Telling,
     left: Notify,
     /// Handshakes and requests for events that were answered.
     upgrades: IntCounter,
@@ -62,9 +67,9 @@ impl std::fmt::Debug for Door {
 }
 
 /// Counts a connection among those at the door, or among those that are refused.
-struct Presence {
-    door: Arc<Door>,
-    of: fn(&Door) -> &AtomicUsize,
+pub(crate) struct Presence {
+    pub(crate) door: Arc<Door>,
+    pub(crate) of: fn(&Door) -> &AtomicUsize,
 }
 
 impl Drop for Presence {
@@ -76,9 +81,11 @@ impl Drop for Presence {
 }
 
 impl Door {
-    /// A door in front of these shards; with `tls` every connection is encrypted.
+    /// A door in front of these shards, which know `admission` too; with `tls` every connection is
+    /// encrypted.
     pub fn new(
         limits: DoorLimits,
+        admission: Arc<Admission>,
         origins: Origins,
         shards: Arc<Shards>,
         source: Arc<dyn Source>,
@@ -86,14 +93,16 @@ impl Door {
         tls: Option<Arc<ServerConfig>>,
     ) -> Arc<Door> {
         Arc::new(Door {
+            connections_max: AtomicUsize::new(limits.connections_max),
             limits,
+            admission,
             origins,
             source,
             shards,
             tls,
             draining: watch::Sender::new(false),
             present: AtomicUsize::new(0),
-            refusals: AtomicUsize::new(0),
+            telling: Telling::new(),
             left: Notify::new(),
             upgrades: metrics.requests.with_label_values(&["GET", "101"]),
             events: metrics.requests.with_label_values(&["GET", "200"]),
@@ -104,6 +113,19 @@ impl Door {
     /// How many connections there are, at the door and on all shards.
     pub fn connections(&self) -> usize {
         self.present.load(Ordering::Relaxed) + self.shards.connections() // Only a count.
+    }
+
+    /// From now on there may be so many connections, in total and of one address. Who is there
+    /// stays.
+    pub fn set_limits(&self, connections_max: usize, of_one_address: AdmissionLimits) {
+        // Relaxed: a figure of its own, that a connection may see a moment late.
+        self.connections_max.store(connections_max, Ordering::Relaxed);
+        self.admission.set_limits(of_one_address);
+    }
+
+    /// Whether its connections are encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// Stops accepting; connections at the door finish the request they are at. The shards are
@@ -158,22 +180,31 @@ impl Door {
     }
 
     fn admit(self: &Arc<Self>, socket: Accepted, peer: SocketAddr) {
-        let accepted = Instant::now();
-        if self.connections() >= self.limits.connections_max {
-            return self.turn_away(socket);
+        // Relaxed: see `set_limits`.
+        if self.connections() >= self.connections_max.load(Ordering::Relaxed) {
+            let why = "there are as many connections as this server serves";
+            return self.turn_away(socket, Refusal::overloaded("connections", why));
+        }
+        let arrival = match Arrival::from(peer, Instant::now(), &self.admission) {
+            Ok(arrival) => arrival,
+            Err(refusal) => return self.turn_away(socket, refusal),
+        };
+        if arrival.by_proxy {
+            if let Ok(socket) = TcpStream::from_std(socket) {
+                tokio::spawn(welcome_by_proxy(self.presence(), socket, Box::new(arrival)));
+            }
+            return;
         }
         let mut kept = Vec::new();
         if self.tls.is_none() {
             match read_at_once(&socket, &self.origins) {
-                AtOnce::Head(first) => {
-                    return self.hand_over_at_once(socket, peer, first, accepted);
-                }
+                AtOnce::Head(first) => return self.hand_over_at_once(socket, arrival, first),
                 AtOnce::Bytes(bytes) => kept = bytes,
                 AtOnce::Gone => return,
             }
         }
         if let Ok(socket) = TcpStream::from_std(socket) {
-            tokio::spawn(welcome(self.presence(), socket, peer, kept, accepted));
+            tokio::spawn(welcome(self.presence(), socket, Box::new(arrival), kept));
         }
     }
 
@@ -183,26 +214,8 @@ impl Door {
         Presence { door: self.clone(), of: |door| &door.present }
     }
 
-    /// There is no room: some of many are told so.
-    fn turn_away(self: &Arc<Self>, socket: Accepted) {
-        self.metrics.refuse("connections");
-        // Relaxed: only a count, by which few of many are told why.
-        if self.refusals.fetch_add(1, Ordering::Relaxed) >= REFUSALS_MAX {
-            self.refusals.fetch_sub(1, Ordering::Relaxed);
-            return;
-        }
-        let refused = Presence { door: self.clone(), of: |door| &door.refusals };
-        tokio::spawn(async move {
-            let door = &refused.door;
-            let why = "there are as many connections as this server serves";
-            let Ok(socket) = TcpStream::from_std(socket) else { return };
-            let Some(socket) = door.encrypt(socket, Instant::now()).await else { return };
-            refuse(socket, &Refusal::overloaded("connections", why)).await;
-        });
-    }
-
     /// Agrees on keys with the client, where connections are encrypted.
-    async fn encrypt(&self, socket: TcpStream, accepted: Instant) -> Option<Stream> {
+    pub(crate) async fn encrypt(&self, socket: TcpStream, accepted: Instant) -> Option<Stream> {
         let Some(tls) = &self.tls else { return Some(Stream::plain(socket)) };
         let deadline = accepted + self.limits.tls_deadline.min(self.limits.head_deadline);
         // Boxed: those that are not encrypted should not pay for the room.
@@ -218,16 +231,23 @@ impl Door {
     }
 
     /// Lets hyper answer requests until the connection ends or asks for what is the door's.
-    async fn serve_http(self: &Arc<Self>, socket: Stream, peer: SocketAddr, prefix: Vec<u8>) {
+    async fn serve_http(self: &Arc<Self>, socket: Stream, mut arrival: Arrival, prefix: Vec<u8>) {
         let draining = self.draining.subscribe();
+        let caller = Caller { peer: arrival.peer, by_proxy: arrival.by_proxy };
         let service = |request| {
             let door = self.clone();
-            async move { answer(&door, &request) }
+            async move { answer(&door, caller, &request) }
         };
         let left = serve_http(socket, prefix, &self.limits, draining, service).await;
-        let Some(Left { socket, route, read_ahead }) = left else { return };
+        let Some(Left { socket, route, client, read_ahead }) = left else { return };
+        // From here on its answer is what is timed.
+        arrival.accepted = Instant::now();
+        let known = match arrival.by_proxy {
+            true => arrival.learn(client, arrival.accepted, &self.admission),
+            false => Ok(()),
+        };
         let first = (route, read_ahead);
-        if let Err(refused) = self.hand_over(socket, peer, first, Instant::now()) {
+        if let Err(refused) = self.hand_over(socket, arrival, first, known) {
             let (socket, refusal) = *refused;
             self.refuse(socket, &refusal).await;
         }
@@ -239,17 +259,17 @@ impl Door {
     }
 
     /// Gives the socket to a shard, with the answer that it is to write; where no shard has room
-    /// that is tried for a while.
+    /// that is tried for a while. `known` is what came of asking whom it is from.
     ///
     /// *Errors:* gives it back with what to tell the client.
     fn hand_over(
         self: &Arc<Self>,
         socket: Stream,
-        peer: SocketAddr,
+        arrival: Arrival,
         (route, read_ahead): First,
-        begun: Instant,
+        known: Result<(), Refusal>,
     ) -> Result<(), Box<(Stream, Refusal)>> {
-        let (transport, answer) = match self.prepare(route) {
+        let (transport, answer) = match known.and_then(|()| self.prepare(route)) {
             Ok(prepared) => prepared,
             Err(refusal) => return Err(Box::new((socket, refusal))),
         };
@@ -258,8 +278,9 @@ impl Door {
             if decrypted.is_empty() { read_ahead } else { [read_ahead, decrypted].concat() };
         // A socket that has no place in the runtime is as good as gone.
         let Ok(socket) = socket.into_std() else { return Ok(()) };
+        let peer = arrival.peer;
         let handoff = Handoff { socket, tls, peer, answer, read_ahead, transport };
-        self.give(handoff, begun);
+        self.give(handoff, arrival);
         Ok(())
     }
 
@@ -268,19 +289,20 @@ impl Door {
     fn hand_over_at_once(
         self: &Arc<Self>,
         socket: Accepted,
-        peer: SocketAddr,
+        arrival: Arrival,
         (route, read_ahead): First,
-        begun: Instant,
     ) {
         match self.prepare(route) {
             Ok((transport, answer)) => {
+                let peer = arrival.peer;
                 let handoff = Handoff { socket, tls: None, peer, answer, read_ahead, transport };
-                self.give(handoff, begun);
+                self.give(handoff, arrival);
             }
             Err(refusal) => {
                 let Ok(socket) = TcpStream::from_std(socket) else { return };
                 let at_the_door = self.presence();
                 tokio::spawn(async move {
+                    let _its_place = arrival;
                     at_the_door.door.refuse(Stream::plain(socket), &refusal).await;
                 });
             }
@@ -317,20 +339,23 @@ impl Door {
         }
     }
 
-    fn give(self: &Arc<Self>, handoff: Handoff, begun: Instant) {
-        self.note_answer(&handoff.transport, begun);
-        if let Err(handoff) = self.shards.give(handoff) {
-            let at_the_door = self.presence();
-            tokio::spawn(async move { at_the_door.door.insist(handoff).await });
+    fn give(self: &Arc<Self>, handoff: Handoff, arrival: Arrival) {
+        self.note_answer(&handoff.transport, arrival.accepted);
+        match self.shards.give(handoff) {
+            Ok(()) => arrival.pass_on(),
+            Err(handoff) => {
+                let at_the_door = self.presence();
+                tokio::spawn(async move { at_the_door.door.insist(handoff, arrival).await });
+            }
         }
     }
 
     /// Offers the connection to the shards for a second; without success it is told to come back.
-    async fn insist(&self, mut handoff: Handoff) {
+    async fn insist(&self, mut handoff: Handoff, arrival: Arrival) {
         for _ in 0..GIVE_TRIES_MAX {
             sleep(GIVE_PAUSE).await;
             match self.shards.give(handoff) {
-                Ok(()) => return,
+                Ok(()) => return arrival.pass_on(),
                 Err(back) => handoff = back,
             }
         }
@@ -352,21 +377,21 @@ impl Door {
 async fn welcome(
     presence: Presence,
     socket: TcpStream,
-    peer: SocketAddr,
+    mut arrival: Box<Arrival>,
     mut kept: Vec<u8>,
-    accepted: Instant,
 ) {
     let door = &presence.door;
-    let Some(mut socket) = door.encrypt(socket, accepted).await else { return };
-    let deadline = accepted + door.limits.head_deadline;
+    let Some(mut socket) = door.encrypt(socket, arrival.accepted).await else { return };
+    let deadline = arrival.accepted + door.limits.head_deadline;
     let first = timeout_at(deadline, read_first(&mut socket, &mut kept, &door.origins)).await;
     // Boxed: what most connections do not come to should take no room in their task.
     match first {
         Ok(Ok(Some((Route::Other, prefix)))) => {
-            Box::pin(door.serve_http(socket, peer, prefix)).await;
+            Box::pin(door.serve_http(socket, *arrival, prefix)).await;
         }
         Ok(Ok(Some(first))) => {
-            if let Err(refused) = door.hand_over(socket, peer, first, accepted) {
+            let known = door.learn_client(&mut arrival, &kept);
+            if let Err(refused) = door.hand_over(socket, *arrival, first, known) {
                 let (socket, refusal) = *refused;
                 Box::pin(door.refuse(socket, &refusal)).await;
             }
@@ -379,6 +404,17 @@ async fn welcome(
     }
 }
 
+/// The same for a connection that a trusted proxy brings: it may say first whom it is from.
+async fn welcome_by_proxy(presence: Presence, socket: TcpStream, mut arrival: Box<Arrival>) {
+    let (door, mut kept) = (&presence.door, Vec::new());
+    // Boxed: each for as long as it takes.
+    match Box::pin(door.hear_proxy(&socket, &mut arrival, &mut kept)).await {
+        Ok(()) => Box::pin(welcome(presence, socket, arrival, kept)).await,
+        Err(None) => {}
+        Err(Some(refusal)) => Box::pin(door.turn_back(socket, &refusal)).await,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -386,7 +422,7 @@ mod tests {
     #[test]
     fn a_connection_that_waits_at_the_door_is_small() {
         // The size of a future is known from the function that makes it, which is not called.
-        fn size_of_made<F, A, B, C, D, E>(_: impl FnOnce(A, B, C, D, E) -> F) -> usize {
+        fn size_of_made<F, A, B, C, D>(_: impl FnOnce(A, B, C, D) -> F) -> usize {
             size_of::<F>()
         }
         let size = size_of_made(welcome);

@@ -12,12 +12,14 @@
 #![deny(missing_docs)]
 
 mod admin;
+mod admission;
 mod clients;
 mod connection;
 mod connection_close;
 mod decoder;
 mod descriptors;
 mod door;
+mod door_client;
 mod door_close;
 mod door_head;
 mod door_listener;
@@ -38,6 +40,8 @@ mod owing;
 mod owing_serve;
 mod page;
 mod poller;
+mod proxies;
+mod proxy_header;
 mod refusal;
 mod ring;
 mod session;
@@ -61,6 +65,7 @@ mod tls_session;
 mod topics;
 
 pub use admin::{Admin, Clients, FeedReport, NoClients, Readiness};
+pub use admission::{ADDRESSES_MAX, Admission, AdmissionLimits};
 pub use clients::ShardClients;
 pub use connection::Token;
 pub use connection_close::Closed;
@@ -82,6 +87,7 @@ pub use line::Line;
 pub use metrics::{Metrics, SECONDS_BUCKETS};
 pub use origin::Origins;
 pub use poller::Poller;
+pub use proxies::{Proxies, ProxyError};
 pub use refusal::Refusal;
 pub use shard::{Rest, Shard};
 pub use shard_ages::Ages;

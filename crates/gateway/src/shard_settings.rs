@@ -1,7 +1,9 @@
 //! What a shard can be told before it starts.
 
+use crate::admission::Admission;
 use crate::decoder::MessageLimits;
 use crate::flush_mode::FlushMode;
+use std::sync::Arc;
 use tickcast_market::Nanos;
 
 /// The settings of a shard. The defaults are the promises of the edge.
@@ -45,6 +47,8 @@ pub struct ShardSettings {
     /// Frames for single connections that one pass gathers (12 bytes each) before everybody is
     /// written to; what came beyond them waits for the next pass.
     pub pass_frames_max: usize,
+    /// Who counts connections by address and is told when one has ended.
+    pub admission: Option<Arc<Admission>>,
     /// How long a message may be, and in how many fragments.
     pub message_limits: MessageLimits,
 }
@@ -69,6 +73,7 @@ impl Default for ShardSettings {
             requests_per_second: 10,
             requests_burst: 50,
             pass_frames_max: 1 << 20,
+            admission: None,
             message_limits: MessageLimits::DEFAULT,
         }
     }
