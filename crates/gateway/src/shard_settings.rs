@@ -44,6 +44,10 @@ pub struct ShardSettings {
     pub requests_per_second: u32,
     /// Requests that may come at once.
     pub requests_burst: u32,
+    /// Control frames a second.
+    pub controls_per_second: u16,
+    /// For how many seconds running there may be more.
+    pub controls_over_seconds: u16,
     /// Frames for single connections that one pass gathers (12 bytes each) before everybody is
     /// written to; what came beyond them waits for the next pass.
     pub pass_frames_max: usize,
@@ -72,6 +76,8 @@ impl Default for ShardSettings {
             globs_max: 100,
             requests_per_second: 10,
             requests_burst: 50,
+            controls_per_second: 20,
+            controls_over_seconds: 5,
             pass_frames_max: 1 << 20,
             admission: None,
             message_limits: MessageLimits::DEFAULT,

@@ -7,6 +7,7 @@ mod feeds;
 mod record;
 mod serve;
 mod settings;
+mod settings_limits;
 mod system;
 mod watch;
 
@@ -40,7 +41,7 @@ enum Command {
     Check(CheckArgs),
 }
 
-#[derive(Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 struct ServeArgs {
     #[command(flatten)]
     settings: Settings,
@@ -94,11 +95,12 @@ fn main() -> ExitCode {
 }
 
 fn run_serve(args: ServeArgs) -> ExitCode {
-    let settings = args.resolve();
+    let settings = args.clone().resolve();
     match settings.and_then(|settings| Ok((serve::load_certificates(&settings)?, settings))) {
         Ok((tls, settings)) => {
             start_log(settings.log_json);
-            finish(serve::run(settings, tls))
+            let reread = move || Ok(args.clone().resolve()?.limits);
+            finish(serve::run(settings, tls, reread))
         }
         Err(error) => usage(&error),
     }
