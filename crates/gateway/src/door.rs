@@ -5,8 +5,9 @@
 //! tokio is for what waits.
 
 use crate::admission::{Admission, AdmissionLimits};
+use crate::auth::{Admitted, Auth};
 use crate::descriptors::is_exhausted;
-use crate::door_client::Arrival;
+use crate::door_client::Visitor;
 use crate::door_close::{Telling, linger, refuse};
 use crate::door_head::{AtOnce, First, read_at_once, read_first};
 use crate::door_listener::Listener;
@@ -38,6 +39,19 @@ const ACCEPTS_MAX: usize = 64;
 /// About the length of the head of an answer, the welcome that a shard writes after it included.
 const ANSWER_BYTES: usize = 512;
 
+/// Who comes in.
+#[derive(Clone, Debug)]
+pub struct DoorRules {
+    /// How many, how large, how slow.
+    pub limits: DoorLimits,
+    /// How many of one address, and whose word about addresses is believed.
+    pub admission: Arc<Admission>,
+    /// Which web pages.
+    pub origins: Origins,
+    /// With which tokens.
+    pub auth: Arc<Auth>,
+}
+
 /// What all connections at the door share.
 pub struct Door {
     pub(crate) limits: DoorLimits,
@@ -48,6 +62,7 @@ pub struct Door {
     /// [`DoorLimits::connections_max`], which can be changed.
     connections_max: AtomicUsize,
     shards: Arc<Shards>,
+    pub(crate) auth: Arc<Auth>,
     /// There where connections are encrypted.
     tls: Option<Arc<ServerConfig>>,
     draining: watch::Sender<bool>,
@@ -58,6 +73,13 @@ pub struct Door {
     /// Handshakes and requests for events that were answered.
     upgrades: IntCounter,
     events: IntCounter,
+}
+
+/// A request that is right: what the shard will speak, the head of the answer, and who it is.
+struct Prepared {
+    transport: Transport,
+    answer: Vec<u8>,
+    admitted: Admitted,
 }
 
 impl std::fmt::Debug for Door {
@@ -81,17 +103,16 @@ impl Drop for Presence {
 }
 
 impl Door {
-    /// A door in front of these shards, which know `admission` too; with `tls` every connection is
-    /// encrypted.
+    /// A door in front of these shards, which know the rules' `admission` too; with `tls` every
+    /// connection is encrypted.
     pub fn new(
-        limits: DoorLimits,
-        admission: Arc<Admission>,
-        origins: Origins,
+        rules: DoorRules,
         shards: Arc<Shards>,
         source: Arc<dyn Source>,
         metrics: Arc<Metrics>,
         tls: Option<Arc<ServerConfig>>,
     ) -> Arc<Door> {
+        let DoorRules { limits, admission, origins, auth } = rules;
         Arc::new(Door {
             connections_max: AtomicUsize::new(limits.connections_max),
             limits,
@@ -99,6 +120,7 @@ impl Door {
             origins,
             source,
             shards,
+            auth,
             tls,
             draining: watch::Sender::new(false),
             present: AtomicUsize::new(0),
@@ -185,26 +207,26 @@ impl Door {
             let why = "there are as many connections as this server serves";
             return self.turn_away(socket, Refusal::overloaded("connections", why));
         }
-        let arrival = match Arrival::from(peer, Instant::now(), &self.admission) {
-            Ok(arrival) => arrival,
+        let visitor = match Visitor::from(peer, Instant::now(), &self.admission) {
+            Ok(visitor) => visitor,
             Err(refusal) => return self.turn_away(socket, refusal),
         };
-        if arrival.by_proxy {
+        if visitor.by_proxy {
             if let Ok(socket) = TcpStream::from_std(socket) {
-                tokio::spawn(welcome_by_proxy(self.presence(), socket, Box::new(arrival)));
+                tokio::spawn(welcome_by_proxy(self.presence(), socket, Box::new(visitor)));
             }
             return;
         }
         let mut kept = Vec::new();
         if self.tls.is_none() {
             match read_at_once(&socket, &self.origins) {
-                AtOnce::Head(first) => return self.hand_over_at_once(socket, arrival, first),
+                AtOnce::Head(first) => return self.hand_over_at_once(socket, visitor, first),
                 AtOnce::Bytes(bytes) => kept = bytes,
                 AtOnce::Gone => return,
             }
         }
         if let Ok(socket) = TcpStream::from_std(socket) {
-            tokio::spawn(welcome(self.presence(), socket, Box::new(arrival), kept));
+            tokio::spawn(welcome(self.presence(), socket, Box::new(visitor), kept));
         }
     }
 
@@ -231,9 +253,9 @@ impl Door {
     }
 
     /// Lets hyper answer requests until the connection ends or asks for what is the door's.
-    async fn serve_http(self: &Arc<Self>, socket: Stream, mut arrival: Arrival, prefix: Vec<u8>) {
+    async fn serve_http(self: &Arc<Self>, socket: Stream, mut visitor: Visitor, prefix: Vec<u8>) {
         let draining = self.draining.subscribe();
-        let caller = Caller { peer: arrival.peer, by_proxy: arrival.by_proxy };
+        let caller = Caller { peer: visitor.peer, by_proxy: visitor.by_proxy };
         let service = |request| {
             let door = self.clone();
             async move { answer(&door, caller, &request) }
@@ -241,13 +263,13 @@ impl Door {
         let left = serve_http(socket, prefix, &self.limits, draining, service).await;
         let Some(Left { socket, route, client, read_ahead }) = left else { return };
         // From here on its answer is what is timed.
-        arrival.accepted = Instant::now();
-        let known = match arrival.by_proxy {
-            true => arrival.learn(client, arrival.accepted, &self.admission),
+        visitor.accepted = Instant::now();
+        let known = match visitor.by_proxy {
+            true => visitor.learn(client, visitor.accepted, &self.admission),
             false => Ok(()),
         };
         let first = (route, read_ahead);
-        if let Err(refused) = self.hand_over(socket, arrival, first, known) {
+        if let Err(refused) = self.hand_over(socket, visitor, first, known) {
             let (socket, refusal) = *refused;
             self.refuse(socket, &refusal).await;
         }
@@ -265,22 +287,24 @@ impl Door {
     fn hand_over(
         self: &Arc<Self>,
         socket: Stream,
-        arrival: Arrival,
+        visitor: Visitor,
         (route, read_ahead): First,
         known: Result<(), Refusal>,
     ) -> Result<(), Box<(Stream, Refusal)>> {
-        let (transport, answer) = match known.and_then(|()| self.prepare(route)) {
-            Ok(prepared) => prepared,
-            Err(refusal) => return Err(Box::new((socket, refusal))),
-        };
+        let Prepared { transport, answer, admitted } =
+            match known.and_then(|()| self.prepare(route)) {
+                Ok(prepared) => prepared,
+                Err(refusal) => return Err(Box::new((socket, refusal))),
+            };
         let (socket, tls, decrypted) = socket.into_parts();
         let read_ahead =
             if decrypted.is_empty() { read_ahead } else { [read_ahead, decrypted].concat() };
         // A socket that has no place in the runtime is as good as gone.
         let Ok(socket) = socket.into_std() else { return Ok(()) };
-        let peer = arrival.peer;
-        let handoff = Handoff { socket, tls, peer, answer, read_ahead, transport };
-        self.give(handoff, arrival);
+        let peer = visitor.peer;
+        let Admitted { who, seat } = admitted;
+        let handoff = Handoff { socket, tls, peer, answer, read_ahead, transport, who, seat };
+        self.give(handoff, visitor);
         Ok(())
     }
 
@@ -289,20 +313,22 @@ impl Door {
     fn hand_over_at_once(
         self: &Arc<Self>,
         socket: Accepted,
-        arrival: Arrival,
+        visitor: Visitor,
         (route, read_ahead): First,
     ) {
         match self.prepare(route) {
-            Ok((transport, answer)) => {
-                let peer = arrival.peer;
-                let handoff = Handoff { socket, tls: None, peer, answer, read_ahead, transport };
-                self.give(handoff, arrival);
+            Ok(Prepared { transport, answer, admitted }) => {
+                let Admitted { who, seat } = admitted;
+                let (tls, peer) = (None, visitor.peer);
+                let handoff =
+                    Handoff { socket, tls, peer, answer, read_ahead, transport, who, seat };
+                self.give(handoff, visitor);
             }
             Err(refusal) => {
                 let Ok(socket) = TcpStream::from_std(socket) else { return };
                 let at_the_door = self.presence();
                 tokio::spawn(async move {
-                    let _its_place = arrival;
+                    let _its_place = visitor;
                     at_the_door.door.refuse(Stream::plain(socket), &refusal).await;
                 });
             }
@@ -317,45 +343,53 @@ impl Door {
         }
     }
 
-    /// What the shard will speak, and the head of the answer.
-    fn prepare(&self, route: Route) -> Result<(Transport, Vec<u8>), Refusal> {
+    /// Judges what came with a request, and writes the head of the answer.
+    fn prepare(&self, route: Route) -> Result<Prepared, Refusal> {
         if self.is_draining() {
             return Err(Refusal::overloaded("draining", "this server is about to stop"));
         }
-        let mut head = Vec::with_capacity(ANSWER_BYTES);
+        let mut answer = Vec::with_capacity(ANSWER_BYTES);
         match route {
             Route::WebSocket(accept) => {
-                accept.write(&mut head);
+                let admitted = self.auth.admit(accept.token.as_ref(), true)?;
+                accept.write(&mut answer);
                 let encoding = accept.encoding;
-                Ok((Transport::WebSocket { encoding, compress: false }, head))
+                let transport = Transport::WebSocket { encoding, compress: false };
+                Ok(Prepared { transport, answer, admitted })
             }
             Route::Sse(request) => {
-                self.source.check_events(&request.query)?;
-                request.write(&mut head);
+                // Events cannot ask for a token later.
+                let admitted = self.auth.admit(request.token.as_ref(), false)?;
+                self.source.check_events(&request.query, &admitted.who)?;
+                request.write(&mut answer);
                 let (query, last_event_id) = (request.query, request.last_event_id);
-                Ok((Transport::Sse { query, last_event_id }, head))
+                Ok(Prepared {
+                    transport: Transport::Sse { query, last_event_id },
+                    answer,
+                    admitted,
+                })
             }
             Route::Other => Err(Refusal::internal("this request is not the door's")),
         }
     }
 
-    fn give(self: &Arc<Self>, handoff: Handoff, arrival: Arrival) {
-        self.note_answer(&handoff.transport, arrival.accepted);
+    fn give(self: &Arc<Self>, handoff: Handoff, visitor: Visitor) {
+        self.note_answer(&handoff.transport, visitor.accepted);
         match self.shards.give(handoff) {
-            Ok(()) => arrival.pass_on(),
+            Ok(()) => visitor.pass_on(),
             Err(handoff) => {
                 let at_the_door = self.presence();
-                tokio::spawn(async move { at_the_door.door.insist(handoff, arrival).await });
+                tokio::spawn(async move { at_the_door.door.insist(handoff, visitor).await });
             }
         }
     }
 
     /// Offers the connection to the shards for a second; without success it is told to come back.
-    async fn insist(&self, mut handoff: Handoff, arrival: Arrival) {
+    async fn insist(&self, mut handoff: Handoff, visitor: Visitor) {
         for _ in 0..GIVE_TRIES_MAX {
             sleep(GIVE_PAUSE).await;
             match self.shards.give(handoff) {
-                Ok(()) => return arrival.pass_on(),
+                Ok(()) => return visitor.pass_on(),
                 Err(back) => handoff = back,
             }
         }
@@ -377,21 +411,21 @@ impl Door {
 async fn welcome(
     presence: Presence,
     socket: TcpStream,
-    mut arrival: Box<Arrival>,
+    mut visitor: Box<Visitor>,
     mut kept: Vec<u8>,
 ) {
     let door = &presence.door;
-    let Some(mut socket) = door.encrypt(socket, arrival.accepted).await else { return };
-    let deadline = arrival.accepted + door.limits.head_deadline;
+    let Some(mut socket) = door.encrypt(socket, visitor.accepted).await else { return };
+    let deadline = visitor.accepted + door.limits.head_deadline;
     let first = timeout_at(deadline, read_first(&mut socket, &mut kept, &door.origins)).await;
     // Boxed: what most connections do not come to should take no room in their task.
     match first {
         Ok(Ok(Some((Route::Other, prefix)))) => {
-            Box::pin(door.serve_http(socket, *arrival, prefix)).await;
+            Box::pin(door.serve_http(socket, *visitor, prefix)).await;
         }
         Ok(Ok(Some(first))) => {
-            let known = door.learn_client(&mut arrival, &kept);
-            if let Err(refused) = door.hand_over(socket, *arrival, first, known) {
+            let known = door.learn_client(&mut visitor, &kept);
+            if let Err(refused) = door.hand_over(socket, *visitor, first, known) {
                 let (socket, refusal) = *refused;
                 Box::pin(door.refuse(socket, &refusal)).await;
             }
@@ -405,11 +439,11 @@ async fn welcome(
 }
 
 /// The same for a connection that a trusted proxy brings: it may say first whom it is from.
-async fn welcome_by_proxy(presence: Presence, socket: TcpStream, mut arrival: Box<Arrival>) {
+async fn welcome_by_proxy(presence: Presence, socket: TcpStream, mut visitor: Box<Visitor>) {
     let (door, mut kept) = (&presence.door, Vec::new());
     // Boxed: each for as long as it takes.
-    match Box::pin(door.hear_proxy(&socket, &mut arrival, &mut kept)).await {
-        Ok(()) => Box::pin(welcome(presence, socket, arrival, kept)).await,
+    match Box::pin(door.hear_proxy(&socket, &mut visitor, &mut kept)).await {
+        Ok(()) => Box::pin(welcome(presence, socket, visitor, kept)).await,
         Err(None) => {}
         Err(Some(refusal)) => Box::pin(door.turn_back(socket, &refusal)).await,
     }

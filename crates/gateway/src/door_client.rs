@@ -21,7 +21,7 @@ pub(crate) const FORWARDED: &str = "x-forwarded-for";
 
 /// A connection's origin, as far as it is known.
 #[derive(Debug)]
-pub(crate) struct Arrival {
+pub(crate) struct Visitor {
     /// The client's address; a trusted proxy's where more is not known yet.
     pub(crate) peer: SocketAddr,
     /// It is a trusted proxy's: the request head may say more.
@@ -31,7 +31,7 @@ pub(crate) struct Arrival {
     place: Option<Place>,
 }
 
-impl Arrival {
+impl Visitor {
     /// A connection from this address.
     ///
     /// *Errors:* the address has too many, or they come too fast.
@@ -39,10 +39,10 @@ impl Arrival {
         peer: SocketAddr,
         accepted: Instant,
         admission: &Arc<Admission>,
-    ) -> Result<Arrival, Refusal> {
-        let mut arrival = Arrival { peer, by_proxy: true, accepted, place: None };
-        arrival.learn(canonical(peer), accepted, admission)?;
-        Ok(arrival)
+    ) -> Result<Visitor, Refusal> {
+        let mut visitor = Visitor { peer, by_proxy: true, accepted, place: None };
+        visitor.learn(canonical(peer), accepted, admission)?;
+        Ok(visitor)
     }
 
     /// A trusted proxy says that it is from this address; may be said again for later requests.
@@ -79,10 +79,10 @@ impl Door {
     pub(crate) async fn hear_proxy(
         &self,
         socket: &TcpStream,
-        arrival: &mut Arrival,
+        visitor: &mut Visitor,
         kept: &mut Vec<u8>,
     ) -> Result<(), Option<Refusal>> {
-        let deadline = arrival.accepted + self.limits.head_deadline;
+        let deadline = visitor.accepted + self.limits.head_deadline;
         match timeout_at(deadline, take_header(socket, kept)).await {
             // In TLS there is nothing that begins like a header and is none.
             Ok(Ok(_)) if self.is_encrypted() && !kept.is_empty() => {
@@ -91,11 +91,11 @@ impl Door {
             }
             Ok(Ok(None)) => Ok(()),
             Ok(Ok(Some(client))) => {
-                arrival.learn(canonical(client), arrival.accepted, &self.admission).map_err(Some)
+                visitor.learn(canonical(client), visitor.accepted, &self.admission).map_err(Some)
             }
             Ok(Err(error)) => {
                 if error.kind() == io::ErrorKind::InvalidData {
-                    tracing::debug!(proxy = %arrival.peer, "malformed PROXY header");
+                    tracing::debug!(proxy = %visitor.peer, "malformed PROXY header");
                     self.metrics.refuse(MALFORMED);
                 }
                 Err(None)
@@ -110,8 +110,8 @@ impl Door {
     /// Reads from the head of a request that came over a trusted proxy whom it is from.
     ///
     /// *Errors:* what to tell the client.
-    pub(crate) fn learn_client(&self, arrival: &mut Arrival, head: &[u8]) -> Result<(), Refusal> {
-        if !arrival.by_proxy {
+    pub(crate) fn learn_client(&self, visitor: &mut Visitor, head: &[u8]) -> Result<(), Refusal> {
+        if !visitor.by_proxy {
             return Ok(());
         }
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
@@ -120,8 +120,8 @@ impl Door {
         let _ = request.parse(head);
         let forwarded = request.headers.iter().filter(|h| h.name.eq_ignore_ascii_case(FORWARDED));
         let client =
-            self.admission.proxies().client(arrival.peer, forwarded.map(|header| header.value));
-        arrival.learn(client, Instant::now(), &self.admission)
+            self.admission.proxies().client(visitor.peer, forwarded.map(|header| header.value));
+        visitor.learn(client, Instant::now(), &self.admission)
     }
 }
 

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tickcast_gateway::{
-    Admission, AdmissionLimits, Control, Door, DoorLimits, Handoff, Line, Listener, Metrics,
-    Origins, Proxies, Refusal, ShardHandle, ShardInbox, Shards, Socket, Source,
+    Admission, AdmissionLimits, Auth, Control, Door, DoorLimits, DoorRules, Handoff, Line,
+    Listener, Metrics, Origins, Proxies, Refusal, ShardHandle, ShardInbox, Shards, Socket, Source,
+    Who,
 };
 
 /// Longer than anything here should take; only a failure waits for so long.
@@ -23,12 +24,12 @@ pub(crate) const UPGRADE: &str = "GET /v1/ws HTTP/1.1\r\nHost: a\r\nUpgrade: web
 pub(crate) struct Echo;
 
 impl Source for Echo {
-    fn instruments(&self, query: &str, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    fn instruments(&self, query: &str, _: &Who, out: &mut Vec<u8>) -> Result<(), Refusal> {
         out.extend_from_slice(format!("{{\"instruments\":[\"{query}\"]}}").as_bytes());
         Ok(())
     }
 
-    fn snapshot(&self, query: &str, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    fn snapshot(&self, query: &str, _: &Who, out: &mut Vec<u8>) -> Result<(), Refusal> {
         match query {
             "" => Err(Refusal::bad_request("channel: missing")),
             // More than any socket's buffers hold.
@@ -43,7 +44,7 @@ impl Source for Echo {
         }
     }
 
-    fn check_events(&self, query: &str) -> Result<(), Refusal> {
+    fn check_events(&self, query: &str, _: &Who) -> Result<(), Refusal> {
         if query.contains("channel=") {
             Ok(())
         } else {
@@ -70,12 +71,17 @@ pub(crate) fn start(limits: DoorLimits) -> Server {
 }
 
 pub(crate) fn start_with(limits: DoorLimits, source: Arc<dyn Source>) -> Server {
-    start_as(limits, source, None)
+    start_as(limits, source, Auth::open(), None)
+}
+
+/// A door that lets in whom `auth` lets in.
+pub(crate) fn start_guarded(source: Arc<dyn Source>, auth: Auth) -> Server {
+    start_as(DoorLimits::default(), source, auth, None)
 }
 
 /// A door that encrypts; its REST answers are echoes.
 pub(crate) fn start_tls(limits: DoorLimits, tls: Arc<rustls::ServerConfig>) -> Server {
-    start_as(limits, Arc::new(Echo), Some(tls))
+    start_as(limits, Arc::new(Echo), Auth::open(), Some(tls))
 }
 
 /// A door that knows proxies and limits addresses; its REST answers are echoes.
@@ -84,15 +90,16 @@ pub(crate) fn start_admitting(
     admission: Arc<Admission>,
     tls: Option<Arc<rustls::ServerConfig>>,
 ) -> Server {
-    answering(start_guarded(limits, admission, Arc::new(Echo), tls))
+    answering(start_behind(limits, admission, Arc::new(Echo), Auth::open(), tls))
 }
 
 fn start_as(
     limits: DoorLimits,
     source: Arc<dyn Source>,
+    auth: Auth,
     tls: Option<Arc<rustls::ServerConfig>>,
 ) -> Server {
-    answering(start_alone(limits, source, tls))
+    answering(start_before(limits, source, auth, tls))
 }
 
 fn answering((server, inbox): (Server, ShardInbox)) -> Server {
@@ -124,16 +131,27 @@ pub(crate) fn start_alone(
     source: Arc<dyn Source>,
     tls: Option<Arc<rustls::ServerConfig>>,
 ) -> (Server, ShardInbox) {
-    let admission = Admission::new(AdmissionLimits::default(), Proxies::default(), false);
-    start_guarded(limits, admission, source, tls)
+    start_before(limits, source, Auth::open(), tls)
 }
 
-fn start_guarded(
+fn start_before(
+    limits: DoorLimits,
+    source: Arc<dyn Source>,
+    auth: Auth,
+    tls: Option<Arc<rustls::ServerConfig>>,
+) -> (Server, ShardInbox) {
+    let admission = Admission::new(AdmissionLimits::default(), Proxies::default(), false);
+    start_behind(limits, admission, source, auth, tls)
+}
+
+fn start_behind(
     limits: DoorLimits,
     admission: Arc<Admission>,
     source: Arc<dyn Source>,
+    auth: Auth,
     tls: Option<Arc<rustls::ServerConfig>>,
 ) -> (Server, ShardInbox) {
+    let auth = Arc::new(auth);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let _inside = runtime.enter();
@@ -141,10 +159,9 @@ fn start_guarded(
     let address = listener.local_addr().unwrap();
     let (shard, inbox) = ShardHandle::new(|| ());
     let metrics = Arc::new(Metrics::new(&prometheus::Registry::new()).unwrap());
+    let origins = Origins::new(vec!["https://desk.example".into()], address);
     let door = Door::new(
-        limits,
-        admission,
-        Origins::new(vec!["https://desk.example".into()], address),
+        DoorRules { limits, admission, origins, auth },
         Arc::new(Shards::new(vec![shard])),
         source,
         metrics.clone(),
