@@ -31,9 +31,15 @@ pub(crate) struct Service {
 impl Service {
     /// Starts it with these arguments on free ports and waits until it listens.
     pub(crate) fn start(args: &[&str]) -> Service {
+        Service::start_with_env(args, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn start_with_env(args: &[&str], variables: &[(&str, &str)]) -> Service {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tickcast"))
             .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(args)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
