@@ -31,7 +31,19 @@ pub(crate) struct Service {
 impl Service {
     /// Starts it with these arguments on free ports and waits until it listens.
     pub(crate) fn start(args: &[&str]) -> Service {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tickcast"))
+        Service::start_by(Command::new(env!("CARGO_BIN_EXE_tickcast")), args)
+    }
+
+    /// Starts it under a hard limit of file descriptors.
+    pub(crate) fn start_limited(descriptors: u32, args: &[&str]) -> Service {
+        let mut shell = Command::new("sh");
+        let limited = format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"");
+        shell.args(["-c", &limited, env!("CARGO_BIN_EXE_tickcast")]);
+        Service::start_by(shell, args)
+    }
+
+    fn start_by(mut command: Command, args: &[&str]) -> Service {
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(args)
             .stdin(Stdio::null())
