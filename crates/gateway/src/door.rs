@@ -226,7 +226,10 @@ impl Door {
         };
         let left = serve_http(socket, prefix, &self.limits, draining, service).await;
         let Some(Left { socket, route, read_ahead }) = left else { return };
-        let first = (route, read_ahead);
+        let first = match route {
+            Ok(route) => (route, read_ahead),
+            Err(refusal) => return self.refuse(socket, &refusal).await,
+        };
         if let Err(refused) = self.hand_over(socket, peer, first, Instant::now()) {
             let (socket, refusal) = *refused;
             self.refuse(socket, &refusal).await;

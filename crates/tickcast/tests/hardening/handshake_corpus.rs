@@ -139,7 +139,7 @@ fn host_and_origin() -> Vec<Row> {
 }
 
 fn shape() -> Vec<Row> {
-    let absolute = "GET http://tickcast.test/v1/ws HTTP/1.1\r\n";
+    let absolute = "GET http://other.test/v1/ws HTTP/1.1\r\n";
     let spaced = KEY.replace(':', " :");
     vec![
         ("a body", and("Content-Length: 5"), 400, NONE),
@@ -154,7 +154,7 @@ fn shape() -> Vec<Row> {
         ("a carriage return in a header", and("X-Cr: a\rb"), 400, NONE),
         ("lines that end with LF alone", HANDSHAKE.replace("\r\n", "\n").into_bytes(), 400, NONE),
         ("one line that ends with LF alone", with("Upgrade\r\n", "Upgrade\n"), 400, NONE),
-        ("an absolute target", with(LINE, absolute), 404, NONE),
+        ("a target of another host", with(LINE, absolute), 400, NONE),
         (
             "TLS where none is",
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec(),
