@@ -4,6 +4,8 @@
 //! promises stands in the README under "Putting it on the internet". Deadlines are asserted
 //! strictly on the early side, where they are the promise, and generously on the late one.
 
+mod disconnects;
+mod fault_proxy;
 mod frame_corpus;
 mod frames;
 mod handshake_corpus;

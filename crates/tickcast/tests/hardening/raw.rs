@@ -110,28 +110,37 @@ impl Raw {
         Raw::shake(Stream::Plain(connect(service.public)), b"")
     }
 
+    /// Shakes hands on a connection that may end before that is done.
+    pub(crate) fn try_shake(mut stream: Stream) -> Option<Raw> {
+        stream.set_read_timeout(PATIENCE);
+        stream.write_all(HANDSHAKE.as_bytes()).ok()?;
+        let mut raw = Raw { stream, received: Vec::new() };
+        raw.try_read_head().map(|_| raw)
+    }
+
     /// Shakes hands on a connection; `ahead` goes out with the request, in one write.
     pub(crate) fn shake(mut stream: Stream, ahead: &[u8]) -> Raw {
         stream.set_read_timeout(PATIENCE);
         stream.write_all(&[HANDSHAKE.as_bytes(), ahead].concat()).expect("it reads");
         let mut raw = Raw { stream, received: Vec::new() };
-        let head = raw.read_head();
+        let head = raw.try_read_head().expect("an answer");
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         raw
     }
 
     /// Reads to the end of a head and keeps what follows it.
-    fn read_head(&mut self) -> String {
+    fn try_read_head(&mut self) -> Option<String> {
         let mut buffer = [0; 2048];
         loop {
             if let Some(end) = self.received.windows(4).position(|four| four == b"\r\n\r\n") {
                 let rest = self.received.split_off(end + 4);
                 let head = std::mem::replace(&mut self.received, rest);
-                return String::from_utf8(head).expect("a head is text");
+                return String::from_utf8(head).ok();
             }
-            let some = self.stream.read(&mut buffer).expect("an answer");
-            assert!(some > 0, "no answer: {:?}", String::from_utf8_lossy(&self.received));
-            self.received.extend_from_slice(&buffer[..some]);
+            match self.stream.read(&mut buffer) {
+                Ok(some @ 1..) => self.received.extend_from_slice(&buffer[..some]),
+                _ => return None,
+            }
         }
     }
 
