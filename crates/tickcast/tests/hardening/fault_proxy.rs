@@ -105,6 +105,7 @@ fn pass(client: TcpStream, server: TcpStream, faults: Faults, done: &Done) {
     });
     let mut down = Down {
         client: copy(&client),
+        server: copy(&server),
         faults,
         done,
         passed: 0,
@@ -120,19 +121,12 @@ fn pass(client: TcpStream, server: TcpStream, faults: Faults, done: &Done) {
             break cut;
         }
     };
-    if let Some(cut) = cut {
-        done.cuts.fetch_add(1, Ordering::Relaxed);
-        if cut == Cut::HalfClose {
-            let _ = server.shutdown(Shutdown::Write);
-            let mut client = copy(&client);
-            let _ = std::io::copy(&mut from_server, &mut client);
-        } else if cut == Cut::Reset {
-            for socket in [&client, &server] {
-                let _ = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO));
-            }
-            // A reset is sent with the last descriptor: the other thread must let go of its own.
-            let _ = client.shutdown(Shutdown::Read);
+    if cut == Some(Cut::Reset) {
+        for socket in [&client, &server] {
+            let _ = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO));
         }
+        // A reset is sent with the last descriptor: the other thread must let go of its own.
+        let _ = client.shutdown(Shutdown::Read);
     }
     if cut != Some(Cut::Reset) {
         let _ = client.shutdown(Shutdown::Both);
@@ -148,6 +142,7 @@ fn copy(socket: &TcpStream) -> TcpStream {
 /// The server's bytes on their way to the client.
 struct Down<'a> {
     client: TcpStream,
+    server: TcpStream,
     faults: Faults,
     done: &'a Done,
     passed: u64,
@@ -204,8 +199,7 @@ impl Down<'_> {
     }
 
     fn pass(&mut self, mut bytes: &[u8]) -> Result<(), Option<Cut>> {
-        let Faults { delay, bytes_per_second, stall_after, cut_after, single_bytes, .. } =
-            self.faults;
+        let Faults { delay, bytes_per_second, stall_after, single_bytes, .. } = self.faults;
         if let Some(delay) = delay {
             thread::sleep(delay);
         }
@@ -215,6 +209,7 @@ impl Down<'_> {
                 let _ = self.client.read(&mut [0]);
                 return Err(None);
             }
+            let cut_after = self.faults.cut_after;
             let room = cut_after.map_or(u64::MAX, |(after, _)| after.saturating_sub(self.passed));
             let most = if single_bytes { 1 } else { bytes.len() as u64 };
             let some =
@@ -226,10 +221,14 @@ impl Down<'_> {
             if let Some(rate) = bytes_per_second {
                 thread::sleep(Duration::from_secs_f64(some as f64 / rate as f64));
             }
-            if let Some((after, cut)) = cut_after
-                && self.passed >= after
-            {
-                return Err(Some(cut));
+            if let Some((after, cut)) = cut_after.filter(|(after, _)| self.passed >= *after) {
+                self.done.cuts.fetch_add(1, Ordering::Relaxed);
+                if cut != Cut::HalfClose {
+                    return Err(Some(cut));
+                }
+                // What the server still says is passed.
+                let _ = self.server.shutdown(Shutdown::Write);
+                self.faults.cut_after = None;
             }
         }
         Ok(())
