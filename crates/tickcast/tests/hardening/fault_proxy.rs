@@ -221,7 +221,7 @@ impl Down<'_> {
             if let Some(rate) = bytes_per_second {
                 thread::sleep(Duration::from_secs_f64(some as f64 / rate as f64));
             }
-            if let Some((after, cut)) = cut_after.filter(|(after, _)| self.passed >= *after) {
+            if let Some((_, cut)) = cut_after.filter(|(after, _)| self.passed >= *after) {
                 self.done.cuts.fetch_add(1, Ordering::Relaxed);
                 if cut != Cut::HalfClose {
                     return Err(Some(cut));

@@ -6,11 +6,18 @@
 
 mod disconnects;
 mod fault_proxy;
+mod floods;
 mod frame_corpus;
 mod frames;
 mod handshake_corpus;
 mod handshakes;
 mod hostile;
+mod idle;
+mod process;
 mod raw;
+mod resources;
+mod rotation;
 #[path = "../service/mod.rs"]
 mod service;
+mod slow;
+mod venue;

@@ -85,11 +85,6 @@ impl Outcome {
         at.map_or(0, |at| self.frames.len() - at - 1)
     }
 
-    /// The payloads of the pongs.
-    pub(crate) fn pongs(&self) -> Vec<&[u8]> {
-        let pongs = self.frames.iter().filter(|frame| frame.opcode == 10);
-        pongs.map(|frame| &frame.payload[..]).collect()
-    }
 }
 
 /// A WebSocket connection whose handshake is done.
