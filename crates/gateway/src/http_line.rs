@@ -110,6 +110,10 @@ where
         if leaving.lock().is_some() && !is_blocked.load(Ordering::Relaxed) {
             return Poll::Ready(true);
         }
+        // A request with a body that nobody reads: hyper is done before its answer has gone out.
+        if matches!(ended, Poll::Ready(Ok(()))) && is_blocked.load(Ordering::Relaxed) {
+            return Poll::Pending; // The write that found no room wakes us.
+        }
         ended.map(|_| false)
     })
     .await;

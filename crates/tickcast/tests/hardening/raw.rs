@@ -106,8 +106,13 @@ impl Raw {
     }
 
     /// Shakes hands on a connection that may end before that is done.
-    pub(crate) fn try_shake(mut stream: Stream) -> Option<Raw> {
-        stream.set_read_timeout(PATIENCE);
+    pub(crate) fn try_shake(stream: Stream) -> Option<Raw> {
+        Raw::try_shake_within(stream, PATIENCE)
+    }
+
+    /// The same, with so much patience.
+    pub(crate) fn try_shake_within(mut stream: Stream, time: Duration) -> Option<Raw> {
+        stream.set_read_timeout(time);
         stream.write_all(HANDSHAKE.as_bytes()).ok()?;
         let mut raw = Raw { stream, received: Vec::new() };
         raw.try_read_head().map(|_| raw)
