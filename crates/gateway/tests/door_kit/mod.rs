@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tickcast_gateway::{
-    Control, Door, DoorLimits, Handoff, Line, Listener, Metrics, Origins, Refusal, ShardHandle,
-    ShardInbox, Shards, Socket, Source,
+    Auth, Control, Door, DoorLimits, Handoff, Line, Listener, Metrics, Origins, Refusal,
+    ShardHandle, ShardInbox, Shards, Socket, Source, Who,
 };
 
 /// Longer than anything here should take; only a failure waits for so long.
@@ -23,12 +23,12 @@ pub(crate) const UPGRADE: &str = "GET /v1/ws HTTP/1.1\r\nHost: a\r\nUpgrade: web
 pub(crate) struct Echo;
 
 impl Source for Echo {
-    fn instruments(&self, query: &str, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    fn instruments(&self, query: &str, _: &Who, out: &mut Vec<u8>) -> Result<(), Refusal> {
         out.extend_from_slice(format!("{{\"instruments\":[\"{query}\"]}}").as_bytes());
         Ok(())
     }
 
-    fn snapshot(&self, query: &str, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    fn snapshot(&self, query: &str, _: &Who, out: &mut Vec<u8>) -> Result<(), Refusal> {
         match query {
             "" => Err(Refusal::bad_request("channel: missing")),
             // More than any socket's buffers hold.
@@ -43,7 +43,7 @@ impl Source for Echo {
         }
     }
 
-    fn check_events(&self, query: &str) -> Result<(), Refusal> {
+    fn check_events(&self, query: &str, _: &Who) -> Result<(), Refusal> {
         if query.contains("channel=") {
             Ok(())
         } else {
@@ -70,21 +70,27 @@ pub(crate) fn start(limits: DoorLimits) -> Server {
 }
 
 pub(crate) fn start_with(limits: DoorLimits, source: Arc<dyn Source>) -> Server {
-    start_as(limits, source, None)
+    start_as(limits, source, Auth::open(), None)
+}
+
+/// A door that lets in whom `auth` lets in.
+pub(crate) fn start_guarded(source: Arc<dyn Source>, auth: Auth) -> Server {
+    start_as(DoorLimits::default(), source, auth, None)
 }
 
 /// A door that encrypts; its REST answers are echoes.
 pub(crate) fn start_tls(limits: DoorLimits, tls: Arc<rustls::ServerConfig>) -> Server {
-    start_as(limits, Arc::new(Echo), Some(tls))
+    start_as(limits, Arc::new(Echo), Auth::open(), Some(tls))
 }
 
 fn start_as(
     limits: DoorLimits,
     source: Arc<dyn Source>,
+    auth: Auth,
     tls: Option<Arc<rustls::ServerConfig>>,
 ) -> Server {
     let (sender, given) = unbounded();
-    let (server, inbox) = start_alone(limits, source, tls);
+    let (server, inbox) = start_before(limits, source, auth, tls);
     std::thread::spawn(move || {
         for control in inbox.controls {
             let Control::Connect(handoff) = control else { continue };
@@ -112,6 +118,16 @@ pub(crate) fn start_alone(
     source: Arc<dyn Source>,
     tls: Option<Arc<rustls::ServerConfig>>,
 ) -> (Server, ShardInbox) {
+    start_before(limits, source, Auth::open(), tls)
+}
+
+fn start_before(
+    limits: DoorLimits,
+    source: Arc<dyn Source>,
+    auth: Auth,
+    tls: Option<Arc<rustls::ServerConfig>>,
+) -> (Server, ShardInbox) {
+    let auth = Arc::new(auth);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let _inside = runtime.enter();
@@ -122,6 +138,7 @@ pub(crate) fn start_alone(
     let door = Door::new(
         limits,
         Origins::new(vec!["https://desk.example".into()], address),
+        auth,
         Arc::new(Shards::new(vec![shard])),
         source,
         metrics.clone(),

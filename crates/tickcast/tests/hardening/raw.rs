@@ -84,7 +84,6 @@ impl Outcome {
         let at = self.frames.iter().position(|frame| frame.opcode == 8);
         at.map_or(0, |at| self.frames.len() - at - 1)
     }
-
 }
 
 /// A WebSocket connection whose handshake is done.

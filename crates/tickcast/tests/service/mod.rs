@@ -31,7 +31,12 @@ pub(crate) struct Service {
 impl Service {
     /// Starts it with these arguments on free ports and waits until it listens.
     pub(crate) fn start(args: &[&str]) -> Service {
-        Service::start_by(Command::new(env!("CARGO_BIN_EXE_tickcast")), args)
+        Service::start_with_env(args, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn start_with_env(args: &[&str], variables: &[(&str, &str)]) -> Service {
+        Service::start_by(Command::new(env!("CARGO_BIN_EXE_tickcast")), args, variables)
     }
 
     /// Starts it under a hard limit of file descriptors.
@@ -39,13 +44,14 @@ impl Service {
         let mut shell = Command::new("sh");
         let limited = format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"");
         shell.args(["-c", &limited, env!("CARGO_BIN_EXE_tickcast")]);
-        Service::start_by(shell, args)
+        Service::start_by(shell, args, &[])
     }
 
-    fn start_by(mut command: Command, args: &[&str]) -> Service {
+    fn start_by(mut command: Command, args: &[&str], variables: &[(&str, &str)]) -> Service {
         let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(args)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
