@@ -262,6 +262,10 @@ impl Door {
         };
         let left = serve_http(socket, prefix, &self.limits, draining, service).await;
         let Some(Left { socket, route, client, read_ahead }) = left else { return };
+        let route = match route {
+            Ok(route) => route,
+            Err(refusal) => return self.refuse(socket, &refusal).await,
+        };
         // From here on its answer is what is timed.
         visitor.accepted = Instant::now();
         let known = match visitor.by_proxy {
