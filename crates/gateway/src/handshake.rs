@@ -129,11 +129,21 @@ pub fn read_head(bytes: &[u8], origins: &Origins) -> Result<Option<(Route, usize
         }
         Err(_) => return Err(Refusal::bad_request("the request is not HTTP/1.1")),
     };
+    if has_bare_lf(0, &bytes[..length]) {
+        return Err(Refusal::bare_lf());
+    }
     let method = request.method.unwrap_or_default();
     let is_http11 = request.version == Some(1);
     let target = request.path.unwrap_or_default();
     let headers = request.headers.iter().map(|header| (header.name, header.value));
     Ok(Some((route(method, target, is_http11, headers, origins)?, length)))
+}
+
+/// Whether a line in `bytes`, which come after `before`, ends without a carriage return: a proxy
+/// may see other lines there than we do (RFC 9112, section 2.2, leaves it to the reader).
+pub(crate) fn has_bare_lf(before: u8, bytes: &[u8]) -> bool {
+    let first = before != b'\r' && bytes.first() == Some(&b'\n');
+    first || bytes.windows(2).any(|pair| pair[1] == b'\n' && pair[0] != b'\r')
 }
 
 /// The route of a request whose head has been parsed, here or by hyper. `target` is path and
@@ -208,6 +218,9 @@ impl<'a> Fields<'a> {
             let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
             if is("host") {
                 set_once(&mut fields.host, name, value)?;
+                if !fields.host.is_some_and(is_host) {
+                    return Err(Refusal::bad_request("Host is not a name or an address"));
+                }
             } else if is("origin") {
                 set_once(&mut fields.origin, name, value)?;
             } else if is("authorization") {
@@ -283,6 +296,11 @@ fn set_once<'a>(field: &mut Option<&'a str>, name: &str, value: &'a [u8]) -> Res
         None => Ok(()),
         Some(_) => Err(Refusal::bad_request(format!("the header {name} stands there twice"))),
     }
+}
+
+/// Whether nothing stands in it that cannot stand in a host and port (RFC 3986, section 3.2.2).
+fn is_host(host: &str) -> bool {
+    host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=[]:".contains(&byte))
 }
 
 fn tokens<'a>(name: &str, value: &'a [u8]) -> Result<impl Iterator<Item = &'a str>, Refusal> {

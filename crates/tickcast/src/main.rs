@@ -8,6 +8,7 @@ mod record;
 mod serve;
 mod settings;
 mod settings_auth;
+mod settings_limits;
 mod system;
 mod token;
 mod watch;
@@ -45,7 +46,7 @@ enum Command {
     Check(CheckArgs),
 }
 
-#[derive(Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 struct ServeArgs {
     #[command(flatten)]
     settings: Settings,
@@ -106,11 +107,12 @@ fn main() -> ExitCode {
 }
 
 fn run_serve(args: ServeArgs) -> ExitCode {
-    let settings = args.resolve();
+    let settings = args.clone().resolve();
     match settings.and_then(|settings| Ok((serve::Keys::load(&settings)?, settings))) {
         Ok((keys, settings)) => {
             let _log = start_log(settings.log_json);
-            finish(serve::run(settings, keys))
+            let reread = move || Ok(args.clone().resolve()?.limits);
+            finish(serve::run(settings, keys, reread))
         }
         Err(error) => usage(&error),
     }

@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 use tungstenite::{Message, WebSocket};
 
@@ -25,7 +25,7 @@ pub(crate) struct Service {
     pub(crate) admin: SocketAddr,
     /// There where the public address is encrypted: whom its clients trust.
     pub(crate) tls: Option<Arc<ClientConfig>>,
-    log: mpsc::Receiver<String>,
+    log: Mutex<mpsc::Receiver<String>>,
 }
 
 impl Service {
@@ -36,7 +36,19 @@ impl Service {
 
     /// The same with variables in its environment.
     pub(crate) fn start_with_env(args: &[&str], variables: &[(&str, &str)]) -> Service {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tickcast"))
+        Service::start_by(Command::new(env!("CARGO_BIN_EXE_tickcast")), args, variables)
+    }
+
+    /// Starts it under a hard limit of file descriptors.
+    pub(crate) fn start_limited(descriptors: u32, args: &[&str]) -> Service {
+        let mut shell = Command::new("sh");
+        let limited = format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"");
+        shell.args(["-c", &limited, env!("CARGO_BIN_EXE_tickcast")]);
+        Service::start_by(shell, args, &[])
+    }
+
+    fn start_by(mut command: Command, args: &[&str], variables: &[(&str, &str)]) -> Service {
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(args)
             .envs(variables.iter().copied())
@@ -63,7 +75,7 @@ impl Service {
             let log: Vec<String> = log.iter().collect();
             panic!("it says where it listens, not {line:?}; {log:?}")
         };
-        Service { child, public, admin, tls: None, log }
+        Service { child, public, admin, tls: None, log: Mutex::new(log) }
     }
 
     /// Starts it with this certificate.
@@ -78,7 +90,7 @@ impl Service {
 
     /// What it has logged so far.
     pub(crate) fn log(&self) -> Vec<String> {
-        self.log.try_iter().collect()
+        self.log.lock().expect("nobody panics with it").try_iter().collect()
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -207,6 +219,14 @@ impl Stream {
 
     pub(crate) fn set_read_timeout(&self, time: Duration) {
         self.socket().set_read_timeout(Some(time)).expect("a time");
+    }
+
+    pub(crate) fn set_write_timeout(&self, time: Duration) {
+        self.socket().set_write_timeout(Some(time)).expect("a time");
+    }
+
+    pub(crate) fn set_nonblocking(&self) {
+        self.socket().set_nonblocking(true).expect("a socket");
     }
 }
 
