@@ -14,9 +14,10 @@ use crate::door_listener::Listener;
 use crate::door_stream::Stream;
 use crate::frame::write_close;
 use crate::handoff::{Handoff, Shards, Transport};
-use crate::handshake::Route;
+use crate::handshake::{Accept, Route};
 use crate::http::{Caller, Source, answer};
 use crate::http_line::{Left, serve_http};
+use crate::identity::Who;
 use crate::limits::{ACCEPT_PAUSE, DoorLimits, GIVE_PAUSE, GIVE_TRIES_MAX, LINGER};
 use crate::metrics::Metrics;
 use crate::origin::Origins;
@@ -354,11 +355,13 @@ impl Door {
         }
         let mut answer = Vec::with_capacity(ANSWER_BYTES);
         match route {
-            Route::WebSocket(accept) => {
+            Route::WebSocket(mut accept) => {
                 let admitted = self.auth.admit(accept.token.as_ref(), true)?;
+                // Nothing is inflated for who has not said who it is.
+                accept.compress &= self.limits.deflate && !matches!(admitted.who, Who::Unknown);
                 accept.write(&mut answer);
-                let encoding = accept.encoding;
-                let transport = Transport::WebSocket { encoding, compress: false };
+                let Accept { encoding, compress, .. } = accept;
+                let transport = Transport::WebSocket { encoding, compress };
                 Ok(Prepared { transport, answer, admitted })
             }
             Route::Sse(request) => {

@@ -14,8 +14,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tickcast_feed::InboxSender;
 use tickcast_gateway::{
-    Admin, Admission, Auth, AuthDesk, Certificates, Door, DoorRules, FeedReport, HubSource, Line,
-    Metrics, Origins, Poller, Readiness, Shard, ShardHandle, ShardInbox, ShardSettings, Shards,
+    Admin, Admission, Auth, AuthDesk, Certificates, Door, DoorLimits, DoorRules, FeedReport,
+    HubSource, Line, Metrics, Origins, Poller, Readiness, Shard, ShardHandle, ShardInbox,
+    ShardSettings, Shards,
 };
 use tickcast_market::Directory;
 use tickcast_publisher::{Config, Inbox, Publisher, Resync, ShardIndex};
@@ -102,7 +103,7 @@ async fn serve(
     let gateway_metrics = Arc::new(tickcast_gateway::Metrics::new(&registry)?);
     let directory = Arc::new(Directory::default());
 
-    let limits = settings.limits.door.clone();
+    let limits = DoorLimits { deflate: settings.deflate, ..settings.limits.door.clone() };
     let admission = Admission::new(
         settings.limits.of_one_address,
         settings.proxies.clone(),
@@ -166,6 +167,7 @@ async fn serve(
                 flush_interval: settings.flush_interval,
                 flush_mode: settings.flush_mode,
                 auth_desk: settings.auth.takes_tokens().then(|| auth_desk.clone()),
+                auth_within_ms: settings.auth.within_ms,
                 connections_reserved: limits.connections_max.min(descriptors as usize),
                 admission: Some(admission.clone()),
                 ..ShardSettings::default()
