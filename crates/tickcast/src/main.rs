@@ -4,10 +4,16 @@
 
 mod clock;
 mod feeds;
+mod listeners;
 mod record;
 mod serve;
+mod service_manager;
 mod settings;
+mod settings_takeover;
 mod system;
+mod takeover;
+mod takeover_predecessor;
+mod takeover_successor;
 mod watch;
 
 use clap::{Parser, Subcommand};

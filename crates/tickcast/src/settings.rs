@@ -3,6 +3,7 @@
 //! One struct is all three: clap fills it from arguments and `TICKCAST_…`, serde from the file,
 //! and [`Settings::over`] lays one over the other. [`Settings::resolve`] checks what is left.
 
+use crate::settings_takeover::{Takeover, TakeoverSettings};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -87,6 +88,8 @@ pub(crate) struct Settings {
     /// Time over which clients are sent away on SIGTERM [default: 30s]
     #[arg(long, env = "TICKCAST_DRAIN_WINDOW", value_name = "TIME")]
     pub(crate) drain_window: Option<String>,
+    #[command(flatten)]
+    pub(crate) takeover: TakeoverSettings,
     /// text or json [default: text]
     #[arg(long, env = "TICKCAST_LOG_FORMAT", value_name = "FORMAT")]
     pub(crate) log_format: Option<String>,
@@ -128,6 +131,7 @@ pub(crate) struct Resolved {
     pub(crate) tiers: Tiers,
     pub(crate) allow_origin: Vec<String>,
     pub(crate) drain_window: Duration,
+    pub(crate) takeover: Takeover,
     pub(crate) log_json: bool,
     pub(crate) venues: BTreeMap<Venue, VenueSettings>,
 }
@@ -173,6 +177,7 @@ impl Settings {
             tiers: or(self.tiers, under.tiers),
             allow_origin: or(self.allow_origin, under.allow_origin),
             drain_window: self.drain_window.or(under.drain_window),
+            takeover: self.takeover.over(under.takeover),
             log_format: self.log_format.or(under.log_format),
             venues: if self.venues.is_empty() { under.venues } else { self.venues },
         }
@@ -239,6 +244,7 @@ impl Settings {
             tiers,
             allow_origin: self.allow_origin,
             drain_window: time("drain_window", self.drain_window.as_deref(), "30s")?,
+            takeover: self.takeover.resolve()?,
             log_json,
             venues,
         })
