@@ -74,7 +74,8 @@ struct Farewell {
     code: u16,
 }
 
-fn until_sent_away(socket: &mut Socket) -> Farewell {
+/// Reads to the end, and goes: the service waits a while for those that stay.
+fn until_sent_away(mut socket: Socket) -> Farewell {
     let mut told: Option<(u64, Instant)> = None;
     let (mut first, mut last, mut updates) = (0, 0, 0);
     let code = socket.until_closed(|text| {
@@ -98,10 +99,8 @@ fn row_03_a_drain_sends_each_client_away_at_its_own_moment_and_serves_it_until_t
     const WINDOW_MS: u64 = 4_000;
     let mut service = Service::start(&[&SIMULATED[..], &["--drain-window", "4s"]].concat());
     let sockets: Vec<Socket> = (0..CLIENTS).map(|_| subscribed(&service)).collect();
-    let waiting: Vec<_> = sockets
-        .into_iter()
-        .map(|mut socket| thread::spawn(move || until_sent_away(&mut socket)))
-        .collect();
+    let waiting: Vec<_> =
+        sockets.into_iter().map(|socket| thread::spawn(move || until_sent_away(socket))).collect();
     service.ask_to_stop();
     let mut seen: Vec<Farewell> =
         waiting.into_iter().map(|one| one.join().expect("sent away")).collect();
@@ -160,6 +159,7 @@ fn row_03_events_end_in_order_too_and_nobody_comes_in_meanwhile() {
     let goaway = text.find("goaway").expect("events are told too");
     assert!(text[goaway..].contains("event: ticker"), "and get data after that");
     assert_eq!(held.until_closed(|_| ()), 1001);
+    drop((events, held));
     assert_eq!(service.wait(), Some(0));
 }
 
@@ -172,7 +172,7 @@ fn row_03_a_second_signal_cuts_the_drain_short() {
         socket.until("a goaway", |text| text.contains("goaway"));
     }
     service.ask_to_stop();
-    for socket in &mut sockets {
+    for mut socket in sockets {
         assert_eq!(socket.until_closed(|_| ()), 1001);
     }
     assert_eq!(service.wait(), Some(0));
@@ -253,14 +253,14 @@ fn row_03_a_new_process_takes_over_and_nobody_is_refused() {
     assert_eq!(mode & 0o777, 0o600);
     let visitors = Visitors::start(old.public);
     for generation in 0..3 {
-        let mut held = subscribed(&old);
+        let held = subscribed(&old);
         // Kept alive by the client, as by whoever scrapes metrics.
         let mut scraper = TcpStream::connect(old.admin).expect("it listens");
         scraper.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").expect("it reads");
         scraper.set_read_timeout(Some(PATIENCE)).expect("a time");
         let new = Service::begin(old.public, old.admin, &args).listening();
         assert_eq!((new.public, new.admin), (old.public, old.admin));
-        let farewell = until_sent_away(&mut held);
+        let farewell = until_sent_away(held);
         assert_eq!(farewell.code, 1001);
         assert_eq!(old.wait(), Some(0), "generation {generation}");
         scraper.read_to_end(&mut Vec::new()).expect("kept connections of operators end in order");
@@ -334,7 +334,7 @@ fn a_successor_that_does_not_become_ready_or_is_killed_leaves_everything_as_it_w
     let mut old = old;
     held.until("data", |text| text.contains("\"type\":\"update\""));
     let new = Service::begin(old.public, old.admin, &meeting.args(&[])).listening();
-    assert_eq!(until_sent_away(&mut held).code, 1001);
+    assert_eq!(until_sent_away(held).code, 1001);
     assert_eq!(old.wait(), Some(0));
     subscribed(&new);
     visitors.end();
@@ -398,11 +398,11 @@ fn where_the_addresses_differ_the_new_process_listens_at_its_own() {
     let meeting = Meeting::new();
     let args = meeting.args(&["--drain-window", "1s"]);
     let mut old = Service::start(&args);
-    let mut held = subscribed(&old);
+    let held = subscribed(&old);
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
     let new = Service::begin(free, old.admin, &args).listening();
     assert!(new.public != old.public && new.admin == old.admin);
-    assert_eq!(until_sent_away(&mut held).code, 1001);
+    assert_eq!(until_sent_away(held).code, 1001);
     assert_eq!(old.wait(), Some(0));
     let refused = TcpStream::connect(old.public).expect_err("nobody listens there now").kind();
     assert_eq!(refused, ErrorKind::ConnectionRefused);
