@@ -363,8 +363,9 @@ fn killed_in_the_middle_of_its_drain_the_old_process_takes_nothing_along() {
     let args = meeting.args(&["--drain-window", "10m"]);
     let mut old = Service::start(&args);
     let held = subscribed(&old);
-    let visitors = Visitors::start(old.public);
     let new = Service::begin(old.public, old.admin, &args).listening();
+    // From now on nobody is accepted by the old one, and so nobody lost with it.
+    let visitors = Visitors::start(old.public);
     old.kill();
     drop(held);
     subscribed(&new);
