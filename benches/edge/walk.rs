@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tickcast_benches::{Timed, ratio_of_times};
-use tickcast_gateway::{Metrics, Rest, Shard, ShardSettings, Socket, Token, Transport};
+use tickcast_gateway::{Arrival, Metrics, Rest, Shard, ShardSettings, Socket, Token, Transport};
 use tickcast_market::{
     Directory, Event, EventBatch, EventBody, InstrumentIndex, InstrumentSpec, Nanos, Price, Quote,
     Scales, Size, SourceIndex, TradingState, Venue,
@@ -159,7 +159,7 @@ impl World {
         let line = Line { request: RefCell::new(request), taken: self.taken.clone() };
         let peer = SocketAddr::from(([127, 0, 0, 1], 1 + client as u16));
         let transport = Transport::WebSocket { encoding: Encoding::Json, compress: false };
-        let token = self.shard.connect(self.now, line, peer, &transport, Vec::new(), Vec::new());
+        let token = self.shard.connect(self.now, line, Arrival::new(peer, transport));
         self.turn(&[token]);
     }
 

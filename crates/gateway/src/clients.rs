@@ -10,6 +10,7 @@ use crate::socket::Socket;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use tickcast_market::Nanos;
 use tickcast_wire::Channel;
 
 /// What one shard tells of its connections.
@@ -23,18 +24,24 @@ pub struct ShardClients {
 struct Client {
     session: String,
     address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<i64>,
+    state: &'static str,
     transport: &'static str,
     connected_us: i64,
     subscriptions: usize,
     instruments: usize,
     granted: Vec<GrantedRate>,
     lagging: bool,
+    lag_updates: u64,
+    waiting_bytes: usize,
     owed_topics: usize,
     merged_updates: u64,
     sent_messages: u64,
     sent_bytes: u64,
     rtt_us: u32,
-    leaving: bool,
 }
 
 /// How many streams of a channel at a rate; without one it is real time.
@@ -50,6 +57,8 @@ struct GrantedRate {
 struct ClosedClient<'a> {
     session: String,
     address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<&'a str>,
     closed_code: u16,
     closed_reason: &'a str,
     closed_at: i64,
@@ -66,6 +75,7 @@ impl<S: Socket> Shard<S> {
 
     fn client(&self, connection: &Connection<S>) -> Client {
         let account = &connection.account;
+        let identity = connection.who().identity();
         let mut granted: BTreeMap<(Channel, u8), usize> = BTreeMap::new();
         for membership in &connection.subscriptions.memberships {
             let key = &self.topics.at(membership.place().slot).key;
@@ -79,19 +89,49 @@ impl<S: Socket> Shard<S> {
         Client {
             session: session_name(account.session),
             address: SocketAddr::from(account.peer).to_string(),
+            identity: identity.map(|identity| identity.sub.clone()),
+            expires: identity
+                .filter(|identity| identity.expires_at < Nanos::MAX)
+                .map(|identity| identity.expires_at.0 / 1_000_000_000),
+            state: state_of(connection),
             transport: connection.framing.name(),
             connected_us: self.now.since(account.opened_at).micros(),
             subscriptions: connection.subscriptions.count(),
             instruments: connection.subscriptions.instruments(),
             granted: granted.collect(),
             lagging: connection.late_topics() > 0,
+            lag_updates: self.lag(connection),
+            waiting_bytes: connection.waiting.len() + connection.socket.held(),
             owed_topics: connection.owing.as_ref().map_or(0, |owing| owing.topics()),
             merged_updates: account.merged,
             sent_messages: account.messages,
             sent_bytes: account.bytes,
             rtt_us: account.rtt_us,
-            leaving: connection.phase != Phase::Open,
         }
+    }
+
+    /// By how many updates the client is behind, all topics together.
+    fn lag(&self, connection: &Connection<S>) -> u64 {
+        let owed = connection.owing.iter().flat_map(|owing| owing.owed());
+        let behind = owed.map(|owed| {
+            let membership = connection.subscriptions.memberships[owed.membership as usize];
+            let mark = self.topics.at(membership.place().slot).mark;
+            if mark.epoch == owed.since.epoch {
+                mark.seq.0.saturating_sub(owed.since.seq.0)
+            } else {
+                1
+            }
+        });
+        behind.sum()
+    }
+}
+
+fn state_of<S>(connection: &Connection<S>) -> &'static str {
+    match connection.phase {
+        Phase::Open if connection.is_unknown() => "unauthenticated",
+        Phase::Open if connection.lagging => "lagging",
+        Phase::Open => "live",
+        Phase::Closing | Phase::Leaving => "leaving",
     }
 }
 
@@ -111,6 +151,7 @@ impl Clients for Shards {
             items.push(serde_json::to_value(ClosedClient {
                 session: session_name(closed.session),
                 address: closed.peer.to_string(),
+                identity: closed.sub.as_deref(),
                 closed_code: closed.code,
                 closed_reason: &closed.reason,
                 closed_at: closed.closed_at.micros(),

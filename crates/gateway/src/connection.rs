@@ -5,11 +5,12 @@
 //! of one frame and a bounded amount of answers; what is owed is one entry per subscription.
 
 use crate::decoder::Decoder;
+use crate::identity::{Seat, Who};
 use crate::owing::Owing;
 use crate::subscriptions::Subscriptions;
 use std::net::{IpAddr, SocketAddr};
 use tickcast_market::Nanos;
-use tickcast_wire::Encoding;
+use tickcast_wire::{Encoding, ReqId};
 
 /// A connection's number within its shard, and its token at the poller. Given again after a
 /// connection has ended; a late event for the one before does no harm.
@@ -64,9 +65,8 @@ pub(crate) struct Connection<S> {
     pub(crate) owing: Option<Box<Owing>>,
     /// How many pongs are among the waiting bytes.
     pub(crate) pongs_waiting: u8,
-    /// The newest beyond those; boxed twice because hardly anybody ever has one.
-    #[allow(clippy::box_collection)]
-    pub(crate) newest_pong: Option<Box<Vec<u8>>>,
+    /// There for those few that have any of it.
+    pub(crate) rare: Option<Box<Rare>>,
     pub(crate) phase: Phase,
     pub(crate) framing: Framing,
     pub(crate) encoding: Encoding,
@@ -94,6 +94,29 @@ pub(crate) struct Connection<S> {
     pub(crate) controls: ControlRate,
     pub(crate) account: Account,
 }
+
+/// What hardly any connection has.
+#[derive(Debug, Default)]
+pub(crate) struct Rare {
+    /// The newest pong beyond those that wait.
+    pub(crate) newest_pong: Option<Vec<u8>>,
+    /// There unless it speaks for anybody.
+    pub(crate) standing: Option<Standing>,
+}
+
+/// On whose behalf a connection speaks, where that matters.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    pub(crate) who: Who,
+    /// Its place among the connections of its identity.
+    pub(crate) seat: Option<Seat>,
+    /// A token is being judged, and this is to be named in the answer.
+    pub(crate) asking: Option<Option<ReqId>>,
+    /// Requests that came behind that token, from somebody who is nobody yet.
+    pub(crate) pending: Vec<Box<str>>,
+}
+
+static ANYBODY: Who = Who::Anybody;
 
 /// Who a client is and what it was given, for `stats` and `/clients`.
 #[derive(Clone, Copy, Debug)]
@@ -210,7 +233,7 @@ impl<S> Connection<S> {
             subscriptions: Subscriptions::default(),
             owing: None,
             pongs_waiting: 0,
-            newest_pong: None,
+            rare: None,
             phase: Phase::Open,
             framing,
             encoding,
@@ -241,6 +264,21 @@ impl<S> Connection<S> {
     /// count, however long it is.
     pub(crate) fn is_flooded(&self) -> bool {
         self.waiting.len() - self.rest as usize > ANSWERS_BYTES_MAX
+    }
+
+    /// Who it speaks for, unless that is anybody.
+    pub(crate) fn standing(&self) -> Option<&Standing> {
+        self.rare.as_ref()?.standing.as_ref()
+    }
+
+    /// On whose behalf it speaks.
+    pub(crate) fn who(&self) -> &Who {
+        self.standing().map_or(&ANYBODY, |standing| &standing.who)
+    }
+
+    /// Whether it has to authenticate before anything else.
+    pub(crate) fn is_unknown(&self) -> bool {
+        matches!(self.who(), Who::Unknown)
     }
 
     /// How many topics it owes something older than its subscription to.

@@ -4,9 +4,11 @@
 //! peer's bytes are thrown away until it closes too or its time is up. A socket that is simply
 //! dropped with unread input resets the line, and the code is lost with it.
 
-use crate::connection::{Account, Connection, Framing, Phase, Token};
+use crate::clients::session_name;
+use crate::connection::{Account, Connection, Framing, Phase, Standing, Token};
 use crate::frame::write_close;
-use crate::handoff::Transport;
+use crate::handoff::{Arrival, Transport};
+use crate::identity::Who;
 use crate::shard::Shard;
 use crate::shard_pass::Lane;
 use crate::socket::Socket;
@@ -25,6 +27,8 @@ pub struct Closed {
     pub session: u64,
     /// Where it came from.
     pub peer: SocketAddr,
+    /// On whose behalf, if that was known.
+    pub sub: Option<Box<str>>,
     /// The close code.
     pub code: u16,
     /// In words.
@@ -36,14 +40,9 @@ pub struct Closed {
 impl<S: Socket> Shard<S> {
     /// Makes a connection of a socket, welcomes it, and subscribes an event stream to what its
     /// request names.
-    pub(crate) fn admit(
-        &mut self,
-        socket: S,
-        peer: SocketAddr,
-        transport: &Transport,
-        answer: Vec<u8>,
-    ) -> u32 {
-        let (framing, encoding) = match transport {
+    pub(crate) fn admit(&mut self, socket: S, arrival: Arrival) -> u32 {
+        let Arrival { peer, transport, answer, who, seat, .. } = arrival;
+        let (framing, encoding) = match &transport {
             Transport::WebSocket { encoding, .. } => (Framing::WebSocket, *encoding),
             Transport::Sse { .. } => (Framing::Sse { ids: false }, Encoding::Json),
         };
@@ -58,6 +57,10 @@ impl<S: Socket> Shard<S> {
         };
         let mut connection = Connection::new(socket, framing, encoding, account, self.pace.now());
         connection.waiting = answer;
+        if !matches!(who, Who::Anybody) {
+            let standing = Standing { who, seat, asking: None, pending: Vec::new() };
+            connection.rare.get_or_insert_default().standing = Some(standing);
+        }
         let token = self.connections.insert(connection) as u32;
         if self.lanes.len() <= token as usize {
             self.lanes.resize(token as usize + 1, Lane::EMPTY);
@@ -66,7 +69,7 @@ impl<S: Socket> Shard<S> {
         self.tally.opened(framing);
         self.welcome(token);
         if let Transport::Sse { query, last_event_id } = transport {
-            self.begin_events(token, query, last_event_id.as_deref());
+            self.begin_events(token, &query, last_event_id.as_deref());
         }
         if self.stopped {
             self.close(token, 1001, "the service stops");
@@ -86,7 +89,9 @@ impl<S: Socket> Shard<S> {
         connection.leave_at =
             self.pace.now().plus(Nanos::from_millis(self.settings.close_within_ms.into()));
         connection.begun_at = Nanos::MAX;
-        connection.newest_pong = None;
+        if let Some(rare) = &mut connection.rare {
+            rare.newest_pong = None;
+        }
         if connection.framing == Framing::WebSocket {
             write_close(&mut connection.waiting, code, reason);
         }
@@ -149,7 +154,23 @@ impl<S: Socket> Shard<S> {
     }
 
     fn remember_closed(&mut self, token: u32, code: u16, reason: &str) {
-        let account = self.connections[token as usize].account;
+        let connection = &self.connections[token as usize];
+        let account = connection.account;
+        let sub = connection.who().identity().map(|identity| identity.sub.clone());
+        tracing::info!(
+            target: "tickcast::connection",
+            session = session_name(account.session),
+            address = %SocketAddr::from(account.peer),
+            sub = sub.as_deref(),
+            transport = connection.framing.name(),
+            code,
+            reason,
+            connected_ms = self.now.since(account.opened_at).0 / 1_000_000,
+            messages = account.messages,
+            bytes = account.bytes,
+            merged = account.merged,
+            "closed"
+        );
         self.tally.closed(code);
         if self.closed.len() == CLOSED_MAX {
             self.closed.pop_front();
@@ -157,6 +178,7 @@ impl<S: Socket> Shard<S> {
         self.closed.push_back(Closed {
             session: account.session,
             peer: account.peer.into(),
+            sub,
             code,
             reason: reason.to_owned(),
             closed_at: self.now,

@@ -4,6 +4,7 @@
 //! *Invariant:* the door never reads a message and never writes one; what pushes lives on shards.
 //! tokio is for what waits.
 
+use crate::auth::{Admitted, Auth};
 use crate::descriptors::is_exhausted;
 use crate::door_close::{linger, refuse};
 use crate::door_head::{AtOnce, First, read_at_once, read_first};
@@ -43,6 +44,7 @@ pub struct Door {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) metrics: Arc<Metrics>,
     shards: Arc<Shards>,
+    pub(crate) auth: Arc<Auth>,
     /// There where connections are encrypted.
     tls: Option<Arc<ServerConfig>>,
     draining: watch::Sender<bool>,
@@ -55,6 +57,13 @@ pub struct Door {
     /// Handshakes and requests for events that were answered.
     upgrades: IntCounter,
     events: IntCounter,
+}
+
+/// A request that is right: what the shard will speak, the head of the answer, and who it is.
+struct Prepared {
+    transport: Transport,
+    answer: Vec<u8>,
+    admitted: Admitted,
 }
 
 impl std::fmt::Debug for Door {
@@ -82,6 +91,7 @@ impl Door {
     pub fn new(
         limits: DoorLimits,
         origins: Origins,
+        auth: Arc<Auth>,
         shards: Arc<Shards>,
         source: Arc<dyn Source>,
         metrics: Arc<Metrics>,
@@ -92,6 +102,7 @@ impl Door {
             origins,
             source,
             shards,
+            auth,
             tls,
             draining: watch::Sender::new(false),
             is_succeeded: AtomicBool::new(false),
@@ -261,7 +272,7 @@ impl Door {
         (route, read_ahead): First,
         begun: Instant,
     ) -> Result<(), Box<(Stream, Refusal)>> {
-        let (transport, answer) = match self.prepare(route) {
+        let Prepared { transport, answer, admitted } = match self.prepare(route) {
             Ok(prepared) => prepared,
             Err(refusal) => return Err(Box::new((socket, refusal))),
         };
@@ -270,7 +281,8 @@ impl Door {
             if decrypted.is_empty() { read_ahead } else { [read_ahead, decrypted].concat() };
         // A socket that has no place in the runtime is as good as gone.
         let Ok(socket) = socket.into_std() else { return Ok(()) };
-        let handoff = Handoff { socket, tls, peer, answer, read_ahead, transport };
+        let Admitted { who, seat } = admitted;
+        let handoff = Handoff { socket, tls, peer, answer, read_ahead, transport, who, seat };
         self.give(handoff, begun);
         Ok(())
     }
@@ -285,8 +297,11 @@ impl Door {
         begun: Instant,
     ) {
         match self.prepare(route) {
-            Ok((transport, answer)) => {
-                let handoff = Handoff { socket, tls: None, peer, answer, read_ahead, transport };
+            Ok(Prepared { transport, answer, admitted }) => {
+                let Admitted { who, seat } = admitted;
+                let tls = None;
+                let handoff =
+                    Handoff { socket, tls, peer, answer, read_ahead, transport, who, seat };
                 self.give(handoff, begun);
             }
             Err(refusal) => {
@@ -307,24 +322,32 @@ impl Door {
         }
     }
 
-    /// What the shard will speak, and the head of the answer.
-    fn prepare(&self, route: Route) -> Result<(Transport, Vec<u8>), Refusal> {
+    /// Judges what came with a request, and writes the head of the answer.
+    fn prepare(&self, route: Route) -> Result<Prepared, Refusal> {
         // Relaxed: see `drain_to_successor`.
         if self.is_draining() && !self.is_succeeded.load(Ordering::Relaxed) {
             return Err(Refusal::overloaded("draining", "this server is about to stop"));
         }
-        let mut head = Vec::with_capacity(ANSWER_BYTES);
+        let mut answer = Vec::with_capacity(ANSWER_BYTES);
         match route {
             Route::WebSocket(accept) => {
-                accept.write(&mut head);
+                let admitted = self.auth.admit(accept.token.as_ref(), true)?;
+                accept.write(&mut answer);
                 let encoding = accept.encoding;
-                Ok((Transport::WebSocket { encoding, compress: false }, head))
+                let transport = Transport::WebSocket { encoding, compress: false };
+                Ok(Prepared { transport, answer, admitted })
             }
             Route::Sse(request) => {
-                self.source.check_events(&request.query)?;
-                request.write(&mut head);
+                // Events cannot ask for a token later.
+                let admitted = self.auth.admit(request.token.as_ref(), false)?;
+                self.source.check_events(&request.query, &admitted.who)?;
+                request.write(&mut answer);
                 let (query, last_event_id) = (request.query, request.last_event_id);
-                Ok((Transport::Sse { query, last_event_id }, head))
+                Ok(Prepared {
+                    transport: Transport::Sse { query, last_event_id },
+                    answer,
+                    admitted,
+                })
             }
             Route::Other => Err(Refusal::internal("this request is not the door's")),
         }

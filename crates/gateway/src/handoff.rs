@@ -3,7 +3,9 @@
 //! The door answers handshakes and owns sockets until then; from [`Shards::give`] on the socket
 //! belongs to one shard for good. The receiving end is the shard's own affair.
 
+use crate::auth_desk::Verdict;
 use crate::clients::ShardClients;
+use crate::identity::{Seat, Who};
 use crate::tls_session::Session;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::fmt;
@@ -35,6 +37,35 @@ pub struct Handoff {
     pub read_ahead: Vec<u8>,
     /// What to speak on it.
     pub transport: Transport,
+    /// On whose behalf it speaks.
+    pub who: Who,
+    /// Its place among the connections of its identity.
+    pub seat: Option<Seat>,
+}
+
+/// A connection on its way to a shard: all of a [`Handoff`] but the socket.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// What to speak on it.
+    pub transport: Transport,
+    /// What is to be written before anything else.
+    pub answer: Vec<u8>,
+    /// What has been read of it.
+    pub read_ahead: Vec<u8>,
+    /// On whose behalf it speaks.
+    pub who: Who,
+    /// Its place among the connections of its identity.
+    pub seat: Option<Seat>,
+}
+
+impl Arrival {
+    /// Somebody of whom nothing more is known.
+    pub fn new(peer: SocketAddr, transport: Transport) -> Arrival {
+        let (answer, read_ahead) = (Vec::new(), Vec::new());
+        Arrival { peer, transport, answer, read_ahead, who: Who::Anybody, seat: None }
+    }
 }
 
 /// What a shard speaks on a connection.
@@ -76,6 +107,8 @@ pub enum Control {
         /// The window, in milliseconds.
         window_ms: u32,
     },
+    /// What is said to a token that a client of this shard has shown.
+    Verdict(Verdict),
     /// Tell who is connected.
     Clients(Sender<ShardClients>),
     /// Close everything and end.
@@ -125,18 +158,24 @@ impl ShardHandle {
     #[allow(clippy::result_large_err)] // What is not taken comes back whole.
     fn give(&self, handoff: Handoff) -> Result<(), Handoff> {
         self.connections.fetch_add(1, Ordering::Relaxed); // Only a count; orders nothing.
-        match self.sender.try_send(Control::Connect(handoff)) {
+        self.offer(Control::Connect(handoff)).map_err(|control| {
+            self.connections.fetch_sub(1, Ordering::Relaxed); // As above.
+            match control {
+                Control::Connect(handoff) => handoff,
+                _ => unreachable!("what comes back is what was sent"),
+            }
+        })
+    }
+
+    /// Sends a control, or gives it back where there is no room, or nobody.
+    #[allow(clippy::result_large_err)] // What is not taken comes back whole.
+    fn offer(&self, control: Control) -> Result<(), Control> {
+        match self.sender.try_send(control) {
             Ok(()) => {
                 (self.wake)();
                 Ok(())
             }
-            Err(TrySendError::Full(control) | TrySendError::Disconnected(control)) => {
-                self.connections.fetch_sub(1, Ordering::Relaxed); // As above.
-                match control {
-                    Control::Connect(handoff) => Err(handoff),
-                    _ => unreachable!("what comes back is what was sent"),
-                }
-            }
+            Err(TrySendError::Full(control) | TrySendError::Disconnected(control)) => Err(control),
         }
     }
 
@@ -184,6 +223,15 @@ impl Shards {
         Err(handoff)
     }
 
+    /// Sends a control to one shard; gives it back when the shard has no room, or has ended.
+    #[allow(clippy::result_large_err)] // What is not taken comes back whole.
+    pub(crate) fn offer(&self, shard: u8, control: Control) -> Result<(), Control> {
+        match self.handles.get(usize::from(shard)) {
+            Some(handle) => handle.offer(control),
+            None => Err(control),
+        }
+    }
+
     /// How many connections all shards have together, those on the way included.
     pub fn connections(&self) -> usize {
         self.handles.iter().map(ShardHandle::connections).sum()
@@ -224,6 +272,8 @@ mod tests {
             answer: Vec::new(),
             read_ahead: Vec::new(),
             transport: Transport::WebSocket { encoding: Encoding::Json, compress: false },
+            who: Who::Anybody,
+            seat: None,
         }
     }
 

@@ -4,8 +4,10 @@
 //! Pure: bytes or headers in, a [`Route`] or a [`Refusal`] out. The door owns sockets and
 //! deadlines.
 
+use crate::auth::{token_of, without_token};
 use crate::origin::Origins;
 use crate::refusal::Refusal;
+use crate::tokens::Secret;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -45,13 +47,17 @@ pub struct Accept {
     pub subprotocol: Option<&'static str>,
     /// The value of `Sec-WebSocket-Accept`.
     pub key: [u8; 28],
+    /// The token that came with it.
+    pub token: Option<Secret>,
 }
 
 /// A request for server-sent events, its query not yet looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SseRequest {
-    /// What follows `?`, as it was sent.
+    /// What follows `?`, as it was sent, without the token.
     pub query: String,
+    /// The token that came with it.
+    pub token: Option<Secret>,
     /// The header `Last-Event-ID`.
     pub last_event_id: Option<String>,
     /// The page's origin, which has been let in and is to be named in the answer.
@@ -150,12 +156,13 @@ pub fn route<'a>(
     }
     if path == SSE_PATH {
         return Ok(Route::Sse(SseRequest {
-            query: query.to_owned(),
+            query: without_token(query),
+            token: token_of(fields.authorization, query)?,
             last_event_id: fields.last_event_id.map(str::to_owned),
             origin: fields.origin.map(str::to_owned),
         }));
     }
-    fields.accept().map(Route::WebSocket)
+    fields.accept(query).map(Route::WebSocket)
 }
 
 /// The headers that matter here.
@@ -163,6 +170,7 @@ pub fn route<'a>(
 struct Fields<'a> {
     host: Option<&'a str>,
     origin: Option<&'a str>,
+    authorization: Option<&'a str>,
     key: Option<&'a str>,
     version: Option<&'a str>,
     last_event_id: Option<&'a str>,
@@ -185,6 +193,8 @@ impl<'a> Fields<'a> {
                 set_once(&mut fields.host, name, value)?;
             } else if is("origin") {
                 set_once(&mut fields.origin, name, value)?;
+            } else if is("authorization") {
+                set_once(&mut fields.authorization, name, value)?;
             } else if is("sec-websocket-key") {
                 set_once(&mut fields.key, name, value)?;
             } else if is("sec-websocket-version") {
@@ -208,7 +218,7 @@ impl<'a> Fields<'a> {
         Ok(fields)
     }
 
-    fn accept(&self) -> Result<Accept, Refusal> {
+    fn accept(&self, query: &str) -> Result<Accept, Refusal> {
         if !self.is_upgrade {
             return Err(Refusal::upgrade_required("the request does not ask to upgrade"));
         }
@@ -228,7 +238,8 @@ impl<'a> Fields<'a> {
             return Err(Refusal::subprotocol(&known));
         }
         let (subprotocol, encoding) = self.subprotocol.unzip();
-        Ok(Accept { encoding: encoding.unwrap_or_default(), subprotocol, key })
+        let token = token_of(self.authorization, query)?;
+        Ok(Accept { encoding: encoding.unwrap_or_default(), subprotocol, key, token })
     }
 }
 

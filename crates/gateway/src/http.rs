@@ -1,9 +1,11 @@
 //! The public HTTP routes beside the pushing ones: the dashboard, the list of instruments,
 //! snapshots; and which web pages may read them (CORS).
 
+use crate::auth::token_of;
 use crate::door::Door;
 use crate::handshake::{Route, route};
 use crate::http_line::{Answer, Disposal};
+use crate::identity::Who;
 use crate::page::page;
 use crate::refusal::Refusal;
 use http_body_util::Full;
@@ -13,20 +15,20 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 
 /// Where the answers come from. Queries are what follows `?`, still encoded.
 pub trait Source: Send + Sync {
-    /// Appends `{"instruments":[…]}`.
+    /// Appends `{"instruments":[…]}`: those that `who` may see.
     ///
     /// *Errors:* what is wrong with the query.
-    fn instruments(&self, query: &str, out: &mut Vec<u8>) -> Result<(), Refusal>;
+    fn instruments(&self, query: &str, who: &Who, out: &mut Vec<u8>) -> Result<(), Refusal>;
 
     /// Appends the message that a subscriber would get, one item per symbol.
     ///
-    /// *Errors:* what is wrong with the query, an unknown symbol.
-    fn snapshot(&self, query: &str, out: &mut Vec<u8>) -> Result<(), Refusal>;
+    /// *Errors:* what is wrong with the query, a symbol that is unknown or not for `who`.
+    fn snapshot(&self, query: &str, who: &Who, out: &mut Vec<u8>) -> Result<(), Refusal>;
 
     /// Whether a shard will understand the query of a request for server-sent events.
     ///
-    /// *Errors:* what is wrong with it.
-    fn check_events(&self, query: &str) -> Result<(), Refusal>;
+    /// *Errors:* what is wrong with it, a symbol that is unknown or not for `who`.
+    fn check_events(&self, query: &str, who: &Who) -> Result<(), Refusal>;
 }
 
 /// Answers a request, or leaves it to the door.
@@ -93,10 +95,13 @@ fn respond(door: &Door, request: &Request<Incoming>, route: Route) -> Result<Dis
         return Ok(Disposal::Answer(page));
     }
     let query = request.uri().query().unwrap_or("");
+    let authorization = request.headers().get(header::AUTHORIZATION);
+    let authorization = authorization.and_then(|value| value.to_str().ok());
+    let who = door.auth.admit_request(token_of(authorization, query)?.as_ref())?;
     let mut body = Vec::new();
     match path {
-        "/v1/instruments" => door.source.instruments(query, &mut body)?,
-        _ => door.source.snapshot(query, &mut body)?,
+        "/v1/instruments" => door.source.instruments(query, &who, &mut body)?,
+        _ => door.source.snapshot(query, &who, &mut body)?,
     }
     Ok(Disposal::Answer(json(StatusCode::OK, body)))
 }

@@ -4,6 +4,7 @@
 //! same streams.
 
 use crate::http::Source;
+use crate::identity::Who;
 use crate::limits::{SNAPSHOT_BYTES_MAX, SNAPSHOT_SYMBOLS_MAX};
 use crate::refusal::Refusal;
 use std::fmt;
@@ -57,11 +58,14 @@ impl HubSource {
 }
 
 impl Source for HubSource {
-    fn instruments(&self, query: &str, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    fn instruments(&self, query: &str, who: &Who, out: &mut Vec<u8>) -> Result<(), Refusal> {
         let pattern = read_symbol(query)?;
         let known = self.hub.directory().list_from(0);
         out.extend_from_slice(b"{\"instruments\":[");
-        for instrument in known.iter().filter(|instrument| matches(&pattern, instrument)) {
+        let is_shown = |instrument: &&Arc<Instrument>| {
+            matches(&pattern, instrument) && who.may_see(&instrument.name)
+        };
+        for instrument in known.iter().filter(is_shown) {
             next_item(out);
             self.write_instrument(instrument, out);
         }
@@ -69,9 +73,9 @@ impl Source for HubSource {
         Ok(())
     }
 
-    fn snapshot(&self, query: &str, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    fn snapshot(&self, query: &str, who: &Who, out: &mut Vec<u8>) -> Result<(), Refusal> {
         let asked = read_subscription(query)?;
-        let instruments = find(self.hub.directory(), &asked, SNAPSHOT_SYMBOLS_MAX)?;
+        let instruments = find(self.hub.directory(), &asked, who, SNAPSHOT_SYMBOLS_MAX)?;
         let (now, mut scratch) = ((self.clock)(), Scratch::default());
         open_message(out, asked.view.channel(), Kind::Snapshot);
         for instrument in instruments {
@@ -93,15 +97,15 @@ impl Source for HubSource {
         Ok(())
     }
 
-    fn check_events(&self, query: &str) -> Result<(), Refusal> {
+    fn check_events(&self, query: &str, who: &Who) -> Result<(), Refusal> {
         let asked = read_subscription(query)?;
         let directory = self.hub.directory();
         for pattern in asked.symbols.iter().filter(|pattern| matches!(pattern, Pattern::Exact(_))) {
             // One that is not there yet is waited for while the list is not complete.
-            if let Err(refusal) = find_exact(directory, pattern.as_str())
-                && refusal.status != 503
-            {
-                return Err(refusal);
+            match find_exact(directory, pattern.as_str()) {
+                Ok(instrument) => check_right(&instrument, &asked, who)?,
+                Err(refusal) if refusal.status != 503 => return Err(refusal),
+                Err(_) => {}
             }
         }
         Ok(())
@@ -147,16 +151,24 @@ fn matches(pattern: &Option<Pattern>, instrument: &Instrument) -> bool {
 fn find(
     directory: &Directory,
     asked: &Subscribe,
+    who: &Who,
     most: usize,
 ) -> Result<Vec<Arc<Instrument>>, Refusal> {
     let mut found: Vec<Arc<Instrument>> = Vec::new();
     let mut seen = rustc_hash::FxHashSet::default();
     for pattern in &asked.symbols {
         let matched = match pattern {
-            Pattern::Exact(name) => vec![find_exact(directory, name)?],
+            Pattern::Exact(name) => {
+                let instrument = find_exact(directory, name)?;
+                check_right(&instrument, asked, who)?;
+                vec![instrument]
+            }
             Pattern::Glob(glob) => {
                 let mut known = directory.list_from(0);
-                known.retain(|instrument| glob.matches(&instrument.name));
+                known.retain(|instrument| {
+                    glob.matches(&instrument.name)
+                        && who.may_receive(&instrument.name, asked.view.channel())
+                });
                 known
             }
         };
@@ -167,6 +179,15 @@ fn find(
         }
     }
     Ok(found)
+}
+
+fn check_right(instrument: &Instrument, asked: &Subscribe, who: &Who) -> Result<(), Refusal> {
+    let (name, channel) = (&instrument.name, asked.view.channel());
+    if who.may_receive(name, channel) {
+        return Ok(());
+    }
+    let channel = channel.name();
+    Err(Refusal::not_entitled(format!("symbol: no right to {channel} of {name:?}")))
 }
 
 /// The instrument of that name; a bare symbol where just one venue has it.

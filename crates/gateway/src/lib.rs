@@ -12,6 +12,8 @@
 #![deny(missing_docs)]
 
 mod admin;
+mod auth;
+mod auth_desk;
 mod clients;
 mod connection;
 mod connection_close;
@@ -22,6 +24,8 @@ mod door_close;
 mod door_head;
 mod door_listener;
 mod door_stream;
+mod entitlement;
+mod file_watch;
 mod flush_mode;
 mod frame;
 mod handoff;
@@ -29,6 +33,7 @@ mod handshake;
 mod http;
 mod http_line;
 mod http_source;
+mod identity;
 mod limits;
 mod line;
 mod metrics;
@@ -41,6 +46,7 @@ mod poller;
 mod refusal;
 mod ring;
 mod session;
+mod session_auth;
 mod session_subscribe;
 mod shard;
 mod shard_ages;
@@ -58,9 +64,14 @@ mod timers;
 mod tls_certificate;
 mod tls_expiry;
 mod tls_session;
+mod token_crypto;
+mod token_keys;
+mod tokens;
 mod topics;
 
 pub use admin::{Admin, Clients, FeedReport, NoClients, Readiness};
+pub use auth::{Admitted, Auth, AuthError, IDENTITY_CONNECTIONS_MAX};
+pub use auth_desk::{AuthAsk, AuthAsks, AuthDesk, Verdict};
 pub use clients::ShardClients;
 pub use connection::Token;
 pub use connection_close::Closed;
@@ -68,15 +79,19 @@ pub use decoder::{Decoder, Event, MessageLimits, Violation};
 pub use descriptors::raise_descriptor_limit;
 pub use door::Door;
 pub use door_listener::Listener;
+pub use entitlement::{EntitlementError, Entitlements};
 pub use flush_mode::FlushMode;
 pub use frame::{CONTROL_BYTES_MAX, Opcode, write_close, write_frame, write_head};
-pub use handoff::{CONTROLS_MAX, Control, Handoff, ShardHandle, ShardInbox, Shards, Transport};
+pub use handoff::{
+    Arrival, CONTROLS_MAX, Control, Handoff, ShardHandle, ShardInbox, Shards, Transport,
+};
 pub use handshake::{
     Accept, HEAD_BYTES_MAX, HEADERS_MAX, Route, SSE_PATH, SseRequest, WEBSOCKET_PATH, read_head,
     route,
 };
 pub use http::Source;
 pub use http_source::HubSource;
+pub use identity::{Identity, Rates, Seat, Seats, Who};
 pub use limits::DoorLimits;
 pub use line::Line;
 pub use metrics::{Metrics, SECONDS_BUCKETS};
@@ -89,3 +104,5 @@ pub use shard_settings::ShardSettings;
 pub use socket::Socket;
 pub use tls_certificate::{Certificates, PairError};
 pub use tls_session::Session;
+pub use token_keys::{KeyError, KeyFiles, SECRET_BYTES_MIN, read_secret};
+pub use tokens::{Secret, TokenError, TokenRules, Tokens, sign_token};

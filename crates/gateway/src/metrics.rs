@@ -61,6 +61,8 @@ pub struct Metrics {
     pub certificate_expiry: IntGauge,
     /// Certificates read again, by `result` (`ok`, `failed`: the old one stays).
     pub certificate_reloads: IntCounterVec,
+    /// Keys for tokens read again, by `result` (`ok`, `failed`: the old ones stay).
+    pub key_reloads: IntCounterVec,
     /// Connections that were closed because handling them failed; 0 unless there is a bug.
     pub panics: IntCounter,
 }
@@ -113,6 +115,7 @@ impl Metrics {
                 EXPIRY,
             ))?,
             certificate_reloads: counters("certificate_reloads_total", RELOADS, &["result"])?,
+            key_reloads: counters("key_reloads_total", KEY_RELOADS, &["result"])?,
             panics: IntCounter::with_opts(opts("panics_total", PANICS))?,
         })
     }
@@ -139,6 +142,7 @@ impl Metrics {
             Box::new(self.publish_to_write.clone()),
             Box::new(self.certificate_expiry.clone()),
             Box::new(self.certificate_reloads.clone()),
+            Box::new(self.key_reloads.clone()),
             Box::new(self.panics.clone()),
         ]
     }
@@ -176,6 +180,7 @@ const REQUESTS: &str = "Requests over HTTP and in the client protocol";
 const AGE: &str = "From receiving the venue's message to handing its frame to the kernel";
 const EXPIRY: &str = "When the certificate in use ends, in seconds since 1970; 0 without TLS";
 const RELOADS: &str = "Certificates read again; after a failure the old one stays";
+const KEY_RELOADS: &str = "Keys for tokens read again; after a failure the old ones stay";
 const PANICS: &str = "Connections closed because handling them failed";
 const PUBLISHED: &str = "From encoding a frame to handing it to the kernel";
 

@@ -40,6 +40,11 @@ impl Owing {
         self.topics.len()
     }
 
+    /// Every topic that is owed.
+    pub(crate) fn owed(&self) -> impl Iterator<Item = &Owed> {
+        self.topics.iter()
+    }
+
     /// How many of them are owed something older than their subscription.
     pub(crate) fn late(&self) -> usize {
         self.late

@@ -4,7 +4,7 @@
 //! and the clock that the binary gives it.
 
 use crate::connection::Token;
-use crate::handoff::{CONTROLS_MAX, Control, Handoff, ShardInbox};
+use crate::handoff::{Arrival, CONTROLS_MAX, Control, Handoff, ShardInbox};
 use crate::line::Line;
 use crate::shard::{Rest, Shard};
 use mio::{Events, Interest, Poll, Waker};
@@ -138,6 +138,7 @@ impl Poller {
             match control {
                 Control::Connect(handoff) => self.connect(shard, handoff, clock()),
                 Control::Drain { window_ms } => shard.drain(clock(), window_ms),
+                Control::Verdict(verdict) => shard.hear(clock(), verdict),
                 Control::Clients(reply) => {
                     // Whoever asked may have gone.
                     let _ = reply.try_send(shard.clients());
@@ -148,9 +149,10 @@ impl Poller {
     }
 
     fn connect(&self, shard: &mut Shard<Line>, handoff: Handoff, now: Nanos) {
-        let Handoff { socket, tls, peer, answer, read_ahead, transport } = handoff;
+        let Handoff { socket, tls, peer, answer, read_ahead, transport, who, seat } = handoff;
+        let arrival = Arrival { peer, transport, answer, read_ahead, who, seat };
         let socket = Line::new(mio::net::TcpStream::from_std(socket), tls);
-        let token = shard.connect(now, socket, peer, &transport, answer, read_ahead);
+        let token = shard.connect(now, socket, arrival);
         // Registering reports at once what is readable or writable already.
         let interest = Interest::READABLE | Interest::WRITABLE;
         let registered = shard.socket_mut(token).map_or(Ok(()), |socket| {

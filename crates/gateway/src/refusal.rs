@@ -31,6 +31,16 @@ impl Refusal {
         Refusal::new(400, "subprotocol", error)
     }
 
+    /// 401: a token is needed, or the one that was shown is not good (RFC 6750, section 3).
+    pub fn unauthorized(reason: &'static str, error: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal { headers: &[("WWW-Authenticate", "Bearer")], ..Refusal::new(401, reason, error) }
+    }
+
+    /// 403: the token does not entitle to this.
+    pub fn not_entitled(error: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal::new(403, "entitlement", error)
+    }
+
     /// 403: the page's origin is not let in.
     pub fn origin(origin: &str) -> Refusal {
         let shown: String = origin.chars().take(100).collect();
@@ -67,6 +77,11 @@ impl Refusal {
             headers: &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
             ..Refusal::new(426, "upgrade", error)
         }
+    }
+
+    /// 429: too many from there; come back later.
+    pub fn too_many(reason: &'static str, error: impl Into<Cow<'static, str>>) -> Refusal {
+        Refusal { headers: &[("Retry-After", "5")], ..Refusal::new(429, reason, error) }
     }
 
     /// 431: the head is too long or has too many headers.

@@ -11,12 +11,13 @@ use crate::frame::{Opcode, write_frame};
 use crate::shard::Shard;
 use crate::socket::Socket;
 use crate::sse;
+use crate::tokens::Secret;
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tickcast_market::Nanos;
 use tickcast_wire::{
-    Answer, ErrorCode, Limits, Method, Request, RequestError, Stats, Welcome, write_answer,
+    Answer, ErrorCode, Method, Request, RequestError, Stats, Welcome, write_answer,
     write_answer_frame,
 };
 
@@ -96,15 +97,19 @@ impl<S: Socket> Shard<S> {
         }
     }
 
-    /// Decodes bytes and handles what they say.
-    pub(crate) fn take_input(&mut self, token: u32, bytes: &mut [u8]) {
-        // Frames of the pass that it is to get were made before what it asks now. Each time takes some
-        // of them; who is blocked has none.
+    /// Writes what it is to get of the pass: those frames were made before what it asks now. Each
+    /// time takes some of them; who is blocked has none.
+    pub(crate) fn flush_frames(&mut self, token: u32) {
         while !self.lanes[token as usize].is_empty() {
             self.flush(token);
         }
+    }
+
+    /// Decodes bytes and handles what they say.
+    pub(crate) fn take_input(&mut self, token: u32, bytes: &mut [u8]) {
+        self.flush_frames(token);
         let now = self.pace.now();
-        let limits = self.settings.message_limits;
+        let limits = self.message_limits(token);
         let Some(connection) = self.get_mut(token) else { return };
         if connection.phase != Phase::Open || connection.framing != Framing::WebSocket {
             return; // Nothing that it says matters any more, or ever did.
@@ -176,7 +181,7 @@ impl<S: Socket> Shard<S> {
             connection.pongs_waiting += 1;
             write_frame(&mut connection.waiting, Opcode::Pong, payload);
         } else {
-            connection.newest_pong = Some(Box::new(payload.to_vec()));
+            connection.rare.get_or_insert_default().newest_pong = Some(payload.to_vec());
         }
     }
 
@@ -200,6 +205,7 @@ impl<S: Socket> Shard<S> {
         let now = self.pace.now();
         let (rate, burst) = (self.settings.requests_per_second, self.settings.requests_burst);
         let Some(connection) = self.get_mut(token) else { return };
+        let connection_waits = connection.is_unknown();
         let allowed = connection.requests.take(now, rate, burst);
         if !allowed && connection.is_flooded() {
             // It floods and does not even take the refusals.
@@ -217,6 +223,15 @@ impl<S: Socket> Shard<S> {
             let error = RequestError { method: Some(method), req_id, code, error };
             return self.refuse(token, &error);
         }
+        if connection_waits {
+            return self.take_early(token, request, text);
+        }
+        self.fulfil(token, request);
+    }
+
+    /// Does what somebody asks who may ask for it.
+    pub(crate) fn fulfil(&mut self, token: u32, request: Request) {
+        let method = request.method();
         match request {
             Request::Subscribe { req_id, params } => {
                 self.subscribe(token, req_id.as_ref(), &params);
@@ -234,11 +249,8 @@ impl<S: Socket> Shard<S> {
                     self.say(token, "stats", &answer);
                 }
             }
-            Request::Auth { .. } => {
-                let code = ErrorCode::BadRequest;
-                let error = "auth: this service takes no tokens".to_owned();
-                return self
-                    .refuse(token, &RequestError { method: Some(method), req_id, code, error });
+            Request::Auth { req_id, token: shown } => {
+                return self.authenticate(token, req_id, Secret::new(shown));
             }
         }
         self.tally.request(Some(method), None);
@@ -277,12 +289,8 @@ impl<S: Socket> Shard<S> {
             session: session_name(connection.account.session),
             version: self.settings.version.clone(),
             heartbeat_ms: self.settings.heartbeat_ms.into(),
-            auth_required: false,
-            limits: Limits {
-                subscriptions: Some(self.settings.subscriptions_max as u64),
-                instruments: Some(self.settings.instruments_max as u64),
-                message_bytes: Some(self.settings.message_limits.bytes_max as u64),
-            },
+            auth_required: connection.is_unknown(),
+            limits: self.limits_of(token),
         };
         self.say(token, "system", &Answer::Welcome(&welcome));
     }

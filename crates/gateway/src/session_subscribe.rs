@@ -27,6 +27,8 @@ struct Wanted<'a> {
     granted: Granted,
     /// Names that nobody has mentioned yet.
     waiting: Vec<String>,
+    /// How many subscriptions the connection may have.
+    subscriptions_max: usize,
 }
 
 /// A glob of a request.
@@ -57,7 +59,11 @@ impl<S: Socket> Shard<S> {
     /// Begins subscriptions, or changes them in place.
     pub(crate) fn subscribe(&mut self, token: u32, req_id: Option<&ReqId>, params: &Subscribe) {
         let Some(connection) = self.get(token) else { return };
-        let tier = self.hub.tiers().grant(params.max_rate);
+        let tiers = self.hub.tiers();
+        let tier = match connection.who().identity() {
+            Some(identity) => identity.grant(tiers, params.max_rate),
+            None => tiers.grant(params.max_rate),
+        };
         let fields = match params.view {
             View::Ticker => self.hub.grant_fields(params.fields),
             _ => FieldSet::ALL,
@@ -70,6 +76,7 @@ impl<S: Socket> Shard<S> {
             resumes: params.view != View::Ticker || params.fields.covers(fields),
             granted: Granted::subscribed(params.view, rate, fields),
             waiting: Vec::new(),
+            subscriptions_max: self.subscriptions_max(token),
         };
         self.sync_instruments();
         self.look_up_waiting();
@@ -101,9 +108,12 @@ impl<S: Socket> Shard<S> {
             }
             Resolved::Unknown => return self.wait_for_name(token, asked, wanted),
         };
+        if !self.may_receive(token, &instrument.name, wanted.options.view) {
+            return wanted.fail(asked, ErrorCode::NotEntitled, "not entitled");
+        }
         let is_new = !self.is_exact(token, &instrument, wanted.options.view);
-        if is_new && self.edit.count >= self.settings.subscriptions_max {
-            let error = format!("more than {} subscriptions", self.settings.subscriptions_max);
+        if is_new && self.edit.count >= wanted.subscriptions_max {
+            let error = format!("more than {} subscriptions", wanted.subscriptions_max);
             return wanted.fail(asked, ErrorCode::TooManySubscriptions, error);
         }
         let start = wanted.since(asked, &instrument.name);
@@ -132,7 +142,7 @@ impl<S: Socket> Shard<S> {
     }
 
     fn wait_for_name(&mut self, token: u32, asked: &str, wanted: &mut Wanted<'_>) {
-        let (count, count_max) = (self.edit.count, self.settings.subscriptions_max);
+        let (count, count_max) = (self.edit.count, wanted.subscriptions_max);
         let Some(connection) = self.get_mut(token) else { return };
         let wishes = connection.subscriptions.wishes_mut();
         let stream = stream_of(wanted.options.view);
@@ -186,8 +196,8 @@ impl<S: Socket> Shard<S> {
         wanted: &mut Wanted<'_>,
     ) -> Option<Asked<'g>> {
         let stream = stream_of(wanted.options.view);
-        let (count, settings) = (self.edit.count, &self.settings);
-        let (count_max, globs_max) = (settings.subscriptions_max, settings.globs_max);
+        let (count, count_max) = (self.edit.count, wanted.subscriptions_max);
+        let globs_max = self.settings.globs_max;
         let connection = self.connections.get_mut(token as usize)?;
         let wishes = connection.subscriptions.wishes_mut();
         let bare = !wanted.params.snapshot;
@@ -213,6 +223,9 @@ impl<S: Socket> Shard<S> {
         let known = if globs.is_empty() { 0 } else { self.instruments.len() };
         for at in 0..known {
             let instrument = self.instruments[at].clone();
+            if !self.may_receive(token, &instrument.name, wanted.options.view) {
+                continue;
+            }
             let (mut first, mut is_new) = (None, false);
             for asked in &mut globs {
                 asked.matches = asked.glob.matches(&instrument.name);
@@ -252,6 +265,9 @@ impl<S: Socket> Shard<S> {
         let wishes = connection.subscriptions.wishes();
         let winner = wishes.and_then(|wishes| wishes.winner(&instrument.name, stream));
         let Some(winner) = winner else { return true };
+        if !connection.who().may_receive(&instrument.name, stream.channel()) {
+            return true; // The glob matches it, and may not.
+        }
         let bare = winner.bare;
         let (options, exact) = match membership {
             Some(membership) if membership.is_exact() => {

@@ -13,7 +13,7 @@
 
 use crate::connection::{Connection, Token};
 use crate::connection_close::Closed;
-use crate::handoff::Transport;
+use crate::handoff::Arrival;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::owing_serve::Snapshots;
@@ -28,7 +28,6 @@ use crate::timers::{Drain, Hand, Pace};
 use crate::topics::Topics;
 use slab::Slab;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use tickcast_market::{Instrument, Nanos};
@@ -149,19 +148,12 @@ impl<S: Socket> Shard<S> {
         }
     }
 
-    /// Takes over a connection, answers its handshake with `answer`, welcomes it, and handles what
-    /// it has sent already. The driver is to report the returned token from now on.
-    pub fn connect(
-        &mut self,
-        now: Nanos,
-        socket: S,
-        peer: SocketAddr,
-        transport: &Transport,
-        answer: Vec<u8>,
-        read_ahead: Vec<u8>,
-    ) -> Token {
+    /// Takes over a connection, answers its handshake, welcomes it, and handles what it has sent
+    /// already. The driver is to report the returned token from now on.
+    pub fn connect(&mut self, now: Nanos, socket: S, mut arrival: Arrival) -> Token {
         self.set_time(now);
-        let token = self.admit(socket, peer, transport, answer);
+        let read_ahead = std::mem::take(&mut arrival.read_ahead);
+        let token = self.admit(socket, arrival);
         if !read_ahead.is_empty() {
             self.take_input(token, &mut { read_ahead });
         }

@@ -82,7 +82,7 @@ impl<S: Socket> Shard<S> {
             outbox.put(Load::empty(token, start, chain, owed_start), None);
             return;
         }
-        if let Some(newest) = connection.newest_pong.take() {
+        if let Some(newest) = connection.rare.as_mut().and_then(|rare| rare.newest_pong.take()) {
             write_frame(&mut connection.waiting, Opcode::Pong, &newest);
         }
         outbox.bytes.extend_from_slice(&connection.waiting);

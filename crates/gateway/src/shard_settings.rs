@@ -1,5 +1,6 @@
 //! What a shard can be told before it starts.
 
+use crate::auth_desk::AuthDesk;
 use crate::decoder::MessageLimits;
 use crate::flush_mode::FlushMode;
 use tickcast_market::Nanos;
@@ -30,6 +31,10 @@ pub struct ShardSettings {
     pub no_progress_ms: u32,
     /// How long a message may take to arrive whole.
     pub message_within_ms: u32,
+    /// How long a client may take to authenticate, where it has to.
+    pub auth_within_ms: u32,
+    /// Where tokens are judged that clients show; `None`: this service takes none.
+    pub auth_desk: Option<AuthDesk>,
     /// How long a peer has to close after it was told to.
     pub close_within_ms: u32,
     /// How many subscriptions a connection may have; a glob counts as one.
@@ -62,6 +67,8 @@ impl Default for ShardSettings {
             pong_within_ms: 10_000,
             no_progress_ms: 10_000,
             message_within_ms: 10_000,
+            auth_within_ms: 5_000,
+            auth_desk: None,
             close_within_ms: 5_000,
             subscriptions_max: 1_000,
             instruments_max: 20_000,

@@ -163,6 +163,11 @@ impl<S: Socket> Shard<S> {
 
     fn settle_waiting(&mut self, token: u32, waiting: WaitingName, is_complete: bool) {
         let (code, error) = match self.resolve(&waiting.name) {
+            Resolved::Known(instrument)
+                if !self.may_receive(token, &instrument.name, waiting.options.view) =>
+            {
+                (ErrorCode::NotEntitled, "not entitled".to_owned())
+            }
             Resolved::Known(instrument) => {
                 let want = Want {
                     instrument: instrument.index,

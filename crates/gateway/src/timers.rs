@@ -6,6 +6,7 @@
 
 use crate::connection::{Framing, Phase};
 use crate::frame::{Opcode, write_frame};
+use crate::identity::Who;
 use crate::shard::Shard;
 use crate::socket::Socket;
 use tickcast_market::Nanos;
@@ -125,6 +126,17 @@ impl<S: Socket> Shard<S> {
         }
         if connection.phase != Phase::Open {
             return;
+        }
+        if let Some(standing) = connection.standing() {
+            let waited = self.now.since(connection.account.opened_at);
+            let is_late = waited >= Nanos::from_millis(self.settings.auth_within_ms.into());
+            match &standing.who {
+                Who::Unknown if is_late => return self.end_rights(token, "no token came in time"),
+                Who::Known(identity) if identity.expires_at <= self.now => {
+                    return self.end_rights(token, "the token has expired");
+                }
+                _ => {}
+            }
         }
         let past = |since: Nanos, ms: u32| now.since(since) >= Nanos::from_millis(ms.into());
         let no_progress = Nanos::from_millis(self.settings.no_progress_ms.into());

@@ -4,9 +4,10 @@
 //! *Invariant:* what is shown was whole and matched its key when it was read. A pair that does not
 //! is refused, and the one before stays.
 
+use crate::file_watch::FileWatch;
 use crate::metrics::Metrics;
 use crate::tls_expiry::not_after;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,16 +15,9 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ServerConfig};
 use std::fmt;
-use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How often the files are looked at. A pair is taken when it has not changed between two looks:
-/// two files cannot be replaced at once, and half a pair should not be complained about.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The only protocol that is spoken inside TLS.
 const PROTOCOL: &[u8] = b"http/1.1";
@@ -64,8 +58,7 @@ pub struct Certificates {
     certificate: PathBuf,
     key: PathBuf,
     current: RwLock<Arc<CertifiedKey>>,
-    /// The files as they were before they were last read.
-    read_as: Mutex<[Stamp; 2]>,
+    files: FileWatch,
 }
 
 impl fmt::Debug for Certificates {
@@ -77,25 +70,22 @@ impl fmt::Debug for Certificates {
     }
 }
 
-/// What tells one state of a file from another.
-type Stamp = Option<(u64, u64, i64, i64)>;
-
 impl Certificates {
     /// Reads a PEM file with the certificate and those that vouch for it, and one with its key.
     ///
     /// *Errors* name the file and what is wrong with it.
     pub fn load(certificate: &Path, key: &Path) -> Result<Arc<Certificates>, PairError> {
-        let read_as = Mutex::new(stamps([certificate, key]));
+        let files = FileWatch::new(vec![certificate.into(), key.into()]);
         let current = RwLock::new(Arc::new(read_pair(certificate, key)?));
         let (certificate, key) = (certificate.into(), key.into());
-        Ok(Arc::new(Certificates { certificate, key, current, read_as }))
+        Ok(Arc::new(Certificates { certificate, key, current, files }))
     }
 
     /// Reads the files again; new connections are shown what is in them now.
     ///
     /// *Errors* as [`Certificates::load`]; then nothing has changed.
     pub fn reload(&self) -> Result<(), PairError> {
-        *self.read_as.lock() = stamps([&self.certificate, &self.key]);
+        self.files.note();
         let pair = Arc::new(read_pair(&self.certificate, &self.key)?);
         *self.current.write() = pair;
         Ok(())
@@ -131,17 +121,7 @@ impl Certificates {
 
     /// Reloads whenever the files have changed, for ever.
     pub async fn watch(&self, metrics: &Metrics) {
-        let mut seen = *self.read_as.lock();
-        let mut every = tokio::time::interval(LOOK_EVERY);
-        loop {
-            every.tick().await;
-            let now = stamps([&self.certificate, &self.key]);
-            let was_read = now == *self.read_as.lock();
-            if !was_read && now == seen {
-                self.reload_and_tell(metrics);
-            }
-            seen = now;
-        }
+        self.files.watch(|| self.reload_and_tell(metrics)).await;
     }
 
     /// How the server speaks TLS: 1.2 and 1.3, `http/1.1` inside, no early data; a client that
@@ -166,12 +146,6 @@ impl ResolvesServerCert for Certificates {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.current.read().clone())
     }
-}
-
-fn stamps(files: [&Path; 2]) -> [Stamp; 2] {
-    // A file that is replaced by renaming has another inode, one behind a link, too.
-    let of = |file: Metadata| (file.ino(), file.size(), file.mtime(), file.mtime_nsec());
-    files.map(|file| std::fs::metadata(file).ok().map(of))
 }
 
 fn read_pair(certificate: &Path, key: &Path) -> Result<CertifiedKey, PairError> {

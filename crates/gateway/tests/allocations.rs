@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use tickcast_gateway::{FlushMode, Line, Metrics, Shard, ShardSettings, Token, Transport};
+use tickcast_gateway::{Arrival, FlushMode, Line, Metrics, Shard, ShardSettings, Token, Transport};
 use tickcast_market::{
     Directory, Event, EventBatch, EventBody, InstrumentIndex, InstrumentSpec, Nanos, Price, Quote,
     Scales, Size, SourceIndex, TradingState, Venue,
@@ -109,7 +109,7 @@ impl World {
         socket.set_nonblocking(true).unwrap();
         let line = Line::new(mio::net::TcpStream::from_std(socket), None);
         let transport = Transport::WebSocket { encoding: Encoding::Json, compress: false };
-        let token = self.shard.connect(self.now, line, peer, &transport, Vec::new(), Vec::new());
+        let token = self.shard.connect(self.now, line, Arrival::new(peer, transport));
         assert!(request.len() < 126, "the short form of a length is enough");
         let mut frame = vec![0x81, 0x80 | request.len() as u8, 0, 0, 0, 0];
         frame.extend(request.as_bytes());

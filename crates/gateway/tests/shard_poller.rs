@@ -95,6 +95,8 @@ impl Service {
             answer: Vec::new(),
             read_ahead: Vec::new(),
             transport,
+            who: tickcast_gateway::Who::Anybody,
+            seat: None,
         };
         self.shards.give(handoff).unwrap();
         Client { socket: client, input: Vec::new() }

@@ -9,11 +9,13 @@ mod record;
 mod serve;
 mod service_manager;
 mod settings;
+mod settings_auth;
 mod settings_takeover;
 mod system;
 mod takeover;
 mod takeover_predecessor;
 mod takeover_successor;
+mod token;
 mod watch;
 
 use clap::{Parser, Subcommand};
@@ -21,6 +23,7 @@ use settings::{Resolved, Settings};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 
 // Many small objects come and go beside the hot paths (subscriptions, requests, REST bodies).
 #[global_allocator]
@@ -42,6 +45,8 @@ enum Command {
     Record(record::RecordArgs),
     /// Subscribe in the terminal: tickcast watch ws://127.0.0.1:8080 ticker 'sim:*'
     Watch(watch::WatchArgs),
+    /// Make a token for development, signed with the secret of --auth-secret
+    Token(token::TokenArgs),
     /// Read a configuration and say what is wrong with it
     Check(CheckArgs),
 }
@@ -79,16 +84,23 @@ fn main() -> ExitCode {
     match command.expect("`serve` was filled in") {
         Command::Serve(args) => run_serve(*args),
         Command::Record(args) => {
-            start_log(false);
+            let _log = start_log(false);
             match record::prepare(&args) {
                 Ok(ready) => finish(record::run(&args, ready)),
                 Err(error) => usage(&error),
             }
         }
         Command::Watch(args) => finish(watch::run(&args)),
+        Command::Token(args) => match token::make(&args) {
+            Ok(token) => {
+                println!("{token}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => usage(&error),
+        },
         Command::Check(args) => {
             let settings = Settings::from_file(&args.config).and_then(Settings::resolve);
-            match settings.and_then(|settings| serve::load_certificates(&settings)) {
+            match settings.and_then(|settings| serve::Keys::load(&settings)) {
                 Ok(_) => {
                     println!("{}: nothing is wrong", args.config.display());
                     ExitCode::SUCCESS
@@ -101,10 +113,10 @@ fn main() -> ExitCode {
 
 fn run_serve(args: ServeArgs) -> ExitCode {
     let settings = args.resolve();
-    match settings.and_then(|settings| Ok((serve::load_certificates(&settings)?, settings))) {
-        Ok((tls, settings)) => {
-            start_log(settings.log_json);
-            finish(serve::run(settings, tls))
+    match settings.and_then(|settings| Ok((serve::Keys::load(&settings)?, settings))) {
+        Ok((keys, settings)) => {
+            let _log = start_log(settings.log_json);
+            finish(serve::run(settings, keys))
         }
         Err(error) => usage(&error),
     }
@@ -125,17 +137,29 @@ fn finish(result: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-/// Logs go to standard error, so that standard output has just the line with the addresses.
-fn start_log(json: bool) {
+/// Lines of the log that wait to be written; beyond it they are lost, and nobody waits.
+const LOG_LINES_MAX: usize = 16_384;
+
+/// Logs go to standard error, so that standard output has just the line with the addresses. They
+/// are written by a thread of their own, which ends with what is returned: whoever logs must not
+/// wait for a terminal.
+#[must_use]
+fn start_log(json: bool) -> WorkerGuard {
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(LOG_LINES_MAX)
+        .thread_name("log")
+        .finish(std::io::stderr());
     let filter = tracing_subscriber::EnvFilter::try_from_env("TICKCAST_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_ansi(std::io::stderr().is_terminal());
     if json {
         log.json().init();
     } else {
         log.with_target(false).init();
     }
+    guard
 }

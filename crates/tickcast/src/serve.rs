@@ -17,8 +17,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tickcast_feed::InboxSender;
 use tickcast_gateway::{
-    Admin, Certificates, Door, DoorLimits, FeedReport, HubSource, Line, Origins, Poller, Readiness,
-    Shard, ShardHandle, ShardInbox, ShardSettings, Shards,
+    Admin, Auth, AuthDesk, Certificates, Door, DoorLimits, FeedReport, HubSource, Line, Metrics,
+    Origins, Poller, Readiness, Shard, ShardHandle, ShardInbox, ShardSettings, Shards,
 };
 use tickcast_market::Directory;
 use tickcast_publisher::{Config, Inbox, Publisher, Resync, ShardIndex};
@@ -35,15 +35,48 @@ const DRAIN_GRACE: Duration = Duration::from_secs(5);
 /// Threads that agree on keys with new connections; more than a few are not needed for long.
 const DOOR_THREADS_MAX: usize = 4;
 
+/// What is read from files of keys, and read again when they change.
+pub(crate) struct Keys {
+    /// The pair that clients are shown, if they are.
+    tls: Option<Arc<Certificates>>,
+    auth: Arc<Auth>,
+}
+
+impl Keys {
+    /// *Errors* name the file.
+    pub(crate) fn load(settings: &Resolved) -> Result<Keys> {
+        let pair = settings.tls.as_ref();
+        let pair = pair.map(|(certificate, key)| Certificates::load(certificate, key));
+        Ok(Keys { tls: pair.transpose().context("TLS")?, auth: settings.auth.load(clock::now)? })
+    }
+
+    /// On SIGHUP.
+    fn reload(&self, metrics: &Metrics) {
+        self.auth.reload_and_tell(metrics);
+        self.tls.iter().for_each(|tls| tls.reload_and_tell(metrics));
+    }
+
+    /// Reloads what has changed, for ever.
+    async fn watch(&self, metrics: &Metrics) {
+        let tls = async {
+            match &self.tls {
+                Some(tls) => tls.watch(metrics).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::join!(tls, self.auth.watch(metrics));
+    }
+}
+
 /// Runs until it is asked to stop.
-pub(crate) fn run(settings: Resolved, tls: Option<Arc<Certificates>>) -> Result<()> {
+pub(crate) fn run(settings: Resolved, keys: Keys) -> Result<()> {
     // One thread takes tens of thousands of connections a second, and several on few cores only
     // take turns; agreeing on keys is what can be worth more.
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let door = runtime("door", if tls.is_some() { cores.min(DOOR_THREADS_MAX) } else { 1 })?;
+    let door = runtime("door", if keys.tls.is_some() { cores.min(DOOR_THREADS_MAX) } else { 1 })?;
     // Apart, so that a rush at the door does not keep venues waiting.
     let venues = runtime("venues", 1)?;
-    door.block_on(serve(settings, tls, venues.handle().clone()))
+    door.block_on(serve(settings, Arc::new(keys), venues.handle().clone()))
 }
 
 fn runtime(name: &str, threads: usize) -> Result<Runtime> {
@@ -55,7 +88,7 @@ fn runtime(name: &str, threads: usize) -> Result<Runtime> {
         .with_context(|| format!("the runtime {name}"))
 }
 
-async fn serve(settings: Resolved, tls: Option<Arc<Certificates>>, venues: Handle) -> Result<()> {
+async fn serve(settings: Resolved, keys: Arc<Keys>, venues: Handle) -> Result<()> {
     let descriptors = tickcast_gateway::raise_descriptor_limit().context("descriptor limit")?;
     tracing::info!(descriptors, "at most so many descriptors, about as many clients");
     let registry = Registry::new();
@@ -104,6 +137,7 @@ async fn serve(settings: Resolved, tls: Option<Arc<Certificates>>, venues: Handl
     let publisher_metrics = tickcast_publisher::Metrics::new(&registry)?;
     let partitions = start_partitions(publisher.partitions, partition_inboxes, &publisher_metrics)?;
 
+    let (auth_desk, asks) = AuthDesk::new();
     let mut handles = Vec::new();
     let mut shard_threads = Vec::new();
     for ((number, poller), feed) in pollers.into_iter().enumerate().zip(publisher.feeds) {
@@ -117,6 +151,7 @@ async fn serve(settings: Resolved, tls: Option<Arc<Certificates>>, venues: Handl
             ShardSettings {
                 flush_interval: settings.flush_interval,
                 flush_mode: settings.flush_mode,
+                auth_desk: settings.auth.takes_tokens().then(|| auth_desk.clone()),
                 connections_reserved: limits.connections_max.min(descriptors as usize),
                 ..ShardSettings::default()
             },
@@ -129,10 +164,12 @@ async fn serve(settings: Resolved, tls: Option<Arc<Certificates>>, venues: Handl
     let shards = Arc::new(Shards::new(handles));
     let origins = Origins::new(settings.allow_origin.clone(), public);
     let source = Arc::new(HubSource::new(hub.clone(), clock::now));
-    let config = tls.as_ref().map(Certificates::config).transpose().context("TLS")?;
-    tls.iter().for_each(|tls| tls.tell_expiry(&gateway_metrics));
+    let config = keys.tls.as_ref().map(Certificates::config).transpose().context("TLS")?;
+    keys.tls.iter().for_each(|tls| tls.tell_expiry(&gateway_metrics));
     let metrics = gateway_metrics.clone();
-    let door = Door::new(limits, origins, shards.clone(), source, metrics, config);
+    let auth = keys.auth.clone();
+    tokio::spawn(asks.attend(auth.clone(), shards.clone()));
+    let door = Door::new(limits, origins, auth, shards.clone(), source, metrics, config);
 
     let subscribed = {
         let metrics = gateway_metrics.clone();
@@ -141,42 +178,33 @@ async fn serve(settings: Resolved, tls: Option<Arc<Certificates>>, venues: Handl
     let Started { healths, threads: feed_threads } = feeds.start(&settings, live, subscribed)?;
     let readiness = Arc::new(Ready { healths, door: door.clone() });
     let admin_page = Admin::new(registry, readiness.clone(), shards.clone());
-    let shared = settings.takeover.path.as_ref().map(|_| listeners.share()).transpose()?;
+    let successors = listen_for_successors(&settings, &mut listeners, run)?;
     let mut admin_listener = Some(listeners.admin);
     let serve_admin = |listener| {
         let page = admin_page.clone();
         tokio::spawn(async move { page.serve(listener).await })
     };
     let admin_own = admin_listener.take_if(|_| listeners.is_admin_own).map(&serve_admin);
+    // The last that may fail: from here on clients rely on this process.
     if let Some(predecessor) = listeners.predecessor.take() {
         let may_wait = settings.replay_wait; // What starts with a subscriber is not waited for.
         let is_ready = || if may_wait { Ok(()) } else { readiness.check() };
         predecessor.succeed(settings.takeover.wait, is_ready).await?;
     }
-    let successors = match (&settings.takeover.path, shared) {
-        (Some(path), Some(shared)) => Some(
-            Successors::listen(path, listeners.takeover, run, shared)
-                .with_context(|| format!("takeover.path {}", path.display()))?,
-        ),
-        _ => None,
-    };
     let admin_task = admin_listener.map(&serve_admin).or(admin_own);
     let door_task = {
         let (door, listener) = (door.clone(), listeners.public);
         tokio::spawn(async move { door.serve(listener).await })
     };
     let topics_task = tokio::spawn(watch_topics(hub, publisher_metrics));
-    let scheme = if tls.is_some() { "https" } else { "http" };
+    let scheme = if keys.tls.is_some() { "https" } else { "http" };
     println!("tickcast listening on {scheme}://{public} admin http://{admin}");
 
-    let tls_task = tls.clone().map(|tls| {
-        let metrics = gateway_metrics.clone();
-        tokio::spawn(async move { tls.watch(&metrics).await })
+    let keys_task = tokio::spawn({
+        let (keys, metrics) = (keys.clone(), gateway_metrics.clone());
+        async move { keys.watch(&metrics).await }
     });
-    let reload = || match &tls {
-        Some(tls) => tls.reload_and_tell(&gateway_metrics),
-        None => nothing_to_reload(),
-    };
+    let reload = || keys.reload(&gateway_metrics);
     service_manager::notify(Notice::Ready);
     give_way(&door, &admin_page, successors, reload).await?;
     drain(&door, &shards, settings.drain_window, reload).await;
@@ -195,7 +223,7 @@ async fn serve(settings: Resolved, tls: Option<Arc<Certificates>>, venues: Handl
     })
     .await?;
     admin_task.inspect(tokio::task::JoinHandle::abort);
-    tls_task.inspect(tokio::task::JoinHandle::abort);
+    keys_task.abort();
     tracing::info!("stopped");
     Ok(())
 }
@@ -214,12 +242,6 @@ fn start_shard(
     };
     let thread = std::thread::Builder::new().name(format!("shard-{number}"));
     thread.spawn(run).context("a shard's thread")
-}
-
-/// The pair that clients are shown, if they are. *Errors* name the file.
-pub(crate) fn load_certificates(settings: &Resolved) -> Result<Option<Arc<Certificates>>> {
-    let Some((certificate, key)) = &settings.tls else { return Ok(None) };
-    Ok(Some(Certificates::load(certificate, key).context("TLS")?))
 }
 
 fn register_process(registry: &Registry) -> Result<()> {
@@ -337,6 +359,18 @@ async fn give_way(
     });
     successor.give_way().await;
     Ok(())
+}
+
+/// Where the next process will ask. Nobody is heard before this one serves.
+fn listen_for_successors(
+    settings: &Resolved,
+    listeners: &mut Listeners,
+    run: u64,
+) -> Result<Option<Successors>> {
+    let Some(path) = &settings.takeover.path else { return Ok(None) };
+    let shared = listeners.share()?;
+    let successors = Successors::listen(path, listeners.takeover.take(), run, shared);
+    successors.map(Some).with_context(|| format!("takeover.path {}", path.display()))
 }
 
 /// The start of this run in seconds; later than the run that it takes over from, so that no epoch

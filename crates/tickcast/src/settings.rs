@@ -3,6 +3,7 @@
 //! One struct is all three: clap fills it from arguments and `TICKCAST_…`, serde from the file,
 //! and [`Settings::over`] lays one over the other. [`Settings::resolve`] checks what is left.
 
+use crate::settings_auth::{AuthRules, AuthSettings};
 use crate::settings_takeover::{Takeover, TakeoverSettings};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
@@ -67,6 +68,9 @@ pub(crate) struct Settings {
     /// PEM file with the certificate's key
     #[arg(long, env = "TICKCAST_TLS_KEY", value_name = "FILE")]
     pub(crate) tls_key: Option<PathBuf>,
+    /// Who may come in
+    #[command(flatten)]
+    pub(crate) auth: AuthSettings,
     /// Threads that push to clients [default: one per core, at most 64]
     #[arg(long, env = "TICKCAST_SHARDS", value_name = "N")]
     pub(crate) shards: Option<usize>,
@@ -124,6 +128,7 @@ pub(crate) struct Resolved {
     pub(crate) admin: SocketAddr,
     /// The certificate's file and its key's.
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
+    pub(crate) auth: AuthRules,
     pub(crate) shards: usize,
     pub(crate) partitions: usize,
     pub(crate) flush_interval: Nanos,
@@ -170,6 +175,7 @@ impl Settings {
             admin: self.admin.or(under.admin),
             tls_cert: self.tls_cert.or(under.tls_cert),
             tls_key: self.tls_key.or(under.tls_key),
+            auth: self.auth.over(under.auth),
             shards: self.shards.or(under.shards),
             partitions: self.partitions.or(under.partitions),
             flush_interval: self.flush_interval.or(under.flush_interval),
@@ -220,6 +226,7 @@ impl Settings {
             (Some(_), None) => bail!("tls_cert: without tls_key"),
             (None, Some(_)) => bail!("tls_key: without tls_cert"),
         };
+        let listen = self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
         Ok(Resolved {
             feeds,
             symbols: self.symbols,
@@ -231,7 +238,8 @@ impl Settings {
             replay_loop: self.replay_loop.unwrap_or(false),
             replay_wait: self.replay_wait.unwrap_or(false),
             sim,
-            listen: self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            auth: self.auth.resolve(listen)?,
+            listen,
             admin: self.admin.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8081))),
             tls,
             shards,
@@ -322,6 +330,7 @@ pub(crate) fn time(name: &str, text: Option<&str>, default: &str) -> Result<Dura
         "ms" => 1e-3,
         "" | "s" => 1.0,
         "m" => 60.0,
+        "h" => 3600.0,
         _ => bail!("{name}: {text:?} is not a time such as 20ms, 30s or 5m"),
     };
     match text[..digits].parse::<f64>() {

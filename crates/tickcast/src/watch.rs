@@ -27,6 +27,9 @@ pub(crate) struct WatchArgs {
     /// PEM file with the certificates to trust instead of the public authorities
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// Token to authenticate with
+    #[arg(long, env = "TICKCAST_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: Option<String>,
     /// End after so many messages of the channel
     #[arg(long)]
     count: Option<u64>,
@@ -68,11 +71,15 @@ async fn watch(args: &WatchArgs) -> Result<()> {
         }
     };
     let mut socket = socket.with_context(|| format!("cannot reach {url}"))?;
-    let request = args.request();
-    socket
-        .write_frame(Frame::text(Payload::Owned(request.into_bytes())))
-        .await
-        .context("cannot send the request")?;
+    let auth = args.token.as_ref().map(|token| {
+        serde_json::json!({ "method": "auth", "params": { "token": token } }).to_string()
+    });
+    for request in auth.into_iter().chain([args.request()]) {
+        socket
+            .write_frame(Frame::text(Payload::Owned(request.into_bytes())))
+            .await
+            .context("cannot send the request")?;
+    }
     let mut left = args.count.unwrap_or(u64::MAX);
     while left > 0 {
         let frame = socket.read_frame().await.context("the connection has failed")?;

@@ -4,12 +4,13 @@
 use crossbeam_channel::{Receiver, unbounded};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tickcast_gateway::{
-    Control, Door, DoorLimits, Handoff, Line, Listener, Metrics, Origins, Refusal, ShardHandle,
-    ShardInbox, Shards, Socket, Source,
+    Auth, Control, Door, DoorLimits, Handoff, Line, Listener, Metrics, Origins, Refusal,
+    ShardHandle, ShardInbox, Shards, Socket, Source, Who,
 };
 
 /// Longer than anything here should take; only a failure waits for so long.
@@ -23,12 +24,12 @@ pub(crate) const UPGRADE: &str = "GET /v1/ws HTTP/1.1\r\nHost: a\r\nUpgrade: web
 pub(crate) struct Echo;
 
 impl Source for Echo {
-    fn instruments(&self, query: &str, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    fn instruments(&self, query: &str, _: &Who, out: &mut Vec<u8>) -> Result<(), Refusal> {
         out.extend_from_slice(format!("{{\"instruments\":[\"{query}\"]}}").as_bytes());
         Ok(())
     }
 
-    fn snapshot(&self, query: &str, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    fn snapshot(&self, query: &str, _: &Who, out: &mut Vec<u8>) -> Result<(), Refusal> {
         match query {
             "" => Err(Refusal::bad_request("channel: missing")),
             // More than any socket's buffers hold.
@@ -43,7 +44,7 @@ impl Source for Echo {
         }
     }
 
-    fn check_events(&self, query: &str) -> Result<(), Refusal> {
+    fn check_events(&self, query: &str, _: &Who) -> Result<(), Refusal> {
         if query.contains("channel=") {
             Ok(())
         } else {
@@ -55,6 +56,8 @@ impl Source for Echo {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) door: Arc<Door>,
+    /// The listener once more, as a successor has it.
+    pub(crate) shared: OwnedFd,
     /// What the shard was given; it has written the answers.
     pub(crate) given: Receiver<Handoff>,
     /// The door's count of the shard's connections.
@@ -70,21 +73,27 @@ pub(crate) fn start(limits: DoorLimits) -> Server {
 }
 
 pub(crate) fn start_with(limits: DoorLimits, source: Arc<dyn Source>) -> Server {
-    start_as(limits, source, None)
+    start_as(limits, source, Auth::open(), None)
+}
+
+/// A door that lets in whom `auth` lets in.
+pub(crate) fn start_guarded(source: Arc<dyn Source>, auth: Auth) -> Server {
+    start_as(DoorLimits::default(), source, auth, None)
 }
 
 /// A door that encrypts; its REST answers are echoes.
 pub(crate) fn start_tls(limits: DoorLimits, tls: Arc<rustls::ServerConfig>) -> Server {
-    start_as(limits, Arc::new(Echo), Some(tls))
+    start_as(limits, Arc::new(Echo), Auth::open(), Some(tls))
 }
 
 fn start_as(
     limits: DoorLimits,
     source: Arc<dyn Source>,
+    auth: Auth,
     tls: Option<Arc<rustls::ServerConfig>>,
 ) -> Server {
     let (sender, given) = unbounded();
-    let (server, inbox) = start_alone(limits, source, tls);
+    let (server, inbox) = start_before(limits, source, auth, tls);
     std::thread::spawn(move || {
         for control in inbox.controls {
             let Control::Connect(handoff) = control else { continue };
@@ -112,16 +121,28 @@ pub(crate) fn start_alone(
     source: Arc<dyn Source>,
     tls: Option<Arc<rustls::ServerConfig>>,
 ) -> (Server, ShardInbox) {
+    start_before(limits, source, Auth::open(), tls)
+}
+
+fn start_before(
+    limits: DoorLimits,
+    source: Arc<dyn Source>,
+    auth: Auth,
+    tls: Option<Arc<rustls::ServerConfig>>,
+) -> (Server, ShardInbox) {
+    let auth = Arc::new(auth);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let _inside = runtime.enter();
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), &limits).unwrap();
     let address = listener.local_addr().unwrap();
+    let shared = listener.share().unwrap();
     let (shard, inbox) = ShardHandle::new(|| ());
     let metrics = Arc::new(Metrics::new(&prometheus::Registry::new()).unwrap());
     let door = Door::new(
         limits,
         Origins::new(vec!["https://desk.example".into()], address),
+        auth,
         Arc::new(Shards::new(vec![shard])),
         source,
         metrics.clone(),
@@ -134,7 +155,7 @@ pub(crate) fn start_alone(
     drop(_inside);
     let connections = inbox.connections.clone();
     let given = crossbeam_channel::never();
-    (Server { address, door, given, connections, metrics, serving, runtime }, inbox)
+    (Server { address, door, shared, given, connections, metrics, serving, runtime }, inbox)
 }
 
 impl Server {

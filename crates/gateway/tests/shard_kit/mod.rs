@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use serde_json::{Value, json};
-use tickcast_gateway::{Metrics, Rest, Shard, ShardSettings, Socket, Token, Transport};
+use tickcast_gateway::{Arrival, Metrics, Rest, Shard, ShardSettings, Socket, Token, Transport};
 use tickcast_market::{
     Directory, Event, EventBatch, EventBody, InstrumentIndex, InstrumentSpec, Nanos, Price, Quote,
     Scales, Size, SourceIndex, TradingState, Venue,
@@ -335,17 +335,21 @@ impl World {
     }
 
     pub(crate) fn connect_with_room(&mut self, transport: Transport, room: usize) -> Client {
+        self.connect_arriving(transport, room, |arrival| arrival)
+    }
+
+    /// A client of whom the door knows more.
+    pub(crate) fn connect_arriving(
+        &mut self,
+        transport: Transport,
+        room: usize,
+        arrive: impl FnOnce(Arrival) -> Arrival,
+    ) -> Client {
         let line = Rc::new(RefCell::new(Line { room, ..Line::default() }));
         let peer = SocketAddr::from(([127, 0, 0, 1], 1000 + self.lines.len() as u16));
         self.open.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let token = self.shard.connect(
-            self.now,
-            Pipe(line.clone()),
-            peer,
-            &transport,
-            Vec::new(),
-            Vec::new(),
-        );
+        let arrival = arrive(Arrival::new(peer, transport));
+        let token = self.shard.connect(self.now, Pipe(line.clone()), arrival);
         self.lines.push((token, line.clone()));
         Client { token, line, input: Vec::new(), bytes: Vec::new() }
     }

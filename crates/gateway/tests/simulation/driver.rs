@@ -5,7 +5,7 @@ use crate::line::{ClientEnd, ServerEnd, SharedPoll};
 use fastrand::Rng;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use tickcast_gateway::{Metrics, Rest, Shard, ShardSettings, Token, Transport};
+use tickcast_gateway::{Arrival, Metrics, Rest, Shard, ShardSettings, Token, Transport};
 use tickcast_market::Nanos;
 use tickcast_publisher::{Hub, ShardFeed, ShardIndex};
 use tickcast_wire::Encoding;
@@ -96,7 +96,8 @@ impl Driver {
         let read_ahead = client.read_ahead(ahead);
         let transport = Transport::WebSocket { encoding: Encoding::Json, compress: false };
         let peer = ([127, 0, 0, 1], 1).into();
-        let token = self.shard.connect(now, server, peer, &transport, Vec::new(), read_ahead);
+        let arrival = Arrival { read_ahead, ..Arrival::new(peer, transport) };
+        let token = self.shard.connect(now, server, arrival);
         client.register(token);
         // The thread has been interrupted for this.
         self.rest = Rest::No;

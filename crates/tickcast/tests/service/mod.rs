@@ -31,18 +31,29 @@ pub(crate) struct Service {
 impl Service {
     /// Starts it with these arguments on free ports and waits until it listens.
     pub(crate) fn start(args: &[&str]) -> Service {
+        Service::start_with_env(args, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn start_with_env(args: &[&str], variables: &[(&str, &str)]) -> Service {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        Service::begin(free, free, args).listening()
+        let mut command = Service::command(free, free, args);
+        command.envs(variables.iter().copied());
+        Service::spawn(command).listening()
     }
 
     /// Starts it with these arguments on these addresses, and does not wait.
     pub(crate) fn begin(public: SocketAddr, admin: SocketAddr, args: &[&str]) -> Starting {
+        Service::spawn(Service::command(public, admin, args))
+    }
+
+    fn command(public: SocketAddr, admin: SocketAddr, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tickcast"));
         command
             .args(["serve", "--listen", &public.to_string(), "--admin", &admin.to_string()])
             .args(args)
             .stdin(Stdio::null());
-        Service::spawn(command)
+        command
     }
 
     /// Runs this command, which becomes the service.
