@@ -97,8 +97,11 @@ where
     let mut is_told = false;
     let left = poll_fn(|cx| {
         let mut ended = connection.poll_without_shutdown(cx);
-        // Only after hyper has seen what was read before: with nothing seen yet it would close.
-        if !is_told && ended.is_pending() && drained.as_mut().poll(cx).is_ready() {
+        // Only after hyper has seen what was read before (with nothing seen yet it would close),
+        // and not while an answer waits in its buffer: the last of a connection would be lost.
+        // Relaxed: written and read by this task alone.
+        let may_tell = !is_told && ended.is_pending() && !is_blocked.load(Ordering::Relaxed);
+        if may_tell && drained.as_mut().poll(cx).is_ready() {
             is_told = true;
             Pin::new(&mut connection).graceful_shutdown();
             ended = connection.poll_without_shutdown(cx);

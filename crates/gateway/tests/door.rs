@@ -353,3 +353,20 @@ fn a_door_with_a_successor_accepts_nobody_and_serves_whom_it_has_accepted() {
     accepted.write_all(b"x").unwrap();
     late.read_exact(&mut [0]).unwrap();
 }
+
+#[test]
+fn an_answer_that_is_on_its_way_arrives_whole_when_the_door_drains() {
+    let server = start(DoorLimits::default());
+    let clients = ["close", "keep-alive"].map(|kept| {
+        let mut client = server.connect();
+        let head = "GET /v1/snapshot?large HTTP/1.1\r\nHost: a\r\nConnection: ";
+        client.send(format!("{head}{kept}\r\n\r\n"));
+        // It does not fit into the kernel's buffers: the server waits for its client.
+        client.socket.read_exact(&mut [0]).unwrap();
+        client
+    });
+    server.door.drain();
+    for client in clients {
+        assert!(client.rest().len() > 64 << 20);
+    }
+}

@@ -46,7 +46,10 @@ impl Predecessor {
         let mut line = Line::new(stream);
         line.trusted_peer()?;
         line.say(&Say::Ask { version: VERSION }, &[]).await?;
-        let answer = line.hear_soon().await.context("the process that listens there")?;
+        let answer = line
+            .hear_soon()
+            .await
+            .context("the process that listens there; perhaps another one is taking over now")?;
         let (pid, run, listeners, descriptors) = match answer {
             (Say::Offer { version: VERSION, pid, run, listeners }, descriptors) => {
                 (pid, run, listeners, descriptors)
