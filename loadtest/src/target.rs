@@ -56,7 +56,9 @@ impl Target {
             authority
         };
         let host = host.trim_matches(['[', ']']).to_owned();
-        Ok(Target { url: url.to_owned(), is_tls, host, address, path: path.to_owned() })
+        // Reports name it; a token in its query is nobody's business.
+        let url = url.split('?').next().unwrap_or(url).to_owned();
+        Ok(Target { url, is_tls, host, address, path: path.to_owned() })
     }
 
     /// What stands in `Host`.
@@ -87,6 +89,13 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_goes_to_the_service_and_not_into_reports() {
+        let target = Target::resolve("ws://127.0.0.1:8080/v1/ws?token=a.b.c").unwrap();
+        assert_eq!(target.path, "/v1/ws?token=a.b.c");
+        assert_eq!(target.url, "ws://127.0.0.1:8080/v1/ws");
+    }
 
     #[test]
     fn urls_are_read_as_people_write_them() {

@@ -15,6 +15,9 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+/// The counter that `/clients` shows beside those who were not refused.
+const REFUSED: &str = "tickcast_gateway_refused_total";
+
 /// How a feed is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FeedReport {
@@ -151,11 +154,26 @@ impl Admin {
         json(status, body.to_string())
     }
 
+    /// How many were refused, by reason, since the start.
+    fn refused_by_reason(&self) -> serde_json::Value {
+        let families = self.registry.gather();
+        let refused = families.iter().filter(|family| family.name() == REFUSED);
+        let counts = refused.flat_map(|family| family.get_metric()).map(|metric| {
+            let reason = metric.get_label().first().map_or("", |label| label.value());
+            // A count: it has no fraction and is far below 2^53.
+            (reason.to_owned(), (metric.get_counter().get_value() as u64).into())
+        });
+        serde_json::Value::Object(counts.collect())
+    }
+
     async fn clients(&self) -> Answer {
         let clients = self.clients.clone();
+        let counts = self.refused_by_reason();
         let written = tokio::task::spawn_blocking(move || {
             let mut out = b"{\"clients\":".to_vec();
             clients.write_json(&mut out);
+            out.extend_from_slice(b",\"refused\":");
+            out.extend_from_slice(counts.to_string().as_bytes());
             out.push(b'}');
             out
         });

@@ -66,6 +66,11 @@ impl AuthAsks {
         self.0.recv().await
     }
 
+    /// A token that is there already.
+    pub fn try_next(&mut self) -> Option<AuthAsk> {
+        self.0.try_recv().ok()
+    }
+
     /// Judges what is brought until every shard has ended.
     pub async fn attend(mut self, auth: Arc<Auth>, shards: Arc<Shards>) {
         while let Some(ask) = self.next().await {

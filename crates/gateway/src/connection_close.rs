@@ -151,6 +151,9 @@ impl<S: Socket> Shard<S> {
         self.lanes[token as usize] = Lane::EMPTY;
         self.tally.ended(connection.framing);
         self.open.fetch_sub(1, Ordering::Relaxed); // Only a count; orders nothing.
+        if let Some(admission) = &self.settings.admission {
+            admission.leave(SocketAddr::from(connection.account.peer).ip());
+        }
     }
 
     fn remember_closed(&mut self, token: u32, code: u16, reason: &str) {

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,8 +35,8 @@ pub(crate) type Answer = Response<Full<Bytes>>;
 pub(crate) enum Disposal {
     /// This is the answer.
     Answer(Answer),
-    /// The door answers it; the connection leaves hyper.
-    Leave(Route),
+    /// The door answers it; the connection leaves hyper. The address is the client's.
+    Leave(Route, SocketAddr),
 }
 
 /// A connection that has left hyper.
@@ -43,6 +44,8 @@ pub(crate) enum Disposal {
 pub(crate) struct Left {
     pub(crate) socket: Stream,
     pub(crate) route: Route,
+    /// Whom the request is from.
+    pub(crate) client: SocketAddr,
     /// What came after the head of that request.
     pub(crate) read_ahead: Vec<u8>,
 }
@@ -60,7 +63,7 @@ where
     S: Fn(Request<Incoming>) -> F,
     F: Future<Output = Disposal> + Send,
 {
-    let leaving: Arc<Mutex<Option<Route>>> = Arc::default();
+    let leaving: Arc<Mutex<Option<(Route, SocketAddr)>>> = Arc::default();
     let is_blocked: Arc<AtomicBool> = Arc::default();
     let line = Line {
         socket,
@@ -76,8 +79,8 @@ where
         Box::pin(async move {
             match disposal.await {
                 Disposal::Answer(answer) => Ok::<_, Infallible>(answer),
-                Disposal::Leave(route) => {
-                    *leaving.lock() = Some(route);
+                Disposal::Leave(route, client) => {
+                    *leaving.lock() = Some((route, client));
                     // Nobody polls it again: `serve_http` takes hyper apart instead.
                     std::future::pending().await
                 }
@@ -122,8 +125,8 @@ where
     }
     let mut read_ahead = parts.read_buf.to_vec();
     read_ahead.extend_from_slice(&line.prefix[line.prefix_at..]);
-    let route = leaving.lock().take()?;
-    Some(Left { socket: line.socket, route, read_ahead })
+    let (route, client) = leaving.lock().take()?;
+    Some(Left { socket: line.socket, route, client, read_ahead })
 }
 
 /// hyper's smallest: 8 KiB for heads.

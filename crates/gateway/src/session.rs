@@ -164,8 +164,10 @@ impl<S: Socket> Shard<S> {
 
     fn count_control(&mut self, token: u32) -> bool {
         let now = self.pace.now();
+        let settings = &self.settings;
+        let (most, seconds) = (settings.controls_per_second, settings.controls_over_seconds);
         let Some(connection) = self.get_mut(token) else { return false };
-        let fine = connection.controls.count(now);
+        let fine = connection.controls.count(now, most, seconds);
         if !fine {
             self.close(token, 1008, "too many control frames");
         }

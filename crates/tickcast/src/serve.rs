@@ -5,6 +5,7 @@ use crate::feeds::{FeedHealth, Feeds, Lists, Resyncs, Started};
 use crate::listeners::Listeners;
 use crate::service_manager::{self, Notice};
 use crate::settings::Resolved;
+use crate::settings_limits::Limits;
 use crate::system;
 use crate::takeover_predecessor::Predecessor;
 use crate::takeover_successor::Successors;
@@ -17,8 +18,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tickcast_feed::InboxSender;
 use tickcast_gateway::{
-    Admin, Auth, AuthDesk, Certificates, Door, DoorLimits, FeedReport, HubSource, Line, Metrics,
-    Origins, Poller, Readiness, Shard, ShardHandle, ShardInbox, ShardSettings, Shards,
+    Admin, Admission, Auth, AuthDesk, Certificates, Door, DoorRules, FeedReport, HubSource, Line,
+    Metrics, Origins, Poller, Readiness, Shard, ShardHandle, ShardInbox, ShardSettings, Shards,
 };
 use tickcast_market::Directory;
 use tickcast_publisher::{Config, Inbox, Publisher, Resync, ShardIndex};
@@ -68,15 +69,19 @@ impl Keys {
     }
 }
 
-/// Runs until it is asked to stop.
-pub(crate) fn run(settings: Resolved, keys: Keys) -> Result<()> {
+/// Runs until it is asked to stop; `reread` reads the limits again.
+pub(crate) fn run(
+    settings: Resolved,
+    keys: Keys,
+    reread: impl Fn() -> Result<Limits>,
+) -> Result<()> {
     // One thread takes tens of thousands of connections a second, and several on few cores only
     // take turns; agreeing on keys is what can be worth more.
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let door = runtime("door", if keys.tls.is_some() { cores.min(DOOR_THREADS_MAX) } else { 1 })?;
     // Apart, so that a rush at the door does not keep venues waiting.
     let venues = runtime("venues", 1)?;
-    door.block_on(serve(settings, Arc::new(keys), venues.handle().clone()))
+    door.block_on(serve(settings, Arc::new(keys), reread, venues.handle().clone()))
 }
 
 fn runtime(name: &str, threads: usize) -> Result<Runtime> {
@@ -88,7 +93,12 @@ fn runtime(name: &str, threads: usize) -> Result<Runtime> {
         .with_context(|| format!("the runtime {name}"))
 }
 
-async fn serve(settings: Resolved, keys: Arc<Keys>, venues: Handle) -> Result<()> {
+async fn serve(
+    settings: Resolved,
+    keys: Arc<Keys>,
+    reread: impl Fn() -> Result<Limits>,
+    venues: Handle,
+) -> Result<()> {
     let descriptors = tickcast_gateway::raise_descriptor_limit().context("descriptor limit")?;
     tracing::info!(descriptors, "at most so many descriptors, about as many clients");
     let registry = Registry::new();
@@ -96,7 +106,12 @@ async fn serve(settings: Resolved, keys: Arc<Keys>, venues: Handle) -> Result<()
     let gateway_metrics = Arc::new(tickcast_gateway::Metrics::new(&registry)?);
     let directory = Arc::new(Directory::default());
 
-    let limits = DoorLimits::default();
+    let limits = settings.limits.door.clone();
+    let admission = Admission::new(
+        settings.limits.of_one_address,
+        settings.proxies.clone(),
+        settings.limits.limits_loopback,
+    );
     let mut listeners = Listeners::open(&settings, &limits).await?;
     let (public, admin) = (listeners.public.local_addr()?, listeners.admin.local_addr()?);
     let run = run_number(listeners.predecessor.as_ref());
@@ -148,13 +163,14 @@ async fn serve(settings: Resolved, keys: Arc<Keys>, venues: Handle) -> Result<()
             hub.clone(),
             ShardIndex(number as u8),
             feed,
-            ShardSettings {
+            settings.limits.apply(ShardSettings {
                 flush_interval: settings.flush_interval,
                 flush_mode: settings.flush_mode,
                 auth_desk: settings.auth.takes_tokens().then(|| auth_desk.clone()),
                 connections_reserved: limits.connections_max.min(descriptors as usize),
+                admission: Some(admission.clone()),
                 ..ShardSettings::default()
-            },
+            }),
             &gateway_metrics,
             inbox.connections.clone(),
             clock::now().0.unsigned_abs().wrapping_add(number as u64),
@@ -169,7 +185,8 @@ async fn serve(settings: Resolved, keys: Arc<Keys>, venues: Handle) -> Result<()
     let metrics = gateway_metrics.clone();
     let auth = keys.auth.clone();
     tokio::spawn(asks.attend(auth.clone(), shards.clone()));
-    let door = Door::new(limits, origins, auth, shards.clone(), source, metrics, config);
+    let rules = DoorRules { limits, admission, origins, auth };
+    let door = Door::new(rules, shards.clone(), source, metrics, config);
 
     let subscribed = {
         let metrics = gateway_metrics.clone();
@@ -204,7 +221,10 @@ async fn serve(settings: Resolved, keys: Arc<Keys>, venues: Handle) -> Result<()
         let (keys, metrics) = (keys.clone(), gateway_metrics.clone());
         async move { keys.watch(&metrics).await }
     });
-    let reload = || keys.reload(&gateway_metrics);
+    let reload = || {
+        keys.reload(&gateway_metrics);
+        reload_limits(&door, &settings.limits, reread());
+    };
     service_manager::notify(Notice::Ready);
     give_way(&door, &admin_page, successors, reload).await?;
     drain(&door, &shards, settings.drain_window, reload).await;
@@ -318,7 +338,23 @@ pub(crate) async fn wait_for_stop(reload: impl Fn()) -> Result<()> {
     }
 }
 
-/// For those that have no certificate.
+/// Makes the limits of connections, in total and of one address, hold from now on. The others are
+/// those of the start: connections were told some of them.
+fn reload_limits(door: &Door, first: &Limits, again: Result<Limits>) {
+    match again {
+        Ok(limits) => {
+            door.set_limits(limits.door.connections_max, limits.of_one_address);
+            let total = limits.door.connections_max;
+            tracing::info!(total, of_one_address = ?limits.of_one_address, "limits read again");
+            if !limits.is_same_but_for_connections(first) {
+                tracing::warn!("other limits have changed: they will hold after a restart");
+            }
+        }
+        Err(error) => tracing::error!("the limits stay as they are: {error:#}"),
+    }
+}
+
+/// For those that have nothing to read again.
 pub(crate) fn nothing_to_reload() {
     tracing::info!("SIGHUP: there is nothing to reload");
 }

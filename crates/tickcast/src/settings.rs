@@ -4,6 +4,7 @@
 //! and [`Settings::over`] lays one over the other. [`Settings::resolve`] checks what is left.
 
 use crate::settings_auth::{AuthRules, AuthSettings};
+use crate::settings_limits::{Limits, LimitsSettings};
 use crate::settings_takeover::{Takeover, TakeoverSettings};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
@@ -12,7 +13,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tickcast_feed::{ReplaySpeed, VenueConfig};
-use tickcast_gateway::FlushMode;
+use tickcast_gateway::{FlushMode, Proxies};
 use tickcast_market::{Nanos, Venue};
 use tickcast_publisher::Tiers;
 
@@ -89,6 +90,10 @@ pub(crate) struct Settings {
     /// Origin of web pages that may connect, such as `https://desk.example`; repeatable
     #[arg(long, env = "TICKCAST_ALLOW_ORIGIN", value_delimiter = ',', value_name = "URL")]
     pub(crate) allow_origin: Vec<String>,
+    /// Address or network of proxies that are believed whom they bring (PROXY protocol,
+    /// X-Forwarded-For), such as 10.0.0.0/8; repeatable
+    #[arg(long, env = "TICKCAST_TRUST_PROXY", value_delimiter = ',', value_name = "CIDR")]
+    pub(crate) trust_proxy: Vec<String>,
     /// Time over which clients are sent away on SIGTERM [default: 30s]
     #[arg(long, env = "TICKCAST_DRAIN_WINDOW", value_name = "TIME")]
     pub(crate) drain_window: Option<String>,
@@ -97,6 +102,9 @@ pub(crate) struct Settings {
     /// text or json [default: text]
     #[arg(long, env = "TICKCAST_LOG_FORMAT", value_name = "FORMAT")]
     pub(crate) log_format: Option<String>,
+    /// What clients may do
+    #[command(flatten)]
+    pub(crate) limits: LimitsSettings,
     /// Where a venue is, for tests and proxies; in the file only
     #[arg(skip)]
     pub(crate) venues: BTreeMap<String, VenueSettings>,
@@ -135,6 +143,8 @@ pub(crate) struct Resolved {
     pub(crate) flush_mode: FlushMode,
     pub(crate) tiers: Tiers,
     pub(crate) allow_origin: Vec<String>,
+    pub(crate) proxies: Proxies,
+    pub(crate) limits: Limits,
     pub(crate) drain_window: Duration,
     pub(crate) takeover: Takeover,
     pub(crate) log_json: bool,
@@ -143,6 +153,10 @@ pub(crate) struct Resolved {
 
 fn or<T>(first: Vec<T>, second: Vec<T>) -> Vec<T> {
     if first.is_empty() { second } else { first }
+}
+
+fn non_empty(texts: &[String]) -> impl Iterator<Item = &str> {
+    texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty())
 }
 
 impl Settings {
@@ -182,6 +196,8 @@ impl Settings {
             flush_mode: self.flush_mode.or(under.flush_mode),
             tiers: or(self.tiers, under.tiers),
             allow_origin: or(self.allow_origin, under.allow_origin),
+            trust_proxy: or(self.trust_proxy, under.trust_proxy),
+            limits: self.limits.over(under.limits),
             drain_window: self.drain_window.or(under.drain_window),
             takeover: self.takeover.over(under.takeover),
             log_format: self.log_format.or(under.log_format),
@@ -251,6 +267,9 @@ impl Settings {
             },
             tiers,
             allow_origin: self.allow_origin,
+            // An empty variable of the environment says nothing.
+            proxies: Proxies::parse(non_empty(&self.trust_proxy)).context("trust_proxy")?,
+            limits: self.limits.resolve()?,
             drain_window: time("drain_window", self.drain_window.as_deref(), "30s")?,
             takeover: self.takeover.resolve()?,
             log_json,
@@ -369,6 +388,32 @@ mod tests {
             ("sim_pace = \"wild\"", "sim_pace: \"wild\""),
             ("flush_mode = \"epoll\"", "flush_mode: \"epoll\" is not one of auto, uring, send"),
             ("log_format = \"xml\"", "log_format: \"xml\""),
+            (
+                "trust_proxy = [\"10.0.0.0/8\", \"proxy\"]",
+                "trust_proxy: \"proxy\" is not an address",
+            ),
+            ("[limits]\nconections_max = 5", "unknown field `conections_max`"),
+            ("[limits]\nconnections_max = 0", "limits.connections_max: 0 is not from 1 to 1000000"),
+            ("[limits]\nhead_deadline = \"soon\"", "limits.head_deadline: \"soon\" is not a time"),
+            ("[limits]\nno_progress = \"0s\"", "limits.no_progress: \"0s\" is below 10ms"),
+            ("[limits]\nmessage_fragments_max = 256", "limits.message_fragments_max: 256 is not"),
+            (
+                "[limits]\nsend_buffer_bytes = 100",
+                "limits.send_buffer_bytes: 100 is not from 32768",
+            ),
+            (
+                "[limits]\nconnections_max = 5\naddress_connections_max = 6",
+                "limits.address_connections_max: 6 is above limits.connections_max, 5",
+            ),
+            (
+                "[limits]\nhead_deadline = \"2s\"\ntls_deadline = \"3s\"",
+                "limits.tls_deadline: 3s is above limits.head_deadline, 2s",
+            ),
+            ("[limits]\nsubscriptions_max = 5\nglobs_max = 6", "limits.globs_max: 6 is above"),
+            (
+                "[limits]\nsubscriptions_max = 6\ninstruments_max = 5",
+                "limits.subscriptions_max: 6 is above limits.instruments_max, 5",
+            ),
             ("[venues.binnace]", "venues.binnace"),
             ("[venues.binance]\nws_url = \"http://x\"", "venues.binance.ws_url: \"http://x\""),
             ("[venues.binance]\nws = \"ws://x\"", "unknown field `ws`"),

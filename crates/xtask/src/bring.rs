@@ -1,5 +1,5 @@
 //! Bringing what the tests need and cargo does not bring: a browser, Node, Python and packages
-//! for them.
+//! for them, proxies.
 //!
 //! Debian packages are installed where we may; npm and PyPI packages go into `.tools`, pinned by
 //! the files in `tests/clients`. What cannot be brought is named, and the tests that need it say
@@ -20,6 +20,8 @@ const PROGRAMS: &[(&[&str], &str)] = &[
     (&["python3"], "python3"),
     // Carries what makes virtual environments with pip inside.
     (&["python3"], "python3-venv"),
+    (&["nginx"], "nginx"),
+    (&["haproxy"], "haproxy"),
 ];
 
 const BROWSERS: &[&str] = &["chromium", "chromium-browser", "google-chrome"];
@@ -43,6 +45,8 @@ pub(crate) fn bring() -> Brought {
     brought.note("TICKCAST_CHROMIUM", "Chromium", browser());
     brought.note("TICKCAST_NODE", "Node", find("node").context("no `node` on the path"));
     brought.note("TICKCAST_NODE_PATH", "npm packages (ws, playwright-core)", npm());
+    brought.note("TICKCAST_NGINX", "nginx", server("nginx"));
+    brought.note("TICKCAST_HAPROXY", "haproxy", server("haproxy"));
     brought.note("TICKCAST_PYTHON", "Python with websockets", python());
     brought
 }
@@ -60,13 +64,21 @@ fn browser() -> Result<PathBuf> {
     BROWSERS.iter().find_map(|name| find(name)).context("no `chromium` on the path")
 }
 
+/// Debian keeps servers where only root's path leads.
+fn server(name: &str) -> Result<PathBuf> {
+    let usual = PathBuf::from("/usr/sbin").join(name);
+    find(name)
+        .or_else(|| usual.is_file().then_some(usual))
+        .with_context(|| format!("no `{name}` on the path"))
+}
+
 /// Installs the Debian packages that are missing, where we are root on a Debian.
 fn debian() -> Result<()> {
     let packages: Vec<&str> = PROGRAMS
         .iter()
         .filter(|(names, package)| match *package {
             "python3-venv" => !python_makes_venvs(),
-            _ => !names.iter().any(|name| find(name).is_some()),
+            _ => !names.iter().any(|name| server(name).is_ok()),
         })
         .map(|(_, package)| *package)
         .collect();
