@@ -27,7 +27,7 @@ use rustls::ServerConfig;
 use std::io;
 use std::net::{SocketAddr, TcpStream as Accepted};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
@@ -67,6 +67,8 @@ pub struct Door {
     /// There where connections are encrypted.
     tls: Option<Arc<ServerConfig>>,
     draining: watch::Sender<bool>,
+    /// Another process accepts in our place.
+    is_succeeded: AtomicBool,
     /// Connections that no shard has yet.
     present: AtomicUsize,
     pub(crate) telling: Telling,
@@ -124,6 +126,7 @@ impl Door {
             auth,
             tls,
             draining: watch::Sender::new(false),
+            is_succeeded: AtomicBool::new(false),
             present: AtomicUsize::new(0),
             telling: Telling::new(),
             left: Notify::new(),
@@ -155,6 +158,15 @@ impl Door {
     /// told by [`Shards::drain`].
     pub fn drain(&self) {
         self.draining.send_replace(true);
+    }
+
+    /// Stops accepting since another process goes on with the same listener. Nobody is refused:
+    /// who was accepted here and has not asked yet is given to a shard all the same, which tells
+    /// it when to leave.
+    pub fn drain_to_successor(&self) {
+        // Pairs with the load in `prepare`; the channel's lock orders it before "draining".
+        self.is_succeeded.store(true, Ordering::Relaxed);
+        self.drain();
     }
 
     /// Whether [`Door::drain`] has been called.
@@ -350,7 +362,8 @@ impl Door {
 
     /// Judges what came with a request, and writes the head of the answer.
     fn prepare(&self, route: Route) -> Result<Prepared, Refusal> {
-        if self.is_draining() {
+        // Relaxed: see `drain_to_successor`.
+        if self.is_draining() && !self.is_succeeded.load(Ordering::Relaxed) {
             return Err(Refusal::overloaded("draining", "this server is about to stop"));
         }
         let mut answer = Vec::with_capacity(ANSWER_BYTES);

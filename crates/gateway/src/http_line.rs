@@ -103,11 +103,16 @@ where
         pin!(async move { draining.wait_for(|is_draining| *is_draining).await.is_ok() });
     let mut is_told = false;
     let left = poll_fn(|cx| {
-        if !is_told && drained.as_mut().poll(cx).is_ready() {
+        let mut ended = connection.poll_without_shutdown(cx);
+        // Only after hyper has seen what was read before (with nothing seen yet it would close),
+        // and not while an answer waits in its buffer: the last of a connection would be lost.
+        // Relaxed: written and read by this task alone.
+        let may_tell = !is_told && ended.is_pending() && !is_blocked.load(Ordering::Relaxed);
+        if may_tell && drained.as_mut().poll(cx).is_ready() {
             is_told = true;
             Pin::new(&mut connection).graceful_shutdown();
+            ended = connection.poll_without_shutdown(cx);
         }
-        let ended = connection.poll_without_shutdown(cx);
         // What was answered before must have gone out: hyper's write buffer is lost with it.
         // Relaxed: written and read by this task alone.
         if leaving.lock().is_some() && !is_blocked.load(Ordering::Relaxed) {

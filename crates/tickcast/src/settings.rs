@@ -5,6 +5,7 @@
 
 use crate::settings_auth::{AuthRules, AuthSettings};
 use crate::settings_limits::{Limits, LimitsSettings};
+use crate::settings_takeover::{Takeover, TakeoverSettings};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -99,6 +100,8 @@ pub(crate) struct Settings {
     /// Time over which clients are sent away on SIGTERM [default: 30s]
     #[arg(long, env = "TICKCAST_DRAIN_WINDOW", value_name = "TIME")]
     pub(crate) drain_window: Option<String>,
+    #[command(flatten)]
+    pub(crate) takeover: TakeoverSettings,
     /// text or json [default: text]
     #[arg(long, env = "TICKCAST_LOG_FORMAT", value_name = "FORMAT")]
     pub(crate) log_format: Option<String>,
@@ -148,6 +151,7 @@ pub(crate) struct Resolved {
     pub(crate) proxies: Proxies,
     pub(crate) limits: Limits,
     pub(crate) drain_window: Duration,
+    pub(crate) takeover: Takeover,
     pub(crate) log_json: bool,
     pub(crate) venues: BTreeMap<Venue, VenueSettings>,
 }
@@ -201,6 +205,7 @@ impl Settings {
             trust_proxy: or(self.trust_proxy, under.trust_proxy),
             limits: self.limits.over(under.limits),
             drain_window: self.drain_window.or(under.drain_window),
+            takeover: self.takeover.over(under.takeover),
             log_format: self.log_format.or(under.log_format),
             venues: if self.venues.is_empty() { under.venues } else { self.venues },
         }
@@ -277,6 +282,7 @@ impl Settings {
             proxies: Proxies::parse(non_empty(&self.trust_proxy)).context("trust_proxy")?,
             limits: self.limits.resolve()?,
             drain_window: time("drain_window", self.drain_window.as_deref(), "30s")?,
+            takeover: self.takeover.resolve()?,
             log_json,
             venues,
         })
