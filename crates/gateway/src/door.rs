@@ -21,6 +21,7 @@ use crate::limits::{ACCEPT_PAUSE, DoorLimits, GIVE_PAUSE, GIVE_TRIES_MAX, LINGER
 use crate::metrics::Metrics;
 use crate::origin::Origins;
 use crate::refusal::Refusal;
+use parking_lot::RwLock;
 use prometheus::IntCounter;
 use rustls::ServerConfig;
 use std::io;
@@ -54,12 +55,12 @@ pub struct DoorRules {
 
 /// What all connections at the door share.
 pub struct Door {
-    pub(crate) limits: DoorLimits,
+    limits: RwLock<Arc<DoorLimits>>,
     pub(crate) origins: Origins,
     pub(crate) source: Arc<dyn Source>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) admission: Arc<Admission>,
-    /// [`DoorLimits::connections_max`], which can be changed.
+    /// [`DoorLimits::connections_max`], for whom even a lock is too much.
     connections_max: AtomicUsize,
     shards: Arc<Shards>,
     pub(crate) auth: Arc<Auth>,
@@ -115,7 +116,7 @@ impl Door {
         let DoorRules { limits, admission, origins, auth } = rules;
         Arc::new(Door {
             connections_max: AtomicUsize::new(limits.connections_max),
-            limits,
+            limits: RwLock::new(Arc::new(limits)),
             admission,
             origins,
             source,
@@ -137,12 +138,18 @@ impl Door {
         self.present.load(Ordering::Relaxed) + self.shards.connections() // Only a count.
     }
 
-    /// From now on there may be so many connections, in total and of one address. Who is there
-    /// stays.
-    pub fn set_limits(&self, connections_max: usize, of_one_address: AdmissionLimits) {
+    /// From now on these hold for whoever comes; who is there stays. The size of send buffers is
+    /// the listener's and remains.
+    pub fn set_limits(&self, limits: DoorLimits, of_one_address: AdmissionLimits) {
         // Relaxed: a figure of its own, that a connection may see a moment late.
-        self.connections_max.store(connections_max, Ordering::Relaxed);
+        self.connections_max.store(limits.connections_max, Ordering::Relaxed);
         self.admission.set_limits(of_one_address);
+        *self.limits.write() = Arc::new(limits);
+    }
+
+    /// Those that hold now.
+    pub(crate) fn limits(&self) -> Arc<DoorLimits> {
+        self.limits.read().clone()
     }
 
     /// Whether its connections are encrypted.
@@ -239,7 +246,9 @@ impl Door {
     /// Agrees on keys with the client, where connections are encrypted.
     pub(crate) async fn encrypt(&self, socket: TcpStream, accepted: Instant) -> Option<Stream> {
         let Some(tls) = &self.tls else { return Some(Stream::plain(socket)) };
-        let deadline = accepted + self.limits.tls_deadline.min(self.limits.head_deadline);
+        let limits = self.limits();
+        let deadline = accepted + limits.tls_deadline.min(limits.head_deadline);
+        drop(limits);
         // Boxed: those that are not encrypted should not pay for the room.
         match timeout_at(deadline, Box::pin(Stream::accept(socket, tls.clone()))).await {
             Ok(Ok(stream)) => return Some(stream),
@@ -260,7 +269,8 @@ impl Door {
             let door = self.clone();
             async move { answer(&door, caller, &request) }
         };
-        let left = serve_http(socket, prefix, &self.limits, draining, service).await;
+        let limits = self.limits();
+        let left = serve_http(socket, prefix, &limits, draining, service).await;
         let Some(Left { socket, route, client, read_ahead }) = left else { return };
         // From here on its answer is what is timed.
         visitor.accepted = Instant::now();
@@ -416,7 +426,7 @@ async fn welcome(
 ) {
     let door = &presence.door;
     let Some(mut socket) = door.encrypt(socket, visitor.accepted).await else { return };
-    let deadline = visitor.accepted + door.limits.head_deadline;
+    let deadline = visitor.accepted + door.limits().head_deadline;
     let first = timeout_at(deadline, read_first(&mut socket, &mut kept, &door.origins)).await;
     // Boxed: what most connections do not come to should take no room in their task.
     match first {
