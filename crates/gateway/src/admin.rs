@@ -60,6 +60,7 @@ pub struct Admin {
     registry: Registry,
     readiness: Arc<dyn Readiness>,
     clients: Arc<dyn Clients>,
+    leaving: watch::Sender<bool>,
 }
 
 impl std::fmt::Debug for Admin {
@@ -75,24 +76,37 @@ impl Admin {
         readiness: Arc<dyn Readiness>,
         clients: Arc<dyn Clients>,
     ) -> Arc<Admin> {
-        Arc::new(Admin { registry, readiness, clients })
+        Arc::new(Admin { registry, readiness, clients, leaving: watch::Sender::new(false) })
     }
 
-    /// Answers until the task is aborted: operators watch a drain to its end.
+    /// Stops accepting and ends connections that are kept alive: another process answers from now
+    /// on, with figures of its own.
+    pub fn leave(&self) {
+        self.leaving.send_replace(true);
+    }
+
+    /// Answers until [`Admin::leave`], or until the task is aborted: operators watch a drain to
+    /// its end.
     pub async fn serve(self: &Arc<Self>, listener: TcpListener) {
         let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
         let limits = DoorLimits::default();
+        let mut leaving = self.leaving.subscribe();
         loop {
             // It never fails: nobody closes the semaphore.
             let Ok(place) = places.clone().acquire_owned().await else { return };
-            let Ok((socket, _)) = listener.accept().await else {
+            let accepted = tokio::select! {
+                biased;
+                _ = leaving.wait_for(|is_leaving| *is_leaving) => return,
+                accepted = listener.accept() => accepted,
+            };
+            let Ok((socket, _)) = accepted else {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
             let (admin, limits) = (self.clone(), limits.clone());
             tokio::spawn(async move {
                 let _place = place;
-                let (_keep, draining) = watch::channel(false);
+                let draining = admin.leaving.subscribe();
                 let service = |request: Request<Incoming>| {
                     let admin = admin.clone();
                     async move { Disposal::Answer(admin.answer(&request).await) }

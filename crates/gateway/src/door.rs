@@ -14,9 +14,10 @@ use crate::door_listener::Listener;
 use crate::door_stream::Stream;
 use crate::frame::write_close;
 use crate::handoff::{Handoff, Shards, Transport};
-use crate::handshake::Route;
+use crate::handshake::{Accept, Route};
 use crate::http::{Caller, Source, answer};
 use crate::http_line::{Left, serve_http};
+use crate::identity::Who;
 use crate::limits::{ACCEPT_PAUSE, DoorLimits, GIVE_PAUSE, GIVE_TRIES_MAX, LINGER};
 use crate::metrics::Metrics;
 use crate::origin::Origins;
@@ -27,7 +28,7 @@ use rustls::ServerConfig;
 use std::io;
 use std::net::{SocketAddr, TcpStream as Accepted};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
@@ -67,6 +68,8 @@ pub struct Door {
     /// There where connections are encrypted.
     tls: Option<Arc<ServerConfig>>,
     draining: watch::Sender<bool>,
+    /// Another process accepts in our place.
+    is_succeeded: AtomicBool,
     /// Connections that no shard has yet.
     present: AtomicUsize,
     pub(crate) telling: Telling,
@@ -124,6 +127,7 @@ impl Door {
             auth,
             tls,
             draining: watch::Sender::new(false),
+            is_succeeded: AtomicBool::new(false),
             present: AtomicUsize::new(0),
             telling: Telling::new(),
             left: Notify::new(),
@@ -161,6 +165,15 @@ impl Door {
     /// told by [`Shards::drain`].
     pub fn drain(&self) {
         self.draining.send_replace(true);
+    }
+
+    /// Stops accepting since another process goes on with the same listener. Nobody is refused:
+    /// who was accepted here and has not asked yet is given to a shard all the same, which tells
+    /// it when to leave.
+    pub fn drain_to_successor(&self) {
+        // Pairs with the load in `prepare`; the channel's lock orders it before "draining".
+        self.is_succeeded.store(true, Ordering::Relaxed);
+        self.drain();
     }
 
     /// Whether [`Door::drain`] has been called.
@@ -272,6 +285,10 @@ impl Door {
         let limits = self.limits();
         let left = serve_http(socket, prefix, &limits, draining, service).await;
         let Some(Left { socket, route, client, read_ahead }) = left else { return };
+        let route = match route {
+            Ok(route) => route,
+            Err(refusal) => return self.refuse(socket, &refusal).await,
+        };
         // From here on its answer is what is timed.
         visitor.accepted = Instant::now();
         let known = match visitor.by_proxy {
@@ -355,16 +372,19 @@ impl Door {
 
     /// Judges what came with a request, and writes the head of the answer.
     fn prepare(&self, route: Route) -> Result<Prepared, Refusal> {
-        if self.is_draining() {
+        // Relaxed: see `drain_to_successor`.
+        if self.is_draining() && !self.is_succeeded.load(Ordering::Relaxed) {
             return Err(Refusal::overloaded("draining", "this server is about to stop"));
         }
         let mut answer = Vec::with_capacity(ANSWER_BYTES);
         match route {
-            Route::WebSocket(accept) => {
+            Route::WebSocket(mut accept) => {
                 let admitted = self.auth.admit(accept.token.as_ref(), true)?;
+                // Nothing is inflated for who has not said who it is.
+                accept.compress &= self.limits.deflate && !matches!(admitted.who, Who::Unknown);
                 accept.write(&mut answer);
-                let encoding = accept.encoding;
-                let transport = Transport::WebSocket { encoding, compress: false };
+                let Accept { encoding, compress, .. } = accept;
+                let transport = Transport::WebSocket { encoding, compress };
                 Ok(Prepared { transport, answer, admitted })
             }
             Route::Sse(request) => {

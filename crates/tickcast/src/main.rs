@@ -4,12 +4,18 @@
 
 mod clock;
 mod feeds;
+mod listeners;
 mod record;
 mod serve;
+mod service_manager;
 mod settings;
 mod settings_auth;
 mod settings_limits;
+mod settings_takeover;
 mod system;
+mod takeover;
+mod takeover_predecessor;
+mod takeover_successor;
 mod token;
 mod watch;
 
@@ -139,7 +145,6 @@ const LOG_LINES_MAX: usize = 16_384;
 /// Logs go to standard error, so that standard output has just the line with the addresses. They
 /// are written by a thread of their own, which ends with what is returned: whoever logs must not
 /// wait for a terminal.
-#[must_use]
 fn start_log(json: bool) -> WorkerGuard {
     let (writer, guard) = NonBlockingBuilder::default()
         .lossy(true)

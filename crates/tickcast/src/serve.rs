@@ -2,10 +2,14 @@
 
 use crate::clock;
 use crate::feeds::{FeedHealth, Feeds, Lists, Resyncs, Started};
+use crate::listeners::Listeners;
+use crate::service_manager::{self, Notice};
 use crate::settings::Resolved;
 use crate::settings_limits::Limits;
 use crate::system;
-use anyhow::{Context, Result};
+use crate::takeover_predecessor::Predecessor;
+use crate::takeover_successor::Successors;
+use anyhow::{Context, Result, ensure};
 use crossbeam_channel::bounded;
 use prometheus::Registry;
 use std::sync::Arc;
@@ -14,8 +18,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tickcast_feed::InboxSender;
 use tickcast_gateway::{
-    Admin, Admission, Auth, AuthDesk, Certificates, Door, DoorRules, FeedReport, HubSource, Line,
-    Metrics, Origins, Poller, Readiness, Shard, ShardHandle, ShardInbox, ShardSettings, Shards,
+    Admin, Admission, Auth, AuthDesk, Certificates, Door, DoorLimits, DoorRules, FeedReport,
+    HubSource, Line, Metrics, Origins, Poller, Readiness, Shard, ShardHandle, ShardInbox,
+    ShardSettings, Shards,
 };
 use tickcast_market::Directory;
 use tickcast_publisher::{Config, Inbox, Publisher, Resync, ShardIndex};
@@ -102,18 +107,15 @@ async fn serve(
     let gateway_metrics = Arc::new(tickcast_gateway::Metrics::new(&registry)?);
     let directory = Arc::new(Directory::default());
 
-    let limits = settings.limits.door.clone();
+    let limits = DoorLimits { deflate: settings.deflate, ..settings.limits.door.clone() };
     let admission = Admission::new(
         settings.limits.of_one_address,
         settings.proxies.clone(),
         settings.limits.limits_loopback,
     );
-    let listener = tickcast_gateway::Listener::bind(settings.listen, &limits)
-        .with_context(|| format!("cannot listen on {}", settings.listen))?;
-    let admin_listener = tokio::net::TcpListener::bind(settings.admin)
-        .await
-        .with_context(|| format!("cannot listen on {}", settings.admin))?;
-    let (public, admin) = (listener.local_addr()?, admin_listener.local_addr()?);
+    let mut listeners = Listeners::open(&settings, &limits).await?;
+    let (public, admin) = (listeners.public.local_addr()?, listeners.admin.local_addr()?);
+    let run = run_number(listeners.predecessor.as_ref());
 
     let stop = Arc::new(AtomicBool::new(false));
     let (stop_drivers, stopping) = watch::channel(false);
@@ -139,7 +141,7 @@ async fn serve(
     let (live, resyncs) = feeds.prepare_live(&settings)?;
     let publisher = Publisher::new(
         Config {
-            run: u64::try_from(clock::now().0 / 1_000_000_000).unwrap_or(0),
+            run,
             tiers: settings.tiers.clone(),
             partitions: settings.partitions,
             wakes: pollers.iter().map(Poller::wake).collect(),
@@ -166,6 +168,7 @@ async fn serve(
                 flush_interval: settings.flush_interval,
                 flush_mode: settings.flush_mode,
                 auth_desk: settings.auth.takes_tokens().then(|| auth_desk.clone()),
+                auth_within_ms: settings.auth.within_ms,
                 connections_reserved: limits.connections_max.min(descriptors as usize),
                 admission: Some(admission.clone()),
                 ..ShardSettings::default()
@@ -193,10 +196,23 @@ async fn serve(
     };
     let Started { healths, threads: feed_threads } = feeds.start(&settings, live, subscribed)?;
     let readiness = Arc::new(Ready { healths, door: door.clone() });
-    let admin_page = Admin::new(registry, readiness, shards.clone());
-    let admin_task = tokio::spawn(async move { admin_page.serve(admin_listener).await });
+    let admin_page = Admin::new(registry, readiness.clone(), shards.clone());
+    let successors = listen_for_successors(&settings, &mut listeners, run)?;
+    let mut admin_listener = Some(listeners.admin);
+    let serve_admin = |listener| {
+        let page = admin_page.clone();
+        tokio::spawn(async move { page.serve(listener).await })
+    };
+    let admin_own = admin_listener.take_if(|_| listeners.is_admin_own).map(&serve_admin);
+    // The last that may fail: from here on clients rely on this process.
+    if let Some(predecessor) = listeners.predecessor.take() {
+        let may_wait = settings.replay_wait; // What starts with a subscriber is not waited for.
+        let is_ready = || if may_wait { Ok(()) } else { readiness.check() };
+        predecessor.succeed(settings.takeover.wait, is_ready).await?;
+    }
+    let admin_task = admin_listener.map(&serve_admin).or(admin_own);
     let door_task = {
-        let door = door.clone();
+        let (door, listener) = (door.clone(), listeners.public);
         tokio::spawn(async move { door.serve(listener).await })
     };
     let topics_task = tokio::spawn(watch_topics(hub, publisher_metrics));
@@ -211,7 +227,8 @@ async fn serve(
         keys.reload(&gateway_metrics);
         reload_limits(&door, &shards, &settings.limits, reread());
     };
-    wait_for_stop(reload).await?;
+    service_manager::notify(Notice::Ready);
+    give_way(&door, &admin_page, successors, reload).await?;
     drain(&door, &shards, settings.drain_window, reload).await;
     stop.store(true, Ordering::Relaxed); // A flag that loops look at; orders nothing.
     stop_drivers.send_replace(true);
@@ -227,7 +244,7 @@ async fn serve(
         join(partitions);
     })
     .await?;
-    admin_task.abort();
+    admin_task.inspect(tokio::task::JoinHandle::abort);
     keys_task.abort();
     tracing::info!("stopped");
     Ok(())
@@ -346,17 +363,73 @@ pub(crate) fn nothing_to_reload() {
     tracing::info!("SIGHUP: there is nothing to reload");
 }
 
+/// Waits until this process is asked to stop or another one takes over, and stops accepting.
+async fn give_way(
+    door: &Door,
+    admin: &Admin,
+    successors: Option<Successors>,
+    reload: impl Fn(),
+) -> Result<()> {
+    let succeeded = async {
+        match &successors {
+            Some(successors) => successors.next().await,
+            None => std::future::pending().await,
+        }
+    };
+    let successor = tokio::select! {
+        stop = wait_for_stop(reload) => { stop?; None }
+        successor = succeeded => Some(successor),
+    };
+    let Some(successor) = successor else {
+        service_manager::notify(Notice::Stopping);
+        // Whoever comes now binds for itself: the listeners end here.
+        if let Some(successors) = successors {
+            successors.close();
+        }
+        door.drain();
+        return Ok(());
+    };
+    let pid = successor.pid;
+    tracing::info!(pid, "another process has taken over");
+    door.drain_to_successor();
+    admin.leave();
+    service_manager::notify(match service_manager::is_same_service(pid) {
+        true => Notice::GoesOnIn(pid),
+        false => Notice::Stopping,
+    });
+    successor.give_way().await;
+    Ok(())
+}
+
+/// Where the next process will ask. Nobody is heard before this one serves.
+fn listen_for_successors(
+    settings: &Resolved,
+    listeners: &mut Listeners,
+    run: u64,
+) -> Result<Option<Successors>> {
+    let Some(path) = &settings.takeover.path else { return Ok(None) };
+    let shared = listeners.share()?;
+    let successors = Successors::listen(path, listeners.takeover.take(), run, shared);
+    successors.map(Some).with_context(|| format!("takeover.path {}", path.display()))
+}
+
+/// The start of this run in seconds; later than the run that it takes over from, so that no epoch
+/// means two things.
+fn run_number(predecessor: Option<&Predecessor>) -> u64 {
+    let now = u64::try_from(clock::now().0 / 1_000_000_000).unwrap_or(0);
+    predecessor.map_or(now, |other| now.max(other.run() + 1))
+}
+
 /// Sends every client away at its own moment within the window. A second signal cuts it short.
 async fn drain(door: &Arc<Door>, shards: &Arc<Shards>, window: Duration, reload: impl Fn()) {
     tracing::info!(clients = shards.connections(), ?window, "draining");
-    door.drain();
     let window_ms = u32::try_from(window.as_millis()).unwrap_or(u32::MAX);
     let all = shards.clone();
     // It may wait for a shard's channel.
     let _ = tokio::task::spawn_blocking(move || all.drain(window_ms)).await;
     let until = Instant::now() + window + DRAIN_GRACE;
     let emptied = async {
-        while shards.connections() > 0 && Instant::now() < until {
+        while door.connections() > 0 && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -377,6 +450,16 @@ fn join(threads: Vec<JoinHandle<()>>) {
 struct Ready {
     healths: Vec<Arc<FeedHealth>>,
     door: Arc<Door>,
+}
+
+impl Ready {
+    /// *Errors* name the feeds that have not given data yet.
+    fn check(&self) -> Result<()> {
+        let silent = self.healths.iter().map(|health| health.report());
+        let silent: Vec<_> = silent.filter(|feed| !feed.has_data).map(|feed| feed.feed).collect();
+        ensure!(silent.is_empty(), "no data from {}", silent.join(", "));
+        Ok(())
+    }
 }
 
 impl Readiness for Ready {

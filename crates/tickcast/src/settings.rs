@@ -5,6 +5,7 @@
 
 use crate::settings_auth::{AuthRules, AuthSettings};
 use crate::settings_limits::{Limits, LimitsSettings};
+use crate::settings_takeover::{Takeover, TakeoverSettings};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -83,6 +84,9 @@ pub(crate) struct Settings {
     /// How bytes are handed to the kernel: auto, uring or send [default: auto]
     #[arg(long, env = "TICKCAST_FLUSH_MODE", value_name = "MODE")]
     pub(crate) flush_mode: Option<String>,
+    /// Compression of messages from 1 KiB on for clients that offer it: on or off [default: on]
+    #[arg(long, env = "TICKCAST_DEFLATE", value_name = "on|off")]
+    pub(crate) deflate: Option<String>,
     /// Maximum rates on offer besides real time, in updates a second [default: 10,4,1]
     #[arg(long, env = "TICKCAST_TIERS", value_delimiter = ',', value_name = "RATE,…")]
     pub(crate) tiers: Vec<f64>,
@@ -96,6 +100,8 @@ pub(crate) struct Settings {
     /// Time over which clients are sent away on SIGTERM [default: 30s]
     #[arg(long, env = "TICKCAST_DRAIN_WINDOW", value_name = "TIME")]
     pub(crate) drain_window: Option<String>,
+    #[command(flatten)]
+    pub(crate) takeover: TakeoverSettings,
     /// text or json [default: text]
     #[arg(long, env = "TICKCAST_LOG_FORMAT", value_name = "FORMAT")]
     pub(crate) log_format: Option<String>,
@@ -138,11 +144,14 @@ pub(crate) struct Resolved {
     pub(crate) partitions: usize,
     pub(crate) flush_interval: Nanos,
     pub(crate) flush_mode: FlushMode,
+    /// Whether `permessage-deflate` is agreed to.
+    pub(crate) deflate: bool,
     pub(crate) tiers: Tiers,
     pub(crate) allow_origin: Vec<String>,
     pub(crate) proxies: Proxies,
     pub(crate) limits: Limits,
     pub(crate) drain_window: Duration,
+    pub(crate) takeover: Takeover,
     pub(crate) log_json: bool,
     pub(crate) venues: BTreeMap<Venue, VenueSettings>,
 }
@@ -190,11 +199,13 @@ impl Settings {
             partitions: self.partitions.or(under.partitions),
             flush_interval: self.flush_interval.or(under.flush_interval),
             flush_mode: self.flush_mode.or(under.flush_mode),
+            deflate: self.deflate.or(under.deflate),
             tiers: or(self.tiers, under.tiers),
             allow_origin: or(self.allow_origin, under.allow_origin),
             trust_proxy: or(self.trust_proxy, under.trust_proxy),
             limits: self.limits.over(under.limits),
             drain_window: self.drain_window.or(under.drain_window),
+            takeover: self.takeover.over(under.takeover),
             log_format: self.log_format.or(under.log_format),
             venues: if self.venues.is_empty() { under.venues } else { self.venues },
         }
@@ -260,12 +271,18 @@ impl Settings {
                 None => FlushMode::default(),
                 Some(text) => text.parse().map_err(|error| anyhow!("flush_mode: {error}"))?,
             },
+            deflate: match self.deflate.as_deref() {
+                None | Some("on") => true,
+                Some("off") => false,
+                Some(other) => bail!("deflate: {other:?} is not one of on, off"),
+            },
             tiers,
             allow_origin: self.allow_origin,
             // An empty variable of the environment says nothing.
             proxies: Proxies::parse(non_empty(&self.trust_proxy)).context("trust_proxy")?,
             limits: self.limits.resolve()?,
             drain_window: time("drain_window", self.drain_window.as_deref(), "30s")?,
+            takeover: self.takeover.resolve()?,
             log_json,
             venues,
         })
@@ -381,6 +398,7 @@ mod tests {
             ("drain_window = \"soon\"", "drain_window: \"soon\""),
             ("sim_pace = \"wild\"", "sim_pace: \"wild\""),
             ("flush_mode = \"epoll\"", "flush_mode: \"epoll\" is not one of auto, uring, send"),
+            ("deflate = \"yes\"", "deflate: \"yes\" is not one of on, off"),
             ("log_format = \"xml\"", "log_format: \"xml\""),
             (
                 "trust_proxy = [\"10.0.0.0/8\", \"proxy\"]",

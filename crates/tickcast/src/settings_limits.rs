@@ -149,6 +149,7 @@ impl LimitsSettings {
             tls_deadline: tls_deadline.min(head_deadline),
             progress_deadline: no_progress,
             send_buffer_bytes,
+            ..door
         };
         Ok(Limits {
             door,

@@ -4,6 +4,7 @@
 use crossbeam_channel::{Receiver, unbounded};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -56,6 +57,8 @@ impl Source for Echo {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) door: Arc<Door>,
+    /// The listener once more, as a successor has it.
+    pub(crate) shared: OwnedFd,
     /// What the shard was given; it has written the answers.
     pub(crate) given: Receiver<Handoff>,
     /// The door's count of the shard's connections.
@@ -157,6 +160,7 @@ fn start_behind(
     let _inside = runtime.enter();
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), &limits).unwrap();
     let address = listener.local_addr().unwrap();
+    let shared = listener.share().unwrap();
     let (shard, inbox) = ShardHandle::new(|| ());
     let metrics = Arc::new(Metrics::new(&prometheus::Registry::new()).unwrap());
     let origins = Origins::new(vec!["https://desk.example".into()], address);
@@ -174,7 +178,7 @@ fn start_behind(
     drop(_inside);
     let connections = inbox.connections.clone();
     let given = crossbeam_channel::never();
-    (Server { address, door, given, connections, metrics, serving, runtime }, inbox)
+    (Server { address, door, shared, given, connections, metrics, serving, runtime }, inbox)
 }
 
 impl Server {
