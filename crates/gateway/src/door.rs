@@ -63,6 +63,8 @@ pub struct Door {
     pub(crate) admission: Arc<Admission>,
     /// [`DoorLimits::connections_max`], for whom even a lock is too much.
     connections_max: AtomicUsize,
+    /// [`DoorLimits::deflate`], which stays as it is.
+    deflate: bool,
     shards: Arc<Shards>,
     pub(crate) auth: Arc<Auth>,
     /// There where connections are encrypted.
@@ -119,6 +121,7 @@ impl Door {
         let DoorRules { limits, admission, origins, auth } = rules;
         Arc::new(Door {
             connections_max: AtomicUsize::new(limits.connections_max),
+            deflate: limits.deflate,
             limits: RwLock::new(Arc::new(limits)),
             admission,
             origins,
@@ -142,8 +145,8 @@ impl Door {
         self.present.load(Ordering::Relaxed) + self.shards.connections() // Only a count.
     }
 
-    /// From now on these hold for whoever comes; who is there stays. The size of send buffers is
-    /// the listener's and remains.
+    /// From now on these hold for whoever comes; who is there stays. The size of send buffers (it is
+    /// the listener's) and whether messages are compressed remain.
     pub fn set_limits(&self, limits: DoorLimits, of_one_address: AdmissionLimits) {
         // Relaxed: a figure of its own, that a connection may see a moment late.
         self.connections_max.store(limits.connections_max, Ordering::Relaxed);
@@ -381,7 +384,7 @@ impl Door {
             Route::WebSocket(mut accept) => {
                 let admitted = self.auth.admit(accept.token.as_ref(), true)?;
                 // Nothing is inflated for who has not said who it is.
-                accept.compress &= self.limits.deflate && !matches!(admitted.who, Who::Unknown);
+                accept.compress &= self.deflate && !matches!(admitted.who, Who::Unknown);
                 accept.write(&mut answer);
                 let Accept { encoding, compress, .. } = accept;
                 let transport = Transport::WebSocket { encoding, compress };
