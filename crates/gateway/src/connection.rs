@@ -187,7 +187,7 @@ impl RequestBudget {
     }
 }
 
-/// Control frames a second, and for how many seconds there were too many.
+/// Control frames and refused requests a second, and for how many seconds there were too many.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ControlRate {
     second: u32,
@@ -195,7 +195,7 @@ pub(crate) struct ControlRate {
     seconds_over: u16,
 }
 
-/// Control frames a second that a client may send.
+/// Control frames and requests beyond its budget that a client may send in a second.
 const CONTROLS_PER_SECOND_MAX: u16 = 20;
 /// For how many seconds running it may send more.
 const CONTROL_SECONDS_OVER_MAX: u16 = 5;

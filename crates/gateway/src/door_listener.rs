@@ -12,10 +12,15 @@ use crate::limits::DoorLimits;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 
 /// How many connections may wait to be accepted; the kernel has a limit of its own.
 const BACKLOG: i32 = 4096;
+
+/// How long a peer may leave bytes unacknowledged before the kernel gives it up: event streams have
+/// no pings, and by itself the kernel tries for a quarter of an hour.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Accepts connections that are non-blocking, with `TCP_NODELAY` and a capped `SO_SNDBUF`.
 #[derive(Debug)]
@@ -31,6 +36,7 @@ impl Listener {
         socket.set_reuse_address(true)?;
         socket.set_tcp_nodelay(true)?;
         socket.set_send_buffer_size(limits.send_buffer_bytes)?;
+        socket.set_tcp_user_timeout(Some(ACKNOWLEDGED_WITHIN))?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
@@ -60,5 +66,23 @@ impl Listener {
                 return Ok((socket.into(), peer));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use socket2::SockRef;
+
+    #[tokio::test]
+    async fn what_a_listener_is_told_holds_for_its_connections() {
+        let limits = DoorLimits::default();
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), &limits).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        let socket = SockRef::from(&socket);
+        assert!(socket.tcp_nodelay().unwrap());
+        assert!(socket.send_buffer_size().unwrap() <= 2 * limits.send_buffer_bytes);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(ACKNOWLEDGED_WITHIN));
     }
 }

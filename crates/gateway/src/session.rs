@@ -207,8 +207,8 @@ impl<S: Socket> Shard<S> {
         let Some(connection) = self.get_mut(token) else { return };
         let connection_waits = connection.is_unknown();
         let allowed = connection.requests.take(now, rate, burst);
-        if !allowed && connection.is_flooded() {
-            // It floods and does not even take the refusals.
+        if !allowed && (connection.is_flooded() || !connection.controls.count(now)) {
+            // It goes on for seconds, or does not even take the refusals.
             let code = ErrorCode::TooManyRequests;
             return self.close(token, code.number(), code.reason());
         }
