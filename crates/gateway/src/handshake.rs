@@ -5,6 +5,7 @@
 //! deadlines.
 
 use crate::auth::{token_of, without_token};
+use crate::extensions::{Offer, choose_offer};
 use crate::origin::Origins;
 use crate::refusal::Refusal;
 use crate::tokens::Secret;
@@ -49,6 +50,11 @@ pub struct Accept {
     pub key: [u8; 28],
     /// The token that came with it.
     pub token: Option<Secret>,
+    /// Messages may be compressed: the client offers `permessage-deflate` in a way that can be
+    /// kept. Who does not want it makes it `false`.
+    pub compress: bool,
+    /// With that it has limited the window to the 15 bits that are used anyway, and is to be told.
+    pub names_window: bool,
 }
 
 /// A request for server-sent events, its query not yet looked at.
@@ -75,6 +81,15 @@ impl Accept {
         if let Some(subprotocol) = self.subprotocol {
             out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
             out.extend_from_slice(subprotocol.as_bytes());
+        }
+        if self.compress {
+            out.extend_from_slice(
+                b"\r\nSec-WebSocket-Extensions: permessage-deflate; \
+                  server_no_context_takeover; client_no_context_takeover",
+            );
+            if self.names_window {
+                out.extend_from_slice(b"; server_max_window_bits=15");
+            }
         }
         out.extend_from_slice(b"\r\n\r\n");
     }
@@ -192,6 +207,8 @@ struct Fields<'a> {
     has_subprotocols: bool,
     /// The first known one in the client's order.
     subprotocol: Option<(&'static str, Encoding)>,
+    /// The first that can be kept.
+    deflate: Option<Offer>,
 }
 
 impl<'a> Fields<'a> {
@@ -220,6 +237,11 @@ impl<'a> Fields<'a> {
                 fields.is_connection_upgrade |= tokens(name, value)?.any(is_token("upgrade"));
             } else if is("transfer-encoding") || (is("content-length") && value != b"0") {
                 fields.has_body = true;
+            } else if is("sec-websocket-extensions") {
+                let offer = choose_offer(text(name, value)?).map_err(|_| {
+                    Refusal::bad_request(format!("the header {name} is no list of extensions"))
+                })?;
+                fields.deflate = fields.deflate.or(offer);
             } else if is("sec-websocket-protocol") {
                 for token in tokens(name, value)? {
                     fields.has_subprotocols = true;
@@ -251,8 +273,14 @@ impl<'a> Fields<'a> {
             return Err(Refusal::subprotocol(&known));
         }
         let (subprotocol, encoding) = self.subprotocol.unzip();
-        let token = token_of(self.authorization, query)?;
-        Ok(Accept { encoding: encoding.unwrap_or_default(), subprotocol, key, token })
+        Ok(Accept {
+            encoding: encoding.unwrap_or_default(),
+            subprotocol,
+            key,
+            token: token_of(self.authorization, query)?,
+            compress: self.deflate.is_some(),
+            names_window: self.deflate.is_some_and(|offer| offer.names_window),
+        })
     }
 }
 

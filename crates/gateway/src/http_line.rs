@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,8 +36,8 @@ pub(crate) type Answer = Response<Full<Bytes>>;
 pub(crate) enum Disposal {
     /// This is the answer.
     Answer(Answer),
-    /// The door answers it; the connection leaves hyper.
-    Leave(Route),
+    /// The door answers it; the connection leaves hyper. The address is the client's.
+    Leave(Route, SocketAddr),
 }
 
 /// A connection that has left hyper.
@@ -45,6 +46,8 @@ pub(crate) struct Left {
     pub(crate) socket: Stream,
     /// What to give it, or why nothing.
     pub(crate) route: Result<Route, Refusal>,
+    /// Whom the request is from.
+    pub(crate) client: SocketAddr,
     /// What came after the head of that request.
     pub(crate) read_ahead: Vec<u8>,
 }
@@ -62,7 +65,7 @@ where
     S: Fn(Request<Incoming>) -> F,
     F: Future<Output = Disposal> + Send,
 {
-    let leaving: Arc<Mutex<Option<Route>>> = Arc::default();
+    let leaving: Arc<Mutex<Option<(Route, SocketAddr)>>> = Arc::default();
     let is_blocked: Arc<AtomicBool> = Arc::default();
     let line = Line {
         socket,
@@ -80,8 +83,8 @@ where
         Box::pin(async move {
             match disposal.await {
                 Disposal::Answer(answer) => Ok::<_, Infallible>(answer),
-                Disposal::Leave(route) => {
-                    *leaving.lock() = Some(route);
+                Disposal::Leave(route, client) => {
+                    *leaving.lock() = Some((route, client));
                     // Nobody polls it again: `serve_http` takes hyper apart instead.
                     std::future::pending().await
                 }
@@ -100,11 +103,16 @@ where
         pin!(async move { draining.wait_for(|is_draining| *is_draining).await.is_ok() });
     let mut is_told = false;
     let left = poll_fn(|cx| {
-        if !is_told && drained.as_mut().poll(cx).is_ready() {
+        let mut ended = connection.poll_without_shutdown(cx);
+        // Only after hyper has seen what was read before (with nothing seen yet it would close),
+        // and not while an answer waits in its buffer: the last of a connection would be lost.
+        // Relaxed: written and read by this task alone.
+        let may_tell = !is_told && ended.is_pending() && !is_blocked.load(Ordering::Relaxed);
+        if may_tell && drained.as_mut().poll(cx).is_ready() {
             is_told = true;
             Pin::new(&mut connection).graceful_shutdown();
+            ended = connection.poll_without_shutdown(cx);
         }
-        let ended = connection.poll_without_shutdown(cx);
         // What was answered before must have gone out: hyper's write buffer is lost with it.
         // Relaxed: written and read by this task alone.
         if leaving.lock().is_some() && !is_blocked.load(Ordering::Relaxed) {
@@ -125,10 +133,10 @@ where
     }
     let mut read_ahead = parts.read_buf.to_vec();
     read_ahead.extend_from_slice(&line.prefix[line.prefix_at..]);
-    let route = leaving.lock().take()?;
+    let (route, client) = leaving.lock().take()?;
     // hyper takes such lines; the door does not.
     let route = if line.has_bare_lf { Err(Refusal::bare_lf()) } else { Ok(route) };
-    Some(Left { socket: line.socket, route, read_ahead })
+    Some(Left { socket: line.socket, route, client, read_ahead })
 }
 
 /// hyper's smallest: 8 KiB for heads.

@@ -34,10 +34,10 @@ enum End {
 }
 
 fn ours(bytes: &[u8]) -> (Vec<Seen>, End, &'static str) {
-    let limits = MessageLimits { bytes_max: BYTES_MAX, fragments_max: u8::MAX };
+    let limits = MessageLimits { bytes_max: BYTES_MAX, fragments_max: u32::MAX };
     let mut bytes = bytes.to_vec();
     let mut seen = Vec::new();
-    let fed = Decoder::new().feed(&mut bytes, &limits, &mut |event| {
+    let fed = Decoder::new().feed(&mut bytes, &limits, None, &mut |event| {
         seen.push(match event {
             Event::Text(text) => Seen::Text(text.into()),
             Event::Binary(bytes) => Seen::Binary(bytes.into()),
