@@ -83,7 +83,7 @@ struct Echo {
 impl Echo {
     fn welcome(mut socket: TcpStream, options: Options) -> io::Result<()> {
         socket.set_nodelay(true)?;
-        let origins = Origins::new(Vec::new(), socket.local_addr()?);
+        let origins = Origins::new(Vec::new(), true);
         let mut buffer = vec![0; 64 << 10];
         let mut kept = Vec::new();
         let mut out = Vec::new();

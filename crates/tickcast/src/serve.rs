@@ -180,7 +180,9 @@ async fn serve(
         shard_threads.push(start_shard(number, poller, shard, inbox)?);
     }
     let shards = Arc::new(Shards::new(handles));
-    let origins = Origins::new(settings.allow_origin.clone(), public);
+    // Behind a proxy loopback is where everybody comes from.
+    let is_local = public.ip().is_loopback() && settings.proxies.is_empty();
+    let origins = Origins::new(settings.allow_origin.clone(), is_local);
     let source = Arc::new(HubSource::new(hub.clone(), clock::now));
     let config = keys.tls.as_ref().map(Certificates::config).transpose().context("TLS")?;
     keys.tls.iter().for_each(|tls| tls.tell_expiry(&gateway_metrics));
