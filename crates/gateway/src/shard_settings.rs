@@ -49,7 +49,7 @@ pub struct ShardSettings {
     pub requests_per_second: u32,
     /// Requests that may come at once.
     pub requests_burst: u32,
-    /// Control frames a second.
+    /// Control frames, and requests beyond the budget, a second.
     pub controls_per_second: u16,
     /// For how many seconds running there may be more.
     pub controls_over_seconds: u16,

@@ -135,7 +135,9 @@ fn row_20_ten_thousand_connections_leave_nothing_behind() {
         after.threads
     );
     assert!(ratio <= 1.02, "{before:?} {after:?}");
-    assert_eq!((after.descriptors, after.threads), (before.descriptors, before.threads));
+    // A question for metrics may still have been open at the first look.
+    let is_back = after.descriptors <= before.descriptors && after.threads <= before.threads;
+    assert!(is_back, "{before:?} {after:?}");
     assert_eq!(service.metric("tickcast_gateway_subscriptions", ""), 0.0);
     unharmed(&service);
 }
