@@ -321,8 +321,9 @@ fn a_successor_that_does_not_become_ready_or_is_killed_leaves_everything_as_it_w
     let args = meeting.args(&["--config", silent.config(), "--takeover-wait", "500ms"]);
     let (code, log) = Service::begin(old.public, old.admin, &args).ended();
     assert_eq!(code, Some(1));
-    let last = log.last().expect("a reason");
-    assert!(last.contains("no data from kraken") && last.contains("goes on"), "{last}");
+    let is_reason =
+        |line: &String| line.contains("no data from kraken") && line.contains("goes on");
+    assert!(log.iter().any(is_reason), "{log:?}");
 
     let args = meeting.args(&["--config", silent.config(), "--takeover-wait", "10m"]);
     let waiting = Service::begin(old.public, old.admin, &args);
@@ -389,8 +390,8 @@ fn a_socket_that_was_left_behind_is_replaced_and_anything_else_is_left_alone() {
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
     let (code, log) = Service::begin(free, free, &meeting.args(&[])).ended();
     assert_eq!(code, Some(1));
-    let last = log.last().expect("a reason");
-    assert!(last.contains(meeting.path()) && last.contains("not a socket"), "{last}");
+    let is_reason = |line: &String| line.contains(meeting.path()) && line.contains("not a socket");
+    assert!(log.iter().any(is_reason), "{log:?}");
     assert_eq!(std::fs::read_to_string(&meeting.0).expect("the file"), "somebody's");
 }
 
@@ -600,7 +601,7 @@ fn what_a_service_manager_passes_must_make_sense() {
         command.args(["--listen", &listen, "--admin", &admin]);
         let (code, log) = Service::spawn(command).ended();
         assert_eq!(code, Some(1));
-        assert!(log.last().is_some_and(|line| line.contains(part)), "{log:?}");
+        assert!(log.iter().any(|line| line.contains(part)), "{log:?}");
     }
     // Variables that are meant for another process say nothing.
     let mut command = Command::new(env!("CARGO_BIN_EXE_tickcast"));
