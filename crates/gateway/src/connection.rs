@@ -70,6 +70,8 @@ pub(crate) struct Connection<S> {
     pub(crate) phase: Phase,
     pub(crate) framing: Framing,
     pub(crate) encoding: Encoding,
+    /// It has agreed to `permessage-deflate`.
+    pub(crate) compresses: bool,
     /// The socket took less than it was given; it says when there is room.
     pub(crate) blocked: bool,
     /// It stands in the shard's queue of those that are to be served what they owe.
@@ -192,7 +194,7 @@ impl RequestBudget {
     }
 }
 
-/// Control frames a second, and for how many seconds there were too many.
+/// Control frames and refused requests a second, and for how many seconds there were too many.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ControlRate {
     second: u32,
@@ -237,6 +239,7 @@ impl<S> Connection<S> {
             phase: Phase::Open,
             framing,
             encoding,
+            compresses: false,
             blocked: false,
             queued: false,
             unread: false,

@@ -97,6 +97,13 @@ fn method_label(method: &Method) -> &'static str {
 fn read_route(door: &Door, request: &Request<Incoming>) -> Result<Route, Refusal> {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
     let is_http11 = request.version() == Version::HTTP_11;
+    // An absolute target names a host of its own (RFC 9112, section 3.2.2); two that differ are an
+    // attempt to have two readers see different things.
+    if let Some(named) = request.uri().authority()
+        && request.headers().get(header::HOST).is_some_and(|host| host != named.as_str())
+    {
+        return Err(Refusal::bad_request("Host is not the host of the request's target"));
+    }
     let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     route(request.method().as_str(), target, is_http11, headers, &door.origins)
 }

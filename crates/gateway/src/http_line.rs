@@ -6,8 +6,9 @@
 //! gives back the socket and what it has read ahead.
 
 use crate::door_stream::Stream;
-use crate::handshake::{HEADERS_MAX, Route};
+use crate::handshake::{HEADERS_MAX, Route, has_bare_lf};
 use crate::limits::DoorLimits;
+use crate::refusal::Refusal;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -43,7 +44,8 @@ pub(crate) enum Disposal {
 #[derive(Debug)]
 pub(crate) struct Left {
     pub(crate) socket: Stream,
-    pub(crate) route: Route,
+    /// What to give it, or why nothing.
+    pub(crate) route: Result<Route, Refusal>,
     /// Whom the request is from.
     pub(crate) client: SocketAddr,
     /// What came after the head of that request.
@@ -72,6 +74,8 @@ where
         progress_deadline: limits.progress_deadline,
         stalled: None,
         is_blocked: is_blocked.clone(),
+        last: 0,
+        has_bare_lf: false,
     };
     let service = service_fn(|request| {
         let disposal = service(request);
@@ -114,6 +118,10 @@ where
         if leaving.lock().is_some() && !is_blocked.load(Ordering::Relaxed) {
             return Poll::Ready(true);
         }
+        // A request with a body that nobody reads: hyper is done before its answer has gone out.
+        if matches!(ended, Poll::Ready(Ok(()))) && is_blocked.load(Ordering::Relaxed) {
+            return Poll::Pending; // The write that found no room wakes us.
+        }
         ended.map(|_| false)
     })
     .await;
@@ -126,6 +134,8 @@ where
     let mut read_ahead = parts.read_buf.to_vec();
     read_ahead.extend_from_slice(&line.prefix[line.prefix_at..]);
     let (route, client) = leaving.lock().take()?;
+    // hyper takes such lines; the door does not.
+    let route = if line.has_bare_lf { Err(Refusal::bare_lf()) } else { Ok(route) };
     Some(Left { socket: line.socket, route, client, read_ahead })
 }
 
@@ -142,9 +152,18 @@ struct Line {
     stalled: Option<Pin<Box<Sleep>>>,
     /// Whether the last write found no room.
     is_blocked: Arc<AtomicBool>,
+    /// The last byte that was read, and whether a line among all of them ended with LF alone.
+    last: u8,
+    has_bare_lf: bool,
 }
 
 impl Line {
+    /// Looks at how lines end in what was read.
+    fn note_lines(&mut self, read: &[u8]) {
+        self.has_bare_lf |= has_bare_lf(self.last, read);
+        self.last = read.last().copied().unwrap_or(self.last);
+    }
+
     /// Looks at what a write came to: progress, or how long there has been none.
     fn watch(
         &mut self,
@@ -172,7 +191,10 @@ impl AsyncRead for Line {
         let line = self.get_mut();
         let waiting = &line.prefix[line.prefix_at..];
         if waiting.is_empty() {
-            return Pin::new(&mut line.socket).poll_read(cx, into);
+            let before = into.filled().len();
+            let read = Pin::new(&mut line.socket).poll_read(cx, into);
+            line.note_lines(&into.filled()[before..]);
+            return read;
         }
         let some = waiting.len().min(into.remaining());
         into.put_slice(&waiting[..some]);

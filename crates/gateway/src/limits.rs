@@ -17,6 +17,8 @@ pub struct DoorLimits {
     /// The size that is asked for as `SO_SNDBUF` (the kernel doubles it); without it a stalled
     /// client may hold 4 MiB of kernel memory.
     pub send_buffer_bytes: usize,
+    /// Whether messages are compressed for clients that offer `permessage-deflate`.
+    pub deflate: bool,
 }
 
 impl Default for DoorLimits {
@@ -27,6 +29,7 @@ impl Default for DoorLimits {
             tls_deadline: Duration::from_secs(3),
             progress_deadline: Duration::from_secs(10),
             send_buffer_bytes: SEND_BUFFER_BYTES,
+            deflate: true,
         }
     }
 }

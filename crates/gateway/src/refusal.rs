@@ -29,6 +29,11 @@ impl Refusal {
         Refusal::new(400, "bad_request", error)
     }
 
+    /// 400: a line of the head ends without a carriage return.
+    pub fn bare_lf() -> Refusal {
+        Refusal::bad_request("a line of the request head does not end with CR LF")
+    }
+
     /// 400: none of the offered subprotocols is known.
     pub fn subprotocol(known: &str) -> Refusal {
         let error = format!("Sec-WebSocket-Protocol: none of those offered is known: {known}");

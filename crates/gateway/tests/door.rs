@@ -38,6 +38,30 @@ fn a_websocket_is_answered_and_given_to_a_shard_ready_to_push() {
 }
 
 #[test]
+fn compression_is_agreed_to_unless_the_operator_has_turned_it_off() {
+    let offers = "Upgrade: websocket\r\n\
+        Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
+    let request = UPGRADE.replace("Upgrade: websocket\r\n", offers);
+    let over_http = format!("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    for deflate in [true, false] {
+        let server = start(DoorLimits { deflate, ..DoorLimits::default() });
+        for kept_alive in [false, true] {
+            let mut client = server.connect();
+            if kept_alive {
+                assert_eq!(client.ask(&over_http).0, 200);
+            }
+            let (status, head, _) = client.ask(&request);
+            assert_eq!(status, 101);
+            let named = head.contains("\r\nSec-WebSocket-Extensions: permessage-deflate; ");
+            assert_eq!(named, deflate, "{head}");
+            let compress = deflate;
+            let expected = Transport::WebSocket { encoding: Encoding::Json, compress };
+            assert_eq!(server.next().transport, expected);
+        }
+    }
+}
+
+#[test]
 fn a_head_may_come_in_any_pieces_and_what_follows_it_is_kept() {
     let server = start(DoorLimits::default());
     for cuts in [vec![1, 2, 3], vec![UPGRADE.len() - 3, UPGRADE.len() - 1], vec![UPGRADE.len() + 1]]

@@ -18,8 +18,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tickcast_feed::InboxSender;
 use tickcast_gateway::{
-    Admin, Admission, Auth, AuthDesk, Certificates, Door, DoorRules, FeedReport, HubSource, Line,
-    Metrics, Origins, Poller, Readiness, Shard, ShardHandle, ShardInbox, ShardSettings, Shards,
+    Admin, Admission, Auth, AuthDesk, Certificates, Door, DoorLimits, DoorRules, FeedReport,
+    HubSource, Line, Metrics, Origins, Poller, Readiness, Shard, ShardHandle, ShardInbox,
+    ShardSettings, Shards,
 };
 use tickcast_market::Directory;
 use tickcast_publisher::{Config, Inbox, Publisher, Resync, ShardIndex};
@@ -106,7 +107,7 @@ async fn serve(
     let gateway_metrics = Arc::new(tickcast_gateway::Metrics::new(&registry)?);
     let directory = Arc::new(Directory::default());
 
-    let limits = settings.limits.door.clone();
+    let limits = DoorLimits { deflate: settings.deflate, ..settings.limits.door.clone() };
     let admission = Admission::new(
         settings.limits.of_one_address,
         settings.proxies.clone(),
@@ -167,6 +168,7 @@ async fn serve(
                 flush_interval: settings.flush_interval,
                 flush_mode: settings.flush_mode,
                 auth_desk: settings.auth.takes_tokens().then(|| auth_desk.clone()),
+                auth_within_ms: settings.auth.within_ms,
                 connections_reserved: limits.connections_max.min(descriptors as usize),
                 admission: Some(admission.clone()),
                 ..ShardSettings::default()
@@ -223,7 +225,7 @@ async fn serve(
     });
     let reload = || {
         keys.reload(&gateway_metrics);
-        reload_limits(&door, &settings.limits, reread());
+        reload_limits(&door, &shards, &settings.limits, reread());
     };
     service_manager::notify(Notice::Ready);
     give_way(&door, &admin_page, successors, reload).await?;
@@ -338,20 +340,22 @@ pub(crate) async fn wait_for_stop(reload: impl Fn()) -> Result<()> {
     }
 }
 
-/// Makes the limits of connections, in total and of one address, hold from now on. The others are
-/// those of the start: connections were told some of them.
-fn reload_limits(door: &Door, first: &Limits, again: Result<Limits>) {
-    match again {
-        Ok(limits) => {
-            door.set_limits(limits.door.connections_max, limits.of_one_address);
-            let total = limits.door.connections_max;
-            tracing::info!(total, of_one_address = ?limits.of_one_address, "limits read again");
-            if !limits.is_same_but_for_connections(first) {
-                tracing::warn!("other limits have changed: they will hold after a restart");
-            }
-        }
-        Err(error) => tracing::error!("the limits stay as they are: {error:#}"),
+/// Makes these limits hold from now on; what can only be had at the start stays as it was `first`.
+fn reload_limits(door: &Arc<Door>, shards: &Arc<Shards>, first: &Limits, again: Result<Limits>) {
+    let limits = match again {
+        Ok(limits) => limits,
+        Err(error) => return tracing::error!("the limits stay as they are: {error:#}"),
+    };
+    if !limits.needs_no_restart_after(first) {
+        tracing::warn!(
+            "send_buffer_bytes and address_loopback have changed: they hold after a restart"
+        );
     }
+    tracing::info!("limits read again");
+    door.set_limits(limits.door.clone(), limits.of_one_address);
+    let (settings, shards) = (limits.apply(ShardSettings::default()), shards.clone());
+    // It may wait for a shard's channel.
+    tokio::task::spawn_blocking(move || shards.set_limits(settings));
 }
 
 /// For those that have nothing to read again.

@@ -84,6 +84,9 @@ pub(crate) struct Settings {
     /// How bytes are handed to the kernel: auto, uring or send [default: auto]
     #[arg(long, env = "TICKCAST_FLUSH_MODE", value_name = "MODE")]
     pub(crate) flush_mode: Option<String>,
+    /// Compression of messages from 1 KiB on for clients that offer it: on or off [default: on]
+    #[arg(long, env = "TICKCAST_DEFLATE", value_name = "on|off")]
+    pub(crate) deflate: Option<String>,
     /// Maximum rates on offer besides real time, in updates a second [default: 10,4,1]
     #[arg(long, env = "TICKCAST_TIERS", value_delimiter = ',', value_name = "RATE,…")]
     pub(crate) tiers: Vec<f64>,
@@ -141,6 +144,8 @@ pub(crate) struct Resolved {
     pub(crate) partitions: usize,
     pub(crate) flush_interval: Nanos,
     pub(crate) flush_mode: FlushMode,
+    /// Whether `permessage-deflate` is agreed to.
+    pub(crate) deflate: bool,
     pub(crate) tiers: Tiers,
     pub(crate) allow_origin: Vec<String>,
     pub(crate) proxies: Proxies,
@@ -194,6 +199,7 @@ impl Settings {
             partitions: self.partitions.or(under.partitions),
             flush_interval: self.flush_interval.or(under.flush_interval),
             flush_mode: self.flush_mode.or(under.flush_mode),
+            deflate: self.deflate.or(under.deflate),
             tiers: or(self.tiers, under.tiers),
             allow_origin: or(self.allow_origin, under.allow_origin),
             trust_proxy: or(self.trust_proxy, under.trust_proxy),
@@ -264,6 +270,11 @@ impl Settings {
             flush_mode: match self.flush_mode {
                 None => FlushMode::default(),
                 Some(text) => text.parse().map_err(|error| anyhow!("flush_mode: {error}"))?,
+            },
+            deflate: match self.deflate.as_deref() {
+                None | Some("on") => true,
+                Some("off") => false,
+                Some(other) => bail!("deflate: {other:?} is not one of on, off"),
             },
             tiers,
             allow_origin: self.allow_origin,
@@ -387,6 +398,7 @@ mod tests {
             ("drain_window = \"soon\"", "drain_window: \"soon\""),
             ("sim_pace = \"wild\"", "sim_pace: \"wild\""),
             ("flush_mode = \"epoll\"", "flush_mode: \"epoll\" is not one of auto, uring, send"),
+            ("deflate = \"yes\"", "deflate: \"yes\" is not one of on, off"),
             ("log_format = \"xml\"", "log_format: \"xml\""),
             (
                 "trust_proxy = [\"10.0.0.0/8\", \"proxy\"]",

@@ -5,12 +5,13 @@
 //! the files in `tests/clients`. What cannot be brought is named, and the tests that need it say
 //! that they are skipped.
 
+use crate::bring_autobahn::autobahn;
 use crate::command::{find, output, program, root, succeeds};
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 
 /// Written beside brought packages once they are complete: the text of the file that pins them.
-const STAMP: &str = "brought";
+pub(crate) const STAMP: &str = "brought";
 
 /// Programs that are looked for, and the Debian packages that bring them.
 const PROGRAMS: &[(&[&str], &str)] = &[
@@ -48,6 +49,7 @@ pub(crate) fn bring() -> Brought {
     brought.note("TICKCAST_NGINX", "nginx", server("nginx"));
     brought.note("TICKCAST_HAPROXY", "haproxy", server("haproxy"));
     brought.note("TICKCAST_PYTHON", "Python with websockets", python());
+    brought.note("TICKCAST_AUTOBAHN", "Autobahn", autobahn());
     brought
 }
 
@@ -144,16 +146,16 @@ fn python() -> Result<PathBuf> {
     Ok(python)
 }
 
-fn clients() -> PathBuf {
+pub(crate) fn clients() -> PathBuf {
     root().join("tests/clients")
 }
 
-fn pinned(name: &str) -> Result<String> {
+pub(crate) fn pinned(name: &str) -> Result<String> {
     let path = clients().join(name);
     std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// Whether everything that `pins` names was brought into `folder` before.
-fn is_complete(folder: &Path, pins: &str) -> bool {
+pub(crate) fn is_complete(folder: &Path, pins: &str) -> bool {
     std::fs::read_to_string(folder.join(STAMP)).is_ok_and(|stamp| stamp == pins)
 }

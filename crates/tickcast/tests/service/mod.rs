@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 use tungstenite::{Message, WebSocket};
 
@@ -25,7 +25,7 @@ pub(crate) struct Service {
     pub(crate) admin: SocketAddr,
     /// There where the public address is encrypted: whom its clients trust.
     pub(crate) tls: Option<Arc<ClientConfig>>,
-    log: mpsc::Receiver<String>,
+    log: Mutex<mpsc::Receiver<String>>,
 }
 
 impl Service {
@@ -40,6 +40,15 @@ impl Service {
         let mut command = Service::command(free, free, args);
         command.envs(variables.iter().copied());
         Service::spawn(command).listening()
+    }
+
+    /// Starts it under a hard limit of file descriptors.
+    pub(crate) fn start_limited(descriptors: u32, args: &[&str]) -> Service {
+        let mut shell = Command::new("sh");
+        let limited = format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"");
+        shell.args(["-c", &limited, env!("CARGO_BIN_EXE_tickcast")]);
+        shell.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]).args(args);
+        Service::spawn(shell).listening()
     }
 
     /// Starts it with these arguments on these addresses, and does not wait.
@@ -88,7 +97,7 @@ impl Service {
 
     /// What it has logged so far.
     pub(crate) fn log(&self) -> Vec<String> {
-        self.log.try_iter().collect()
+        self.log.lock().expect("nobody panics with it").try_iter().collect()
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -206,7 +215,7 @@ impl Starting {
             panic!("it says where it listens, not {line:?}; {log:?}")
         };
         let child = self.child.take().expect("it is taken out once");
-        Service { child, public, admin, tls: None, log }
+        Service { child, public, admin, tls: None, log: Mutex::new(log) }
     }
 
     /// Waits until it logs a line with these words.
@@ -287,6 +296,14 @@ impl Stream {
 
     pub(crate) fn set_read_timeout(&self, time: Duration) {
         self.socket().set_read_timeout(Some(time)).expect("a time");
+    }
+
+    pub(crate) fn set_write_timeout(&self, time: Duration) {
+        self.socket().set_write_timeout(Some(time)).expect("a time");
+    }
+
+    pub(crate) fn set_nonblocking(&self) {
+        self.socket().set_nonblocking(true).expect("a socket");
     }
 }
 
