@@ -53,7 +53,15 @@ fn haproxy() -> Option<PathBuf> {
 
 /// The service, which trusts whoever comes from 127.0.0.1.
 fn start(files: Option<&Files>, more: &[&str]) -> Service {
-    let common = ["--trust-proxy", "127.0.0.1", "--allow-anonymous", "--sim-instruments", "5", "--sim-rate", "500"];
+    let common = [
+        "--trust-proxy",
+        "127.0.0.1",
+        "--allow-anonymous",
+        "--sim-instruments",
+        "5",
+        "--sim-rate",
+        "500",
+    ];
     let args = [&common[..], more].concat();
     let service = match files {
         None => Service::start(&args),
@@ -448,7 +456,13 @@ fn check_address(service: &Service, port: u16, send: &str) {
 fn without_trust_a_proxy_is_a_client_like_any_other() {
     let (Some(nginx), Some(haproxy)) = (nginx(), haproxy()) else { return };
     let files = Files::new();
-    let service = Service::start(&["--sim-instruments", "5", "--trust-proxy", "10.0.0.0/8", "--allow-anonymous"]);
+    let service = Service::start(&[
+        "--sim-instruments",
+        "5",
+        "--trust-proxy",
+        "10.0.0.0/8",
+        "--allow-anonymous",
+    ]);
     let proxy = Proxy::nginx(&nginx, &files, &service);
     let _socket =
         websocket(secured(proxy.https, "127.0.0.2", &files), "localhost", None).expect("in");

@@ -271,8 +271,7 @@ fn row_03_a_new_process_takes_over_and_nobody_is_refused() {
         assert_eq!(farewell.code, 1001);
         assert_eq!(old.wait(), Some(0), "generation {generation}");
         scraper.read_to_end(&mut Vec::new()).expect("kept connections of operators end in order");
-        let log = old.log().join("\n");
-        assert!(log.contains("another process has taken over"), "{log}");
+        old.until_logged("another process has taken over");
         subscribed(&new);
         assert!(
             new.metric("tickcast_gateway_connections_opened_total", "") > 0.0,
@@ -415,8 +414,7 @@ fn where_the_addresses_differ_the_new_process_listens_at_its_own() {
     assert_eq!(old.wait(), Some(0));
     let refused = TcpStream::connect(old.public).expect_err("its process has ended").kind();
     assert_eq!(refused, ErrorKind::ConnectionRefused);
-    let log = new.log().join("\n");
-    assert!(log.contains("listens elsewhere"), "{log}");
+    new.until_logged("listens elsewhere");
     subscribed(&new);
 }
 
