@@ -6,5 +6,7 @@ use tickcast_market::Venue;
 
 /// Tries one input: a script.
 pub fn run(data: &[u8]) {
-    play(data, &|config| handler_of(Venue::CoinbaseExchange, config).expect("a live venue has one"));
+    play(data, &|config| {
+        handler_of(Venue::CoinbaseExchange, config).expect("a live venue has one")
+    });
 }
