@@ -155,7 +155,7 @@ impl Connections {
         let mut asked = Vec::new();
         let mut out = Vec::new();
         let mut is_open = true;
-        let fed = decoder.feed(bytes, &MessageLimits::DEFAULT, &mut |event| {
+        let fed = decoder.feed(bytes, &MessageLimits::DEFAULT, None, &mut |event| {
             match event {
                 Event::Text(text) => asked.extend(Asked::read(text.as_bytes())),
                 Event::Ping(payload) => write_frame(&mut out, Opcode::Pong, payload),

@@ -15,11 +15,11 @@
 use crate::decoder_shape::line_of;
 use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
-use tickcast_gateway::{Decoder, Event, MessageLimits, Violation};
+use tickcast_gateway::{Decoder, Event, Inflater, MessageLimits, Violation};
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Message, WebSocket};
 
-const LIMITS: MessageLimits = MessageLimits { bytes_max: 1000, fragments_max: 16 };
+pub(crate) const LIMITS: MessageLimits = MessageLimits { bytes_max: 1000, fragments_max: 16 };
 
 /// Completes every frame that is within the limits.
 const TAIL: [u8; 1100] = [0; 1100];
@@ -28,7 +28,7 @@ const TAIL: [u8; 1100] = [0; 1100];
 const KEPT_BYTES_MAX: usize = 256;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Said {
+pub(crate) enum Said {
     Text(String),
     Binary(Vec<u8>),
     Ping(Vec<u8>),
@@ -51,11 +51,7 @@ impl From<Event<'_>> for Said {
 /// Tries one input.
 pub fn run(data: &[u8]) {
     let line = line_of(data);
-    let (ours, violation) = decode(&line, line.len().max(1));
-    let seed = data.iter().fold(7usize, |sum, byte| sum.wrapping_mul(31) + usize::from(*byte));
-    for piece in [1, 2 + seed % 13] {
-        assert_eq!(decode(&line, piece), (ours.clone(), violation), "in pieces of {piece}");
-    }
+    let (ours, violation) = decode_all_ways(&line, None);
     let (theirs, error) = Peer::read_all(&line, &[]);
     match violation {
         None => {
@@ -110,12 +106,30 @@ fn judge_violation(line: &[u8], ours: &[Said], violation: &Violation) {
     assert!(code == violation.code || is_head, "{violation:?} {error:?}");
 }
 
-/// What our decoder says of a line that comes in pieces of `piece` bytes.
-fn decode(line: &[u8], piece: usize) -> (Vec<Said>, Option<Violation>) {
+/// What our decoder says of a line, in however many pieces it comes.
+pub(crate) fn decode_all_ways(
+    line: &[u8],
+    mut inflater: Option<&mut Inflater>,
+) -> (Vec<Said>, Option<Violation>) {
+    let whole = decode(line, line.len().max(1), inflater.as_deref_mut());
+    let seed = line.iter().fold(7usize, |sum, byte| sum.wrapping_mul(31) + usize::from(*byte));
+    for piece in [1, 2 + seed % 13] {
+        let cut = decode(line, piece, inflater.as_deref_mut());
+        assert_eq!(cut, whole, "in pieces of {piece}");
+    }
+    whole
+}
+
+fn decode(
+    line: &[u8],
+    piece: usize,
+    mut inflater: Option<&mut Inflater>,
+) -> (Vec<Said>, Option<Violation>) {
     let mut decoder = Decoder::new();
     let mut said = Vec::new();
     for part in line.chunks(piece) {
-        let fed = decoder.feed(&mut part.to_vec(), &LIMITS, &mut |event| {
+        let inflater = inflater.as_deref_mut();
+        let fed = decoder.feed(&mut part.to_vec(), &LIMITS, inflater, &mut |event| {
             said.push(Said::from(event));
             ControlFlow::Continue(())
         });

@@ -12,10 +12,12 @@ pub mod coinbase_exchange;
 pub mod configuration;
 pub mod decoder;
 mod decoder_shape;
+pub mod deflate;
 mod file;
 pub mod handshake;
 pub mod keys;
 pub mod kraken;
+pub mod proxy_header;
 mod publication;
 pub mod query;
 pub mod recording;
@@ -31,5 +33,11 @@ mod settings;
 #[allow(dead_code, reason = "the binary uses the rest of it")]
 #[path = "../../crates/tickcast/src/settings_auth.rs"]
 mod settings_auth;
+#[allow(dead_code, reason = "the binary uses the rest of it")]
+#[path = "../../crates/tickcast/src/settings_limits.rs"]
+mod settings_limits;
+#[allow(dead_code, reason = "the binary uses the rest of it")]
+#[path = "../../crates/tickcast/src/settings_takeover.rs"]
+mod settings_takeover;
 
 pub use table::{TARGETS, Target};

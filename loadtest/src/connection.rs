@@ -57,6 +57,9 @@ pub(crate) struct Conn {
     pub(crate) started: u64,
     /// When to come back, after the service has said that it goes away.
     pub(crate) leave_at: Option<u64>,
+    /// Since when it has had no service: it was lost, or told to be away, and does not have all its
+    /// first messages again. 0: it is served, or was cut by us.
+    pub(crate) away_since: u64,
     /// The instruments that it may have, in order.
     pub(crate) keys: Rc<[u32]>,
     /// For each of them its status, then one for each channel.
@@ -90,6 +93,7 @@ impl Conn {
             heard: 0,
             started: 0,
             leave_at: None,
+            away_since: 0,
             keys,
             places,
             asked: Vec::new(),

@@ -396,6 +396,7 @@ impl Engine {
             connect: std::mem::take(&mut self.connect),
             welcome: std::mem::take(&mut self.witness.welcome),
             first_snapshot: std::mem::take(&mut self.witness.first_snapshot),
+            returned: std::mem::take(&mut self.witness.returned),
             correctness: std::mem::take(&mut self.witness.correctness),
             clients: clients.collect(),
             own_cpu_us,

@@ -169,6 +169,7 @@ impl Engine {
         self.failed += 1;
         self.witness.correctness.example(|| format!("connect: client {at}: {}", words()));
         if conn.was_open {
+            self.witness.correctness.return_failed += 1;
             conn.phase = Phase::Waiting;
             let again = self.now().engine + RETRY_US;
             self.later.push((again, at as u32));
@@ -177,8 +178,10 @@ impl Engine {
         }
     }
 
-    /// The connection has ended: it was closed, lost, or is given up.
-    pub(crate) fn lost(&mut self, at: usize, code: u16, after_us: Option<u64>) {
+    /// The connection has ended: it was closed, lost, or is given up. It comes back when it was
+    /// told to, else after a while.
+    pub(crate) fn lost(&mut self, at: usize, code: u16) {
+        let now = self.now().engine;
         let conn = &mut self.conns[at];
         if conn.phase == Phase::Opening {
             return self.open_failed(at, || "closed before the answer to the upgrade".into());
@@ -194,14 +197,18 @@ impl Engine {
         *closed.entry(code).or_default() += 1;
         // Not to come back unchanged is what these codes say.
         let stays_away = (4400..4500).contains(&code);
+        let told = conn.leave_at;
         self.leave(at);
         let conn = &mut self.conns[at];
         if stays_away {
             conn.phase = Phase::Gone;
             return;
         }
+        if conn.away_since == 0 {
+            conn.away_since = told.map_or(now, |told| told.min(now));
+        }
         self.witness.correctness.reconnects += 1;
-        let again = self.now().engine + after_us.unwrap_or(RETRY_US);
+        let again = told.map_or(now + RETRY_US, |told| told.max(now));
         self.later.push((again, at as u32));
     }
 
@@ -221,6 +228,7 @@ impl Engine {
     fn leave(&mut self, at: usize) {
         let conn = &mut self.conns[at];
         drop_socket(conn);
+        conn.leave_at = None;
         conn.phase = Phase::Waiting;
         self.connected -= 1;
         self.witness.missing -= u64::from(conn.missing);
@@ -243,7 +251,7 @@ impl Engine {
                 {
                     let words = || format!("client {at}: nothing for {silence} s");
                     self.witness.correctness.broke("silent", words);
-                    self.lost(at, ABNORMAL, None);
+                    self.lost(at, ABNORMAL);
                 }
                 _ => {}
             }

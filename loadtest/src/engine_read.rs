@@ -30,13 +30,13 @@ impl Engine {
         if (event.is_readable() || event.is_error()) && !self.conns[at].is_paused {
             self.read(at, usize::MAX);
         } else if event.is_error() && self.conns[at].is_paused {
-            self.lost(at, ABNORMAL, None);
+            self.lost(at, ABNORMAL);
         }
     }
 
     pub(crate) fn flush(&mut self, at: usize) {
         if self.conns[at].flush().is_err() {
-            self.lost(at, ABNORMAL, None);
+            self.lost(at, ABNORMAL);
         }
     }
 
@@ -50,12 +50,12 @@ impl Engine {
             self.buffer[..have].copy_from_slice(&conn.part);
             let room = (self.buffer.len() - have).min(left);
             let bytes = match socket.read(&mut self.buffer[have..have + room]) {
-                Ok(0) => return self.lost(at, ABNORMAL, None),
+                Ok(0) => return self.lost(at, ABNORMAL),
                 Ok(bytes) => bytes,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == ErrorKind::NotConnected => return,
-                Err(_) => return self.lost(at, ABNORMAL, None),
+                Err(_) => return self.lost(at, ABNORMAL),
             };
             left -= bytes;
             let is_all = bytes < room && socket.short_is_all();
@@ -139,7 +139,7 @@ impl Engine {
                 Next::Bad(words) => {
                     let words = || format!("client {at}: a frame is {words}");
                     self.witness.correctness.broke("frame", words);
-                    self.lost(at, ABNORMAL, None);
+                    self.lost(at, ABNORMAL);
                     return None;
                 }
             }
@@ -158,9 +158,7 @@ impl Engine {
                 conn.push_frame(CLOSE, payload);
                 // It is over either way.
                 let _ = conn.flush();
-                let again = conn.leave_at.take();
-                let after = again.map(|again| again.saturating_sub(self.now().engine));
-                self.lost(at, code, after);
+                self.lost(at, code);
             }
             PONG => {}
             _ => {

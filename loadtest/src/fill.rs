@@ -1,6 +1,6 @@
 //! How the figures of a report follow from counts and looks.
 
-use crate::report::{Age, Clients, Own, Report, Seen, Server, Spread};
+use crate::report::{Age, Clients, Own, Report, Returns, Seen, Server, Spread};
 use crate::run::Looks;
 use crate::tally::{Tally, Times};
 
@@ -27,6 +27,11 @@ impl Report {
         self.connect.us = spread(&tally.connect);
         self.welcome_us = spread(&tally.welcome);
         self.first_snapshot_us = spread(&tally.first_snapshot);
+        self.returns = Returns {
+            count: tally.returned.len(),
+            failed: tally.correctness.return_failed,
+            us: spread(&tally.returned),
+        };
         self.clients = clients(&tally.clients);
         self.server = self.server(looks);
         let own = tally.own_cpu_us as f64;

@@ -35,6 +35,7 @@ pub(crate) struct Report {
     pub(crate) own: Own,
     pub(crate) correctness: Seen,
     pub(crate) herd: Vec<Herd>,
+    pub(crate) returns: Returns,
     pub(crate) thresholds: Vec<Judgement>,
     pub(crate) series: Vec<Row>,
 }
@@ -137,6 +138,18 @@ pub(crate) struct Herd {
     pub(crate) server_cpu_us_per_connect: Option<f64>,
 }
 
+/// Those that the service lost or sent away, and that came back.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Returns {
+    /// How many had all their first messages again.
+    pub(crate) count: u64,
+    /// Attempts that failed, each counted.
+    pub(crate) failed: u64,
+    /// From the moment that they were told, or from the loss, to the last first message.
+    pub(crate) us: Spread,
+}
+
 /// What became of a threshold.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -222,6 +235,9 @@ impl Report {
             ("connects_per_second_min", t.connects_per_second_min, self.connect.per_second, Least),
             ("all_snapshots_ms", t.all_snapshots_ms, self.all_snapshots_ms, Most),
             ("herd_current_ms", t.herd_current_ms, herd, Most),
+            ("return_max_ms", t.return_max_ms, ms(self.returns.us.max), Most),
+            ("return_failed", whole(t.return_failed), Some(self.returns.failed as f64), Most),
+            ("returned_min", whole(t.returned_min), Some(self.returns.count as f64), Least),
             (
                 "server_cpu_us_per_delivery",
                 t.server_cpu_us_per_delivery,

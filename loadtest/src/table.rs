@@ -79,6 +79,14 @@ fn service(out: &mut String, r: &Report) -> std::fmt::Result {
             cut.snapshots
         )?;
     }
+    if r.returns.count + r.returns.failed > 0 {
+        let (count, failed) = (r.returns.count, r.returns.failed);
+        writeln!(
+            out,
+            "  returns     {count} came back, {failed} attempts failed, without service {}",
+            spread(&r.returns.us)
+        )?;
+    }
     let s = &r.server;
     let mib = |bytes: Option<f64>| number(bytes.map(|bytes| bytes / (1 << 20) as f64), 1);
     writeln!(

@@ -39,6 +39,10 @@ impl Times {
         (!self.0.is_empty()).then(|| self.0.value_at_quantile(quantile).min(self.0.max()))
     }
 
+    pub(crate) fn len(&self) -> u64 {
+        self.0.len()
+    }
+
     pub(crate) fn max(&self) -> Option<u64> {
         (!self.0.is_empty()).then(|| self.0.max())
     }
@@ -108,6 +112,8 @@ pub(crate) struct Correctness {
     /// Broken promises by kind.
     pub(crate) broken: BTreeMap<String, u64>,
     pub(crate) reconnects: u64,
+    /// Attempts to come back that failed.
+    pub(crate) return_failed: u64,
     /// Requests that asked again.
     pub(crate) asked_again: u64,
     /// Answers that refused, and symbols that were not served, by code.
@@ -150,6 +156,7 @@ impl Correctness {
         self.duplicates += other.duplicates;
         self.overlaps += other.overlaps;
         self.reconnects += other.reconnects;
+        self.return_failed += other.return_failed;
         self.asked_again += other.asked_again;
         self.compared += other.compared;
         self.mismatched += other.mismatched;
@@ -178,6 +185,7 @@ pub(crate) struct Tally {
     pub(crate) connect: Times,
     pub(crate) welcome: Times,
     pub(crate) first_snapshot: Times,
+    pub(crate) returned: Times,
     pub(crate) correctness: Correctness,
     /// The p99 of each watched client, and its p50.
     pub(crate) clients: Vec<(u64, u64)>,
@@ -192,6 +200,7 @@ impl Tally {
         self.connect.add(&other.connect);
         self.welcome.add(&other.welcome);
         self.first_snapshot.add(&other.first_snapshot);
+        self.returned.add(&other.returned);
         self.correctness.add(&other.correctness);
         self.clients.extend_from_slice(&other.clients);
         self.own_cpu_us += other.own_cpu_us;

@@ -48,6 +48,8 @@ pub(crate) struct Witness {
     pub(crate) second_age: Times,
     pub(crate) welcome: Times,
     pub(crate) first_snapshot: Times,
+    /// How long those that were lost or sent away had no service, beyond what they were told.
+    pub(crate) returned: Times,
     pub(crate) is_measuring: bool,
     pub(crate) missing: u64,
     /// Streams that have to be asked for again: connection and place.
@@ -83,6 +85,7 @@ impl Witness {
             second_age: Times::default(),
             welcome: Times::default(),
             first_snapshot: Times::default(),
+            returned: Times::default(),
             is_measuring: false,
             missing: 0,
             due: Vec::new(),
@@ -258,6 +261,10 @@ impl Witness {
         if !conn.has_data {
             conn.has_data = true;
             self.first_snapshot.record(now.engine - conn.started);
+        }
+        if conn.missing == 0 && conn.away_since > 0 {
+            self.returned.record(now.engine - conn.away_since);
+            conn.away_since = 0;
         }
         if conn.missing == 0 && conn.is_slow {
             conn.is_paused = true;

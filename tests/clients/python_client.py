@@ -20,6 +20,7 @@ DEADLINE_S = 90
 PATIENCE_S = 20
 UPDATES_MIN = 20
 SUBPROTOCOL = "tickcast.v1.json"
+AGREED = ["permessage-deflate", "server_no_context_takeover", "client_no_context_takeover"]
 # The service is on this machine, whatever proxy the environment names.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 DECIMAL = re.compile(r"^\d+(\.\d+)?$")
@@ -278,6 +279,50 @@ async def resume(base, symbol):
     log("a connection with since gets updates only")
 
 
+async def compression(base, symbol):
+    """A long snapshot comes compressed, what is short plain; without an offer nothing does."""
+    url = base.replace("http", "ws", 1) + "/v1/ws"
+    books = []
+    for offered in ("deflate", None):
+        async with websockets.connect(url, compression=offered, proxy=None) as socket:
+            answer = socket.response.headers.get("Sec-WebSocket-Extensions")
+            expect((answer or "").split("; ") == (AGREED if offered else [""]), AGREED, answer)
+            frames = []
+            for extension in socket.protocol.extensions:
+                watch_frames(extension, frames)
+            await socket.send(json.dumps({
+                "method": "subscribe",
+                "params": {"channel": "book", "symbol": [symbol], "depth": 500, "max_rate": 1},
+            }))
+            while True:
+                text = await asyncio.wait_for(socket.recv(), PATIENCE_S)
+                message = json.loads(text)
+                if message.get("channel") == "book":
+                    break
+        expect(message["type"] == "snapshot" and len(text) > 1024, "a long snapshot", message)
+        books.append(set(message["data"][0]))
+        if offered:
+            for compressed, length, plain in frames:
+                expect(not compressed or length < plain, "fewer bytes", (length, plain))
+                expect(compressed == (plain >= 1024), "long ones compressed", (compressed, plain))
+            log(f"a snapshot of {frames[-1][2]} bytes comes compressed in {frames[-1][1]}")
+    expect(books[0] == books[1], "the same fields", books)
+    log("who offers no compression gets none")
+
+
+def watch_frames(extension, frames):
+    """Notes of each message whether it came compressed, its length on the line and afterwards."""
+    decode = extension.decode
+
+    def decode_and_note(frame, **more):
+        plain = decode(frame, **more)
+        if frame.opcode in (1, 2):
+            frames.append((frame.rsv1, len(frame.data), len(plain.data)))
+        return plain
+
+    extension.decode = decode_and_note
+
+
 async def frames(base):
     """Ping frames, seen where nothing else is sent."""
     client = await Client(base).open()
@@ -349,6 +394,7 @@ async def main(base):
     symbols = [one["symbol"] for one in body["instruments"]]
     expect(status == 200 and len(symbols) == 20, "20 instruments", symbols)
     await frames(base)
+    await compression(base, symbols[0])
     await channels(base, symbols)
     await resume(base, symbols[0])
     server_sent_events(base, symbols[0])

@@ -35,6 +35,9 @@ export class Client {
     });
     await client.until(() => witness.welcome, "a welcome");
     expect(client.socket.protocol === SUBPROTOCOL, SUBPROTOCOL, client.socket.protocol);
+    // Browsers and npm's ws always offer it.
+    const { extensions } = client.socket;
+    expect(extensions.startsWith("permessage-deflate"), "permessage-deflate", extensions);
     return client;
   }
 

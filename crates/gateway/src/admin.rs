@@ -15,6 +15,9 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
+/// The counter that `/clients` shows beside those who were not refused.
+const REFUSED: &str = "tickcast_gateway_refused_total";
+
 /// How a feed is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FeedReport {
@@ -57,6 +60,7 @@ pub struct Admin {
     registry: Registry,
     readiness: Arc<dyn Readiness>,
     clients: Arc<dyn Clients>,
+    leaving: watch::Sender<bool>,
 }
 
 impl std::fmt::Debug for Admin {
@@ -72,24 +76,37 @@ impl Admin {
         readiness: Arc<dyn Readiness>,
         clients: Arc<dyn Clients>,
     ) -> Arc<Admin> {
-        Arc::new(Admin { registry, readiness, clients })
+        Arc::new(Admin { registry, readiness, clients, leaving: watch::Sender::new(false) })
     }
 
-    /// Answers until the task is aborted: operators watch a drain to its end.
+    /// Stops accepting and ends connections that are kept alive: another process answers from now
+    /// on, with figures of its own.
+    pub fn leave(&self) {
+        self.leaving.send_replace(true);
+    }
+
+    /// Answers until [`Admin::leave`], or until the task is aborted: operators watch a drain to
+    /// its end.
     pub async fn serve(self: &Arc<Self>, listener: TcpListener) {
         let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
         let limits = DoorLimits::default();
+        let mut leaving = self.leaving.subscribe();
         loop {
             // It never fails: nobody closes the semaphore.
             let Ok(place) = places.clone().acquire_owned().await else { return };
-            let Ok((socket, _)) = listener.accept().await else {
+            let accepted = tokio::select! {
+                biased;
+                _ = leaving.wait_for(|is_leaving| *is_leaving) => return,
+                accepted = listener.accept() => accepted,
+            };
+            let Ok((socket, _)) = accepted else {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
             let (admin, limits) = (self.clone(), limits.clone());
             tokio::spawn(async move {
                 let _place = place;
-                let (_keep, draining) = watch::channel(false);
+                let draining = admin.leaving.subscribe();
                 let service = |request: Request<Incoming>| {
                     let admin = admin.clone();
                     async move { Disposal::Answer(admin.answer(&request).await) }
@@ -137,11 +154,26 @@ impl Admin {
         json(status, body.to_string())
     }
 
+    /// How many were refused, by reason, since the start.
+    fn refused_by_reason(&self) -> serde_json::Value {
+        let families = self.registry.gather();
+        let refused = families.iter().filter(|family| family.name() == REFUSED);
+        let counts = refused.flat_map(|family| family.get_metric()).map(|metric| {
+            let reason = metric.get_label().first().map_or("", |label| label.value());
+            // A count: it has no fraction and is far below 2^53.
+            (reason.to_owned(), (metric.get_counter().get_value() as u64).into())
+        });
+        serde_json::Value::Object(counts.collect())
+    }
+
     async fn clients(&self) -> Answer {
         let clients = self.clients.clone();
+        let counts = self.refused_by_reason();
         let written = tokio::task::spawn_blocking(move || {
             let mut out = b"{\"clients\":".to_vec();
             clients.write_json(&mut out);
+            out.extend_from_slice(b",\"refused\":");
+            out.extend_from_slice(counts.to_string().as_bytes());
             out.push(b'}');
             out
         });

@@ -5,11 +5,11 @@ use crate::admin::Clients;
 use crate::connection::{Connection, Phase};
 use crate::connection_close::Closed;
 use crate::handoff::Shards;
+use crate::proxies::address_text;
 use crate::shard::Shard;
 use crate::socket::Socket;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use tickcast_market::Nanos;
 use tickcast_wire::Channel;
 
@@ -88,7 +88,7 @@ impl<S: Socket> Shard<S> {
         });
         Client {
             session: session_name(account.session),
-            address: SocketAddr::from(account.peer).to_string(),
+            address: address_text(account.peer.into()),
             identity: identity.map(|identity| identity.sub.clone()),
             expires: identity
                 .filter(|identity| identity.expires_at < Nanos::MAX)
@@ -150,7 +150,7 @@ impl Clients for Shards {
         for closed in shards.iter().flat_map(|shard| &shard.closed) {
             items.push(serde_json::to_value(ClosedClient {
                 session: session_name(closed.session),
-                address: closed.peer.to_string(),
+                address: address_text(closed.peer),
                 identity: closed.sub.as_deref(),
                 closed_code: closed.code,
                 closed_reason: &closed.reason,

@@ -70,6 +70,8 @@ pub(crate) struct Connection<S> {
     pub(crate) phase: Phase,
     pub(crate) framing: Framing,
     pub(crate) encoding: Encoding,
+    /// It has agreed to `permessage-deflate`.
+    pub(crate) compresses: bool,
     /// The socket took less than it was given; it says when there is room.
     pub(crate) blocked: bool,
     /// It stands in the shard's queue of those that are to be served what they owe.
@@ -185,6 +187,11 @@ impl RequestBudget {
         }
         allowed
     }
+
+    /// Whether nothing is missing from it: it is as good as new.
+    pub(crate) fn is_full(&self, now: Nanos) -> bool {
+        self.full_at <= now
+    }
 }
 
 /// Control frames a second, and for how many seconds there were too many.
@@ -195,24 +202,19 @@ pub(crate) struct ControlRate {
     seconds_over: u16,
 }
 
-/// Control frames a second that a client may send.
-const CONTROLS_PER_SECOND_MAX: u16 = 20;
-/// For how many seconds running it may send more.
-const CONTROL_SECONDS_OVER_MAX: u16 = 5;
-
 impl ControlRate {
-    /// Counts one; `false` when it has been too many for too long.
-    pub(crate) fn count(&mut self, now: Nanos) -> bool {
+    /// Counts one; `false` when it has been more than `per_second` for `over_seconds` running.
+    pub(crate) fn count(&mut self, now: Nanos, per_second: u16, over_seconds: u16) -> bool {
         let second = (now.0 / 1_000_000_000) as u32;
         if second != self.second {
-            let was_over = self.count > CONTROLS_PER_SECOND_MAX;
+            let was_over = self.count > per_second;
             let adjoins = second == self.second.wrapping_add(1);
             self.seconds_over = if was_over && adjoins { self.seconds_over + 1 } else { 0 };
             self.second = second;
             self.count = 0;
         }
         self.count = self.count.saturating_add(1);
-        self.seconds_over < CONTROL_SECONDS_OVER_MAX
+        self.seconds_over < over_seconds
     }
 }
 
@@ -237,6 +239,7 @@ impl<S> Connection<S> {
             phase: Phase::Open,
             framing,
             encoding,
+            compresses: false,
             blocked: false,
             queued: false,
             unread: false,
@@ -322,7 +325,7 @@ mod tests {
         let mut refused_at = None;
         for tenth in 0..100 {
             let now = Nanos::from_millis(1_000_000 + tenth * 100);
-            let fine = (0..3).all(|_| rate.count(now));
+            let fine = (0..3).all(|_| rate.count(now, 20, 5));
             if !fine {
                 refused_at.get_or_insert(tenth);
             }
@@ -333,9 +336,9 @@ mod tests {
     #[test]
     fn twenty_a_second_pass_for_ever_and_so_does_a_single_burst() {
         let mut rate = ControlRate::default();
-        assert!((0..1000).all(|_| rate.count(Nanos::from_secs(7))));
+        assert!((0..1000).all(|_| rate.count(Nanos::from_secs(7), 20, 5)));
         for twentieth in 0..2000 {
-            assert!(rate.count(Nanos::from_millis(10_000 + twentieth * 50)));
+            assert!(rate.count(Nanos::from_millis(10_000 + twentieth * 50), 20, 5));
         }
     }
 }

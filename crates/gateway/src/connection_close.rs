@@ -42,10 +42,15 @@ impl<S: Socket> Shard<S> {
     /// request names.
     pub(crate) fn admit(&mut self, socket: S, arrival: Arrival) -> u32 {
         let Arrival { peer, transport, answer, who, seat, .. } = arrival;
-        let (framing, encoding) = match &transport {
-            Transport::WebSocket { encoding, .. } => (Framing::WebSocket, *encoding),
-            Transport::Sse { .. } => (Framing::Sse { ids: false }, Encoding::Json),
+        let (framing, encoding, compresses) = match &transport {
+            Transport::WebSocket { encoding, compress } => {
+                (Framing::WebSocket, *encoding, *compress)
+            }
+            Transport::Sse { .. } => (Framing::Sse { ids: false }, Encoding::Json, false),
         };
+        if compresses {
+            self.begin_deflate();
+        }
         let account = Account {
             session: self.random.u64(..),
             peer: peer.into(),
@@ -57,6 +62,7 @@ impl<S: Socket> Shard<S> {
         };
         let mut connection = Connection::new(socket, framing, encoding, account, self.pace.now());
         connection.waiting = answer;
+        connection.compresses = compresses;
         if !matches!(who, Who::Anybody) {
             let standing = Standing { who, seat, asking: None, pending: Vec::new() };
             connection.rare.get_or_insert_default().standing = Some(standing);
@@ -151,6 +157,9 @@ impl<S: Socket> Shard<S> {
         self.lanes[token as usize] = Lane::EMPTY;
         self.tally.ended(connection.framing);
         self.open.fetch_sub(1, Ordering::Relaxed); // Only a count; orders nothing.
+        if let Some(admission) = &self.settings.admission {
+            admission.leave(SocketAddr::from(connection.account.peer).ip());
+        }
     }
 
     fn remember_closed(&mut self, token: u32, code: u16, reason: &str) {

@@ -2,20 +2,22 @@
 //!
 //! It does no I/O and reads no clock. Messages that lie whole in the caller's buffer are handed on
 //! from there; bytes are kept only of a message that is not finished, and only those that have
-//! come: a declared length is compared with the limit and never allocated for.
+//! come: a declared length is compared with the limit and never allocated for. Of a compressed
+//! message the compressed bytes are kept; it is inflated when it is whole.
 //!
 //! *Invariant:* the events and the violation depend on the bytes alone, not on how they were cut.
 
 use crate::frame::{HEAD_BYTES_MAX, Head, Opcode, is_close_code, unmask};
+use crate::inflate::Inflater;
 use std::ops::ControlFlow;
 
 /// How much a peer may send in one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageLimits {
-    /// The sum of a message's fragments, in bytes.
+    /// The sum of a message's fragments, in bytes; also what a compressed one may be inflated to.
     pub bytes_max: usize,
     /// How many fragments a message may have, empty ones counted.
-    pub fragments_max: u8,
+    pub fragments_max: u32,
 }
 
 impl MessageLimits {
@@ -44,7 +46,7 @@ pub enum Event<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Violation {
-    /// 1002 (protocol), 1007 (not UTF-8) or 1009 (too big).
+    /// 1002 (protocol), 1007 (not UTF-8, not DEFLATE) or 1009 (too big).
     pub code: u16,
     /// In words.
     pub reason: &'static str,
@@ -93,23 +95,29 @@ struct Frame {
 #[derive(Debug)]
 struct Message {
     is_text: bool,
-    fragments: u8,
+    is_compressed: bool,
+    fragments: u32,
     payload: Vec<u8>,
     /// How many bytes from the start are known to be whole characters.
     valid: usize,
 }
 
 impl Message {
-    fn new(opcode: Opcode) -> Message {
-        let is_text = opcode == Opcode::Text;
-        Message { is_text, fragments: 0, payload: Vec::new(), valid: 0 }
+    fn new(head: &Head) -> Message {
+        Message {
+            is_text: head.opcode == Opcode::Text,
+            is_compressed: head.compressed,
+            fragments: 1, // `admit` counts the further ones.
+            payload: Vec::new(),
+            valid: 0,
+        }
     }
 
     /// Adds bytes and finds what is wrong with them as soon as it can be seen; at most three bytes
     /// are looked at again.
     fn push(&mut self, bytes: &[u8]) -> Result<(), Violation> {
         self.payload.extend_from_slice(bytes);
-        if !self.is_text {
+        if !self.is_text || self.is_compressed {
             return Ok(());
         }
         match std::str::from_utf8(&self.payload[self.valid..]) {
@@ -118,6 +126,43 @@ impl Message {
             Err(_) => return Err(TEXT_NOT_UTF8),
         }
         Ok(())
+    }
+}
+
+/// Whom events go to, and what they have to go through.
+struct Way<'a> {
+    limits: &'a MessageLimits,
+    inflater: Option<&'a mut Inflater>,
+    on: &'a mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+}
+
+impl Way<'_> {
+    fn message(
+        &mut self,
+        is_text: bool,
+        is_compressed: bool,
+        payload: &[u8],
+    ) -> Result<ControlFlow<()>, Violation> {
+        let payload = match &mut self.inflater {
+            Some(inflater) if is_compressed => inflater.inflate(payload, self.limits.bytes_max)?,
+            _ => payload,
+        };
+        if is_text {
+            Ok((self.on)(Event::Text(std::str::from_utf8(payload).map_err(|_| TEXT_NOT_UTF8)?)))
+        } else {
+            Ok((self.on)(Event::Binary(payload)))
+        }
+    }
+
+    fn control(&mut self, opcode: Opcode, payload: &[u8]) -> Result<ControlFlow<()>, Violation> {
+        match opcode {
+            Opcode::Ping => Ok((self.on)(Event::Ping(payload))),
+            Opcode::Pong => Ok((self.on)(Event::Pong(payload))),
+            _ => {
+                let _ = (self.on)(Event::Close(close_payload(payload)?));
+                Ok(ControlFlow::Break(()))
+            }
+        }
     }
 }
 
@@ -143,7 +188,8 @@ impl Decoder {
         })
     }
 
-    /// Decodes `bytes`, unmasking them in place, and calls `on` with each event in order.
+    /// Decodes `bytes`, unmasking them in place, and calls `on` with each event in order. There is an
+    /// `inflater` where compressed messages were agreed on, and then always.
     ///
     /// Ends early, dropping the rest of `bytes`, when `on` breaks and after [`Event::Close`]; the
     /// decoder must not be fed again then, nor after an error.
@@ -151,25 +197,27 @@ impl Decoder {
     /// *Errors:* what is to be told to the peer in a close frame; events before it were delivered.
     ///
     /// *Cost:* allocates nothing while messages lie whole in `bytes`; otherwise in proportion to
-    /// the bytes that came of the unfinished one.
+    /// the bytes that came of the unfinished one. Inflating one comes to what `limits` allow.
     pub fn feed(
         &mut self,
         bytes: &mut [u8],
         limits: &MessageLimits,
+        inflater: Option<&mut Inflater>,
         on: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Result<(), Violation> {
+        let mut way = Way { limits, inflater, on };
         let mut rest = bytes;
         while !rest.is_empty() {
-            let Some(frame) = self.take_head(&mut rest, limits)? else { break };
+            let Some(frame) = self.take_head(&mut rest, &way)? else { break };
             let length = usize::try_from(frame.head.length - frame.taken as u64);
             let here = length.unwrap_or(usize::MAX).min(rest.len());
             let (payload, after) = rest.split_at_mut(here);
             rest = after;
             unmask(payload, frame.head.mask, frame.taken);
             let flow = if frame.head.opcode.is_control() {
-                self.take_control(frame, payload, on)?
+                self.take_control(frame, payload, &mut way)?
             } else {
-                self.take_data(frame, payload, on)?
+                self.take_data(frame, payload, &mut way)?
             };
             if flow.is_break() {
                 break;
@@ -186,8 +234,9 @@ impl Decoder {
     fn take_head(
         &mut self,
         rest: &mut &mut [u8],
-        limits: &MessageLimits,
+        way: &Way<'_>,
     ) -> Result<Option<Frame>, Violation> {
+        let (limits, deflates) = (way.limits, way.inflater.is_some());
         if let Some(unfinished) = &mut self.unfinished {
             if let Some(frame) = unfinished.frame.take() {
                 return Ok(Some(frame));
@@ -197,7 +246,7 @@ impl Decoder {
             if kept > 0 {
                 let more = rest.len().min(HEAD_BYTES_MAX - kept);
                 unfinished.head[kept..kept + more].copy_from_slice(&rest[..more]);
-                let parsed = Head::parse(&unfinished.head[..kept + more])?;
+                let parsed = Head::parse(&unfinished.head[..kept + more], deflates)?;
                 let (used, frame) = match parsed {
                     Some((head, length)) => (length - kept, Some(Frame { head, taken: 0 })),
                     None => (more, None),
@@ -210,7 +259,7 @@ impl Decoder {
                 };
             }
         }
-        match Head::parse(rest)? {
+        match Head::parse(rest, deflates)? {
             Some((head, length)) => {
                 *rest = &mut std::mem::take(rest)[length..];
                 self.admit(Frame { head, taken: 0 }, limits).map(Some)
@@ -256,17 +305,17 @@ impl Decoder {
         &mut self,
         frame: Frame,
         payload: &[u8],
-        on: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+        way: &mut Way<'_>,
     ) -> Result<ControlFlow<()>, Violation> {
         let is_whole = frame.taken as u64 + payload.len() as u64 == frame.head.length;
         if frame.taken == 0 && is_whole {
-            return control_event(frame.head.opcode, payload, on);
+            return way.control(frame.head.opcode, payload);
         }
         let unfinished = self.unfinished.get_or_insert_default();
         unfinished.control.extend_from_slice(payload);
         if is_whole {
             let control = std::mem::take(&mut unfinished.control);
-            return control_event(frame.head.opcode, &control, on);
+            return way.control(frame.head.opcode, &control);
         }
         unfinished.frame = Some(Frame { taken: frame.taken + payload.len(), ..frame });
         Ok(ControlFlow::Continue(()))
@@ -276,13 +325,13 @@ impl Decoder {
         &mut self,
         frame: Frame,
         payload: &[u8],
-        on: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+        way: &mut Way<'_>,
     ) -> Result<ControlFlow<()>, Violation> {
         let head = frame.head;
         let is_whole = frame.taken as u64 + payload.len() as u64 == head.length;
         let begins = head.opcode != Opcode::Continuation && frame.taken == 0;
         if begins && is_whole && head.fin {
-            return message_event(head.opcode == Opcode::Text, payload, on);
+            return way.message(head.opcode == Opcode::Text, head.compressed, payload);
         }
         let unfinished = self.unfinished.get_or_insert_default();
         if payload.is_empty() && !is_whole {
@@ -290,16 +339,13 @@ impl Decoder {
             unfinished.frame = Some(frame);
             return Ok(ControlFlow::Continue(()));
         }
-        let message = unfinished.message.get_or_insert_with(|| Message {
-            fragments: 1, // `admit` counts the further ones.
-            ..Message::new(head.opcode)
-        });
+        let message = unfinished.message.get_or_insert_with(|| Message::new(&head));
         message.push(payload)?;
         if !is_whole {
             unfinished.frame = Some(Frame { taken: frame.taken + payload.len(), ..frame });
         } else if head.fin {
             let message = unfinished.message.take().expect("it was put there just above");
-            return message_event(message.is_text, &message.payload, on);
+            return way.message(message.is_text, message.is_compressed, &message.payload);
         }
         Ok(ControlFlow::Continue(()))
     }
@@ -308,33 +354,6 @@ impl Decoder {
 impl Unfinished {
     fn is_empty(&self) -> bool {
         self.head_len == 0 && self.frame.is_none() && self.message.is_none()
-    }
-}
-
-fn message_event(
-    is_text: bool,
-    payload: &[u8],
-    on: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
-) -> Result<ControlFlow<()>, Violation> {
-    if is_text {
-        Ok(on(Event::Text(std::str::from_utf8(payload).map_err(|_| TEXT_NOT_UTF8)?)))
-    } else {
-        Ok(on(Event::Binary(payload)))
-    }
-}
-
-fn control_event(
-    opcode: Opcode,
-    payload: &[u8],
-    on: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
-) -> Result<ControlFlow<()>, Violation> {
-    match opcode {
-        Opcode::Ping => Ok(on(Event::Ping(payload))),
-        Opcode::Pong => Ok(on(Event::Pong(payload))),
-        _ => {
-            let _ = on(Event::Close(close_payload(payload)?));
-            Ok(ControlFlow::Break(()))
-        }
     }
 }
 

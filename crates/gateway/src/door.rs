@@ -4,18 +4,21 @@
 //! *Invariant:* the door never reads a message and never writes one; what pushes lives on shards.
 //! tokio is for what waits.
 
+use crate::admission::{Admission, AdmissionLimits};
 use crate::auth::{Admitted, Auth};
 use crate::descriptors::is_exhausted;
-use crate::door_close::{linger, refuse};
+use crate::door_client::Visitor;
+use crate::door_close::{Telling, linger, refuse};
 use crate::door_head::{AtOnce, First, read_at_once, read_first};
 use crate::door_listener::Listener;
 use crate::door_stream::Stream;
 use crate::frame::write_close;
 use crate::handoff::{Handoff, Shards, Transport};
-use crate::handshake::Route;
-use crate::http::{Source, answer};
+use crate::handshake::{Accept, Route};
+use crate::http::{Caller, Source, answer};
 use crate::http_line::{Left, serve_http};
-use crate::limits::{ACCEPT_PAUSE, DoorLimits, GIVE_PAUSE, GIVE_TRIES_MAX, LINGER, REFUSALS_MAX};
+use crate::identity::Who;
+use crate::limits::{ACCEPT_PAUSE, DoorLimits, GIVE_PAUSE, GIVE_TRIES_MAX, LINGER};
 use crate::metrics::Metrics;
 use crate::origin::Origins;
 use crate::refusal::Refusal;
@@ -24,7 +27,7 @@ use rustls::ServerConfig;
 use std::io;
 use std::net::{SocketAddr, TcpStream as Accepted};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
@@ -37,20 +40,38 @@ const ACCEPTS_MAX: usize = 64;
 /// About the length of the head of an answer, the welcome that a shard writes after it included.
 const ANSWER_BYTES: usize = 512;
 
+/// Who comes in.
+#[derive(Clone, Debug)]
+pub struct DoorRules {
+    /// How many, how large, how slow.
+    pub limits: DoorLimits,
+    /// How many of one address, and whose word about addresses is believed.
+    pub admission: Arc<Admission>,
+    /// Which web pages.
+    pub origins: Origins,
+    /// With which tokens.
+    pub auth: Arc<Auth>,
+}
+
 /// What all connections at the door share.
 pub struct Door {
     pub(crate) limits: DoorLimits,
     pub(crate) origins: Origins,
     pub(crate) source: Arc<dyn Source>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) admission: Arc<Admission>,
+    /// [`DoorLimits::connections_max`], which can be changed.
+    connections_max: AtomicUsize,
     shards: Arc<Shards>,
     pub(crate) auth: Arc<Auth>,
     /// There where connections are encrypted.
     tls: Option<Arc<ServerConfig>>,
     draining: watch::Sender<bool>,
+    /// Another process accepts in our place.
+    is_succeeded: AtomicBool,
     /// Connections that no shard has yet.
     present: AtomicUsize,
-    refusals: AtomicUsize,
+    pub(crate) telling: Telling,
     left: Notify,
     /// Handshakes and requests for events that were answered.
     upgrades: IntCounter,
@@ -71,9 +92,9 @@ impl std::fmt::Debug for Door {
 }
 
 /// Counts a connection among those at the door, or among those that are refused.
-struct Presence {
-    door: Arc<Door>,
-    of: fn(&Door) -> &AtomicUsize,
+pub(crate) struct Presence {
+    pub(crate) door: Arc<Door>,
+    pub(crate) of: fn(&Door) -> &AtomicUsize,
 }
 
 impl Drop for Presence {
@@ -85,26 +106,29 @@ impl Drop for Presence {
 }
 
 impl Door {
-    /// A door in front of these shards; with `tls` every connection is encrypted.
+    /// A door in front of these shards, which know the rules' `admission` too; with `tls` every
+    /// connection is encrypted.
     pub fn new(
-        limits: DoorLimits,
-        origins: Origins,
-        auth: Arc<Auth>,
+        rules: DoorRules,
         shards: Arc<Shards>,
         source: Arc<dyn Source>,
         metrics: Arc<Metrics>,
         tls: Option<Arc<ServerConfig>>,
     ) -> Arc<Door> {
+        let DoorRules { limits, admission, origins, auth } = rules;
         Arc::new(Door {
+            connections_max: AtomicUsize::new(limits.connections_max),
             limits,
+            admission,
             origins,
             source,
             shards,
             auth,
             tls,
             draining: watch::Sender::new(false),
+            is_succeeded: AtomicBool::new(false),
             present: AtomicUsize::new(0),
-            refusals: AtomicUsize::new(0),
+            telling: Telling::new(),
             left: Notify::new(),
             upgrades: metrics.requests.with_label_values(&["GET", "101"]),
             events: metrics.requests.with_label_values(&["GET", "200"]),
@@ -117,10 +141,32 @@ impl Door {
         self.present.load(Ordering::Relaxed) + self.shards.connections() // Only a count.
     }
 
+    /// From now on there may be so many connections, in total and of one address. Who is there
+    /// stays.
+    pub fn set_limits(&self, connections_max: usize, of_one_address: AdmissionLimits) {
+        // Relaxed: a figure of its own, that a connection may see a moment late.
+        self.connections_max.store(connections_max, Ordering::Relaxed);
+        self.admission.set_limits(of_one_address);
+    }
+
+    /// Whether its connections are encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Stops accepting; connections at the door finish the request they are at. The shards are
     /// told by [`Shards::drain`].
     pub fn drain(&self) {
         self.draining.send_replace(true);
+    }
+
+    /// Stops accepting since another process goes on with the same listener. Nobody is refused:
+    /// who was accepted here and has not asked yet is given to a shard all the same, which tells
+    /// it when to leave.
+    pub fn drain_to_successor(&self) {
+        // Pairs with the load in `prepare`; the channel's lock orders it before "draining".
+        self.is_succeeded.store(true, Ordering::Relaxed);
+        self.drain();
     }
 
     /// Whether [`Door::drain`] has been called.
@@ -169,22 +215,31 @@ impl Door {
     }
 
     fn admit(self: &Arc<Self>, socket: Accepted, peer: SocketAddr) {
-        let accepted = Instant::now();
-        if self.connections() >= self.limits.connections_max {
-            return self.turn_away(socket);
+        // Relaxed: see `set_limits`.
+        if self.connections() >= self.connections_max.load(Ordering::Relaxed) {
+            let why = "there are as many connections as this server serves";
+            return self.turn_away(socket, Refusal::overloaded("connections", why));
+        }
+        let visitor = match Visitor::from(peer, Instant::now(), &self.admission) {
+            Ok(visitor) => visitor,
+            Err(refusal) => return self.turn_away(socket, refusal),
+        };
+        if visitor.by_proxy {
+            if let Ok(socket) = TcpStream::from_std(socket) {
+                tokio::spawn(welcome_by_proxy(self.presence(), socket, Box::new(visitor)));
+            }
+            return;
         }
         let mut kept = Vec::new();
         if self.tls.is_none() {
             match read_at_once(&socket, &self.origins) {
-                AtOnce::Head(first) => {
-                    return self.hand_over_at_once(socket, peer, first, accepted);
-                }
+                AtOnce::Head(first) => return self.hand_over_at_once(socket, visitor, first),
                 AtOnce::Bytes(bytes) => kept = bytes,
                 AtOnce::Gone => return,
             }
         }
         if let Ok(socket) = TcpStream::from_std(socket) {
-            tokio::spawn(welcome(self.presence(), socket, peer, kept, accepted));
+            tokio::spawn(welcome(self.presence(), socket, Box::new(visitor), kept));
         }
     }
 
@@ -194,26 +249,8 @@ impl Door {
         Presence { door: self.clone(), of: |door| &door.present }
     }
 
-    /// There is no room: some of many are told so.
-    fn turn_away(self: &Arc<Self>, socket: Accepted) {
-        self.metrics.refuse("connections");
-        // Relaxed: only a count, by which few of many are told why.
-        if self.refusals.fetch_add(1, Ordering::Relaxed) >= REFUSALS_MAX {
-            self.refusals.fetch_sub(1, Ordering::Relaxed);
-            return;
-        }
-        let refused = Presence { door: self.clone(), of: |door| &door.refusals };
-        tokio::spawn(async move {
-            let door = &refused.door;
-            let why = "there are as many connections as this server serves";
-            let Ok(socket) = TcpStream::from_std(socket) else { return };
-            let Some(socket) = door.encrypt(socket, Instant::now()).await else { return };
-            refuse(socket, &Refusal::overloaded("connections", why)).await;
-        });
-    }
-
     /// Agrees on keys with the client, where connections are encrypted.
-    async fn encrypt(&self, socket: TcpStream, accepted: Instant) -> Option<Stream> {
+    pub(crate) async fn encrypt(&self, socket: TcpStream, accepted: Instant) -> Option<Stream> {
         let Some(tls) = &self.tls else { return Some(Stream::plain(socket)) };
         let deadline = accepted + self.limits.tls_deadline.min(self.limits.head_deadline);
         // Boxed: those that are not encrypted should not pay for the room.
@@ -229,16 +266,27 @@ impl Door {
     }
 
     /// Lets hyper answer requests until the connection ends or asks for what is the door's.
-    async fn serve_http(self: &Arc<Self>, socket: Stream, peer: SocketAddr, prefix: Vec<u8>) {
+    async fn serve_http(self: &Arc<Self>, socket: Stream, mut visitor: Visitor, prefix: Vec<u8>) {
         let draining = self.draining.subscribe();
+        let caller = Caller { peer: visitor.peer, by_proxy: visitor.by_proxy };
         let service = |request| {
             let door = self.clone();
-            async move { answer(&door, &request) }
+            async move { answer(&door, caller, &request) }
         };
         let left = serve_http(socket, prefix, &self.limits, draining, service).await;
-        let Some(Left { socket, route, read_ahead }) = left else { return };
+        let Some(Left { socket, route, client, read_ahead }) = left else { return };
+        let route = match route {
+            Ok(route) => route,
+            Err(refusal) => return self.refuse(socket, &refusal).await,
+        };
+        // From here on its answer is what is timed.
+        visitor.accepted = Instant::now();
+        let known = match visitor.by_proxy {
+            true => visitor.learn(client, visitor.accepted, &self.admission),
+            false => Ok(()),
+        };
         let first = (route, read_ahead);
-        if let Err(refused) = self.hand_over(socket, peer, first, Instant::now()) {
+        if let Err(refused) = self.hand_over(socket, visitor, first, known) {
             let (socket, refusal) = *refused;
             self.refuse(socket, &refusal).await;
         }
@@ -250,28 +298,30 @@ impl Door {
     }
 
     /// Gives the socket to a shard, with the answer that it is to write; where no shard has room
-    /// that is tried for a while.
+    /// that is tried for a while. `known` is what came of asking whom it is from.
     ///
     /// *Errors:* gives it back with what to tell the client.
     fn hand_over(
         self: &Arc<Self>,
         socket: Stream,
-        peer: SocketAddr,
+        visitor: Visitor,
         (route, read_ahead): First,
-        begun: Instant,
+        known: Result<(), Refusal>,
     ) -> Result<(), Box<(Stream, Refusal)>> {
-        let Prepared { transport, answer, admitted } = match self.prepare(route) {
-            Ok(prepared) => prepared,
-            Err(refusal) => return Err(Box::new((socket, refusal))),
-        };
+        let Prepared { transport, answer, admitted } =
+            match known.and_then(|()| self.prepare(route)) {
+                Ok(prepared) => prepared,
+                Err(refusal) => return Err(Box::new((socket, refusal))),
+            };
         let (socket, tls, decrypted) = socket.into_parts();
         let read_ahead =
             if decrypted.is_empty() { read_ahead } else { [read_ahead, decrypted].concat() };
         // A socket that has no place in the runtime is as good as gone.
         let Ok(socket) = socket.into_std() else { return Ok(()) };
+        let peer = visitor.peer;
         let Admitted { who, seat } = admitted;
         let handoff = Handoff { socket, tls, peer, answer, read_ahead, transport, who, seat };
-        self.give(handoff, begun);
+        self.give(handoff, visitor);
         Ok(())
     }
 
@@ -280,22 +330,22 @@ impl Door {
     fn hand_over_at_once(
         self: &Arc<Self>,
         socket: Accepted,
-        peer: SocketAddr,
+        visitor: Visitor,
         (route, read_ahead): First,
-        begun: Instant,
     ) {
         match self.prepare(route) {
             Ok(Prepared { transport, answer, admitted }) => {
                 let Admitted { who, seat } = admitted;
-                let tls = None;
+                let (tls, peer) = (None, visitor.peer);
                 let handoff =
                     Handoff { socket, tls, peer, answer, read_ahead, transport, who, seat };
-                self.give(handoff, begun);
+                self.give(handoff, visitor);
             }
             Err(refusal) => {
                 let Ok(socket) = TcpStream::from_std(socket) else { return };
                 let at_the_door = self.presence();
                 tokio::spawn(async move {
+                    let _its_place = visitor;
                     at_the_door.door.refuse(Stream::plain(socket), &refusal).await;
                 });
             }
@@ -312,16 +362,19 @@ impl Door {
 
     /// Judges what came with a request, and writes the head of the answer.
     fn prepare(&self, route: Route) -> Result<Prepared, Refusal> {
-        if self.is_draining() {
+        // Relaxed: see `drain_to_successor`.
+        if self.is_draining() && !self.is_succeeded.load(Ordering::Relaxed) {
             return Err(Refusal::overloaded("draining", "this server is about to stop"));
         }
         let mut answer = Vec::with_capacity(ANSWER_BYTES);
         match route {
-            Route::WebSocket(accept) => {
+            Route::WebSocket(mut accept) => {
                 let admitted = self.auth.admit(accept.token.as_ref(), true)?;
+                // Nothing is inflated for who has not said who it is.
+                accept.compress &= self.limits.deflate && !matches!(admitted.who, Who::Unknown);
                 accept.write(&mut answer);
-                let encoding = accept.encoding;
-                let transport = Transport::WebSocket { encoding, compress: false };
+                let Accept { encoding, compress, .. } = accept;
+                let transport = Transport::WebSocket { encoding, compress };
                 Ok(Prepared { transport, answer, admitted })
             }
             Route::Sse(request) => {
@@ -340,20 +393,23 @@ impl Door {
         }
     }
 
-    fn give(self: &Arc<Self>, handoff: Handoff, begun: Instant) {
-        self.note_answer(&handoff.transport, begun);
-        if let Err(handoff) = self.shards.give(handoff) {
-            let at_the_door = self.presence();
-            tokio::spawn(async move { at_the_door.door.insist(handoff).await });
+    fn give(self: &Arc<Self>, handoff: Handoff, visitor: Visitor) {
+        self.note_answer(&handoff.transport, visitor.accepted);
+        match self.shards.give(handoff) {
+            Ok(()) => visitor.pass_on(),
+            Err(handoff) => {
+                let at_the_door = self.presence();
+                tokio::spawn(async move { at_the_door.door.insist(handoff, visitor).await });
+            }
         }
     }
 
     /// Offers the connection to the shards for a second; without success it is told to come back.
-    async fn insist(&self, mut handoff: Handoff) {
+    async fn insist(&self, mut handoff: Handoff, visitor: Visitor) {
         for _ in 0..GIVE_TRIES_MAX {
             sleep(GIVE_PAUSE).await;
             match self.shards.give(handoff) {
-                Ok(()) => return,
+                Ok(()) => return visitor.pass_on(),
                 Err(back) => handoff = back,
             }
         }
@@ -375,21 +431,21 @@ impl Door {
 async fn welcome(
     presence: Presence,
     socket: TcpStream,
-    peer: SocketAddr,
+    mut visitor: Box<Visitor>,
     mut kept: Vec<u8>,
-    accepted: Instant,
 ) {
     let door = &presence.door;
-    let Some(mut socket) = door.encrypt(socket, accepted).await else { return };
-    let deadline = accepted + door.limits.head_deadline;
+    let Some(mut socket) = door.encrypt(socket, visitor.accepted).await else { return };
+    let deadline = visitor.accepted + door.limits.head_deadline;
     let first = timeout_at(deadline, read_first(&mut socket, &mut kept, &door.origins)).await;
     // Boxed: what most connections do not come to should take no room in their task.
     match first {
         Ok(Ok(Some((Route::Other, prefix)))) => {
-            Box::pin(door.serve_http(socket, peer, prefix)).await;
+            Box::pin(door.serve_http(socket, *visitor, prefix)).await;
         }
         Ok(Ok(Some(first))) => {
-            if let Err(refused) = door.hand_over(socket, peer, first, accepted) {
+            let known = door.learn_client(&mut visitor, &kept);
+            if let Err(refused) = door.hand_over(socket, *visitor, first, known) {
                 let (socket, refusal) = *refused;
                 Box::pin(door.refuse(socket, &refusal)).await;
             }
@@ -402,6 +458,17 @@ async fn welcome(
     }
 }
 
+/// The same for a connection that a trusted proxy brings: it may say first whom it is from.
+async fn welcome_by_proxy(presence: Presence, socket: TcpStream, mut visitor: Box<Visitor>) {
+    let (door, mut kept) = (&presence.door, Vec::new());
+    // Boxed: each for as long as it takes.
+    match Box::pin(door.hear_proxy(&socket, &mut visitor, &mut kept)).await {
+        Ok(()) => Box::pin(welcome(presence, socket, visitor, kept)).await,
+        Err(None) => {}
+        Err(Some(refusal)) => Box::pin(door.turn_back(socket, &refusal)).await,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -409,7 +476,7 @@ mod tests {
     #[test]
     fn a_connection_that_waits_at_the_door_is_small() {
         // The size of a future is known from the function that makes it, which is not called.
-        fn size_of_made<F, A, B, C, D, E>(_: impl FnOnce(A, B, C, D, E) -> F) -> usize {
+        fn size_of_made<F, A, B, C, D>(_: impl FnOnce(A, B, C, D) -> F) -> usize {
             size_of::<F>()
         }
         let size = size_of_made(welcome);

@@ -1,10 +1,76 @@
 //! Orderly ends: a refused client reads its answer before the connection goes.
 
+use crate::connection::RequestBudget;
+use crate::door::{Door, Presence};
 use crate::door_stream::Stream;
-use crate::limits::{LINGER, LINGER_BYTES_MAX};
+use crate::limits::{LINGER, LINGER_BYTES_MAX, REFUSALS_ENCRYPTED_PER_SECOND, REFUSALS_MAX};
 use crate::refusal::Refusal;
+use parking_lot::Mutex;
+use std::net::TcpStream as Accepted;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tickcast_market::Nanos;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+/// Who of those that are refused as they come is told why.
+pub(crate) struct Telling {
+    /// Those that are being told.
+    present: AtomicUsize,
+    encrypted: Mutex<RequestBudget>,
+    born: Instant,
+}
+
+impl Telling {
+    pub(crate) fn new() -> Telling {
+        Telling { present: AtomicUsize::new(0), encrypted: Mutex::default(), born: Instant::now() }
+    }
+
+    /// Agreeing on keys costs more than all else: a flood of refused connections must not be able
+    /// to ask for it as fast as it comes.
+    fn may_encrypt(&self) -> bool {
+        let now = Nanos(self.born.elapsed().as_nanos() as i64);
+        self.encrypted.lock().take(now, REFUSALS_ENCRYPTED_PER_SECOND, REFUSALS_MAX as u32)
+    }
+}
+
+impl Door {
+    /// There is no room: some of many are told so, without a task for the others.
+    pub(crate) fn turn_away(self: &Arc<Self>, socket: Accepted, refusal: Refusal) {
+        self.metrics.refuse(refusal.reason);
+        if let Some(refused) = self.may_tell()
+            && let Ok(socket) = TcpStream::from_std(socket)
+        {
+            tokio::spawn(async move { refused.door.tell(socket, &refusal).await });
+        }
+    }
+
+    /// Whether one more that is refused can be told why, counted for as long as it takes.
+    fn may_tell(self: &Arc<Self>) -> Option<Presence> {
+        // Relaxed: only a count, by which few of many are told why.
+        if self.telling.present.fetch_add(1, Ordering::Relaxed) >= REFUSALS_MAX
+            || (self.is_encrypted() && !self.telling.may_encrypt())
+        {
+            self.telling.present.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Presence { door: self.clone(), of: |door| &door.telling.present })
+    }
+
+    /// The same for one that has come in with its proxy's word.
+    pub(crate) async fn turn_back(self: &Arc<Self>, socket: TcpStream, refusal: &Refusal) {
+        self.metrics.refuse(refusal.reason);
+        if let Some(refused) = self.may_tell() {
+            refused.door.tell(socket, refusal).await;
+        }
+    }
+
+    async fn tell(&self, socket: TcpStream, refusal: &Refusal) {
+        let Some(socket) = self.encrypt(socket, Instant::now()).await else { return };
+        refuse(socket, refusal).await;
+    }
+}
 
 /// Writes the refusal and ends the connection.
 pub(crate) async fn refuse(mut socket: Stream, refusal: &Refusal) {

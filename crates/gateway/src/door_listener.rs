@@ -11,11 +11,19 @@
 use crate::limits::DoorLimits;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
 use tokio::io::unix::AsyncFd;
 
 /// How many connections may wait to be accepted; the kernel has a limit of its own.
 const BACKLOG: i32 = 4096;
+
+/// What its connections are born with.
+fn prepare(socket: &Socket, limits: &DoorLimits) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_send_buffer_size(limits.send_buffer_bytes)?;
+    socket.set_nonblocking(true)
+}
 
 /// Accepts connections that are non-blocking, with `TCP_NODELAY` and a capped `SO_SNDBUF`.
 #[derive(Debug)]
@@ -29,11 +37,34 @@ impl Listener {
     pub fn bind(address: SocketAddr, limits: &DoorLimits) -> io::Result<Listener> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
-        socket.set_tcp_nodelay(true)?;
-        socket.set_send_buffer_size(limits.send_buffer_bytes)?;
-        socket.set_nonblocking(true)?;
+        prepare(&socket, limits)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
+        Listener::register(socket)
+    }
+
+    /// Goes on with a listener that another process has bound: one that is about to stop, or the
+    /// service manager. What it is told here counts for whoever still accepts from it, too.
+    ///
+    /// *Errors* of the system, among them that it is not listening. *Panics* outside a tokio
+    /// runtime.
+    pub fn adopt(listener: TcpListener, limits: &DoorLimits) -> io::Result<Listener> {
+        let socket = Socket::from(listener);
+        if !socket.is_listener()? {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket does not listen"));
+        }
+        prepare(&socket, limits)?;
+        Listener::register(socket)
+    }
+
+    /// The same socket once more, for another process to go on with.
+    ///
+    /// *Errors* of the system.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        self.0.get_ref().as_fd().try_clone_to_owned()
+    }
+
+    fn register(socket: Socket) -> io::Result<Listener> {
         let listener = mio::net::TcpListener::from_std(socket.into());
         // SAFETY: the listener is owned by what is made of it, names one descriptor for as long as
         // it lives, and is never closed or replaced before.

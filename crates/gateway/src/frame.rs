@@ -9,6 +9,10 @@ use crate::decoder::Violation;
 pub const CONTROL_BYTES_MAX: usize = 125;
 /// The longest head that a client sends: two bytes, eight of length, four of mask.
 pub(crate) const HEAD_BYTES_MAX: usize = 14;
+/// How long the head of most frames of ours is.
+pub(crate) const HEAD_USUAL: usize = 4;
+/// The bit that says that a message is compressed (RFC 7692, section 6).
+pub(crate) const RSV1: u8 = 0x40;
 
 /// What a frame is (RFC 6455, section 5.2); no reserved opcode can be expressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,23 +56,30 @@ impl Opcode {
 pub(crate) struct Head {
     pub(crate) opcode: Opcode,
     pub(crate) fin: bool,
+    /// It begins a message that is compressed.
+    pub(crate) compressed: bool,
     /// As declared; nothing has been allocated for it.
     pub(crate) length: u64,
     pub(crate) mask: [u8; 4],
 }
 
 impl Head {
-    /// The head that `bytes` begin with and how long it is; `None` while it is not whole.
+    /// The head that `bytes` begin with and how long it is; `None` while it is not whole. With
+    /// `deflates` messages may be compressed.
     ///
     /// What is found wrong in a part of a head is found wrong in the same way in the whole one, so
     /// that the verdict does not depend on how the bytes were cut.
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Violation> {
+    pub(crate) fn parse(bytes: &[u8], deflates: bool) -> Result<Option<(Head, usize)>, Violation> {
         let Some(first) = bytes.first() else { return Ok(None) };
-        if first & 0b0111_0000 != 0 {
+        if first & 0b0011_0000 != 0 || (first & RSV1 != 0 && !deflates) {
             return Err(Violation::protocol("reserved bits are set"));
         }
         let opcode = Opcode::from_bits(first & 0x0F)
             .ok_or(Violation::protocol("the opcode is a reserved one"))?;
+        let compressed = first & RSV1 != 0;
+        if compressed && !matches!(opcode, Opcode::Text | Opcode::Binary) {
+            return Err(Violation::protocol("the bit of a compressed message stands elsewhere"));
+        }
         let fin = first & 0x80 != 0;
         if opcode.is_control() && !fin {
             return Err(Violation::protocol("a control frame is in fragments"));
@@ -99,7 +110,7 @@ impl Head {
             return Err(Violation::protocol("a length has its highest bit set"));
         }
         let mask = bytes.get(used..used + 4).and_then(|mask| <[u8; 4]>::try_from(mask).ok());
-        Ok(mask.map(|mask| (Head { opcode, fin, length, mask }, used + 4)))
+        Ok(mask.map(|mask| (Head { opcode, fin, compressed, length, mask }, used + 4)))
     }
 }
 
@@ -126,16 +137,27 @@ pub(crate) fn unmask(bytes: &mut [u8], mask: [u8; 4], taken: usize) {
 ///
 /// *Cost:* two, four or ten bytes.
 pub fn write_head(out: &mut Vec<u8>, opcode: Opcode, length: usize) {
-    let first = 0x80 | opcode as u8;
+    let (head, head_len) = head_bytes(0x80 | opcode as u8, length);
+    out.extend_from_slice(&head[..head_len]);
+}
+
+/// The head of an unmasked frame with that first byte, and how many of its bytes count.
+pub(crate) fn head_bytes(first: u8, length: usize) -> ([u8; 10], usize) {
+    let mut head = [first, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     match length {
-        0..=125 => out.extend_from_slice(&[first, length as u8]),
+        0..=125 => {
+            head[1] = length as u8;
+            (head, 2)
+        }
         126..=0xFFFF => {
-            out.extend_from_slice(&[first, 126]);
-            out.extend_from_slice(&(length as u16).to_be_bytes());
+            head[1] = 126;
+            head[2..4].copy_from_slice(&(length as u16).to_be_bytes());
+            (head, 4)
         }
         _ => {
-            out.extend_from_slice(&[first, 127]);
-            out.extend_from_slice(&(length as u64).to_be_bytes());
+            head[1] = 127;
+            head[2..].copy_from_slice(&(length as u64).to_be_bytes());
+            (head, 10)
         }
     }
 }

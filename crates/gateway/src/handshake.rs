@@ -5,6 +5,7 @@
 //! deadlines.
 
 use crate::auth::{token_of, without_token};
+use crate::extensions::{Offer, choose_offer};
 use crate::origin::Origins;
 use crate::refusal::Refusal;
 use crate::tokens::Secret;
@@ -49,6 +50,11 @@ pub struct Accept {
     pub key: [u8; 28],
     /// The token that came with it.
     pub token: Option<Secret>,
+    /// Messages may be compressed: the client offers `permessage-deflate` in a way that can be
+    /// kept. Who does not want it makes it `false`.
+    pub compress: bool,
+    /// With that it has limited the window to the 15 bits that are used anyway, and is to be told.
+    pub names_window: bool,
 }
 
 /// A request for server-sent events, its query not yet looked at.
@@ -75,6 +81,15 @@ impl Accept {
         if let Some(subprotocol) = self.subprotocol {
             out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
             out.extend_from_slice(subprotocol.as_bytes());
+        }
+        if self.compress {
+            out.extend_from_slice(
+                b"\r\nSec-WebSocket-Extensions: permessage-deflate; \
+                  server_no_context_takeover; client_no_context_takeover",
+            );
+            if self.names_window {
+                out.extend_from_slice(b"; server_max_window_bits=15");
+            }
         }
         out.extend_from_slice(b"\r\n\r\n");
     }
@@ -114,11 +129,21 @@ pub fn read_head(bytes: &[u8], origins: &Origins) -> Result<Option<(Route, usize
         }
         Err(_) => return Err(Refusal::bad_request("the request is not HTTP/1.1")),
     };
+    if has_bare_lf(0, &bytes[..length]) {
+        return Err(Refusal::bare_lf());
+    }
     let method = request.method.unwrap_or_default();
     let is_http11 = request.version == Some(1);
     let target = request.path.unwrap_or_default();
     let headers = request.headers.iter().map(|header| (header.name, header.value));
     Ok(Some((route(method, target, is_http11, headers, origins)?, length)))
+}
+
+/// Whether a line in `bytes`, which come after `before`, ends without a carriage return: a proxy
+/// may see other lines there than we do (RFC 9112, section 2.2, leaves it to the reader).
+pub(crate) fn has_bare_lf(before: u8, bytes: &[u8]) -> bool {
+    let first = before != b'\r' && bytes.first() == Some(&b'\n');
+    first || bytes.windows(2).any(|pair| pair[1] == b'\n' && pair[0] != b'\r')
 }
 
 /// The route of a request whose head has been parsed, here or by hyper. `target` is path and
@@ -182,6 +207,8 @@ struct Fields<'a> {
     has_subprotocols: bool,
     /// The first known one in the client's order.
     subprotocol: Option<(&'static str, Encoding)>,
+    /// The first that can be kept.
+    deflate: Option<Offer>,
 }
 
 impl<'a> Fields<'a> {
@@ -191,6 +218,9 @@ impl<'a> Fields<'a> {
             let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
             if is("host") {
                 set_once(&mut fields.host, name, value)?;
+                if !fields.host.is_some_and(is_host) {
+                    return Err(Refusal::bad_request("Host is not a name or an address"));
+                }
             } else if is("origin") {
                 set_once(&mut fields.origin, name, value)?;
             } else if is("authorization") {
@@ -207,6 +237,11 @@ impl<'a> Fields<'a> {
                 fields.is_connection_upgrade |= tokens(name, value)?.any(is_token("upgrade"));
             } else if is("transfer-encoding") || (is("content-length") && value != b"0") {
                 fields.has_body = true;
+            } else if is("sec-websocket-extensions") {
+                let offer = choose_offer(text(name, value)?).map_err(|_| {
+                    Refusal::bad_request(format!("the header {name} is no list of extensions"))
+                })?;
+                fields.deflate = fields.deflate.or(offer);
             } else if is("sec-websocket-protocol") {
                 for token in tokens(name, value)? {
                     fields.has_subprotocols = true;
@@ -238,8 +273,14 @@ impl<'a> Fields<'a> {
             return Err(Refusal::subprotocol(&known));
         }
         let (subprotocol, encoding) = self.subprotocol.unzip();
-        let token = token_of(self.authorization, query)?;
-        Ok(Accept { encoding: encoding.unwrap_or_default(), subprotocol, key, token })
+        Ok(Accept {
+            encoding: encoding.unwrap_or_default(),
+            subprotocol,
+            key,
+            token: token_of(self.authorization, query)?,
+            compress: self.deflate.is_some(),
+            names_window: self.deflate.is_some_and(|offer| offer.names_window),
+        })
     }
 }
 
@@ -255,6 +296,11 @@ fn set_once<'a>(field: &mut Option<&'a str>, name: &str, value: &'a [u8]) -> Res
         None => Ok(()),
         Some(_) => Err(Refusal::bad_request(format!("the header {name} stands there twice"))),
     }
+}
+
+/// Whether nothing stands in it that cannot stand in a host and port (RFC 3986, section 3.2.2).
+fn is_host(host: &str) -> bool {
+    host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=[]:".contains(&byte))
 }
 
 fn tokens<'a>(name: &str, value: &'a [u8]) -> Result<impl Iterator<Item = &'a str>, Refusal> {

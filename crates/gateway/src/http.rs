@@ -3,6 +3,7 @@
 
 use crate::auth::token_of;
 use crate::door::Door;
+use crate::door_client::FORWARDED;
 use crate::handshake::{Route, route};
 use crate::http_line::{Answer, Disposal};
 use crate::identity::Who;
@@ -12,6 +13,8 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Version};
+use std::net::SocketAddr;
+use std::time::Instant;
 
 /// Where the answers come from. Queries are what follows `?`, still encoded.
 pub trait Source: Send + Sync {
@@ -31,12 +34,38 @@ pub trait Source: Send + Sync {
     fn check_events(&self, query: &str, who: &Who) -> Result<(), Refusal>;
 }
 
+/// Whom a connection's requests are from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    pub(crate) peer: SocketAddr,
+    /// That is a trusted proxy: each request says whom it is from, and is counted for itself.
+    pub(crate) by_proxy: bool,
+}
+
+impl Caller {
+    /// Whom this request is from.
+    fn client(self, door: &Door, headers: &HeaderMap) -> SocketAddr {
+        if !self.by_proxy {
+            return self.peer;
+        }
+        let forwarded = headers.get_all(FORWARDED).iter().map(HeaderValue::as_bytes);
+        door.admission.proxies().client(self.peer, forwarded)
+    }
+}
+
 /// Answers a request, or leaves it to the door.
-pub(crate) fn answer(door: &Door, request: &Request<Incoming>) -> Disposal {
+pub(crate) fn answer(door: &Door, caller: Caller, request: &Request<Incoming>) -> Disposal {
     let headers = request.headers();
-    let found = read_route(door, request);
+    let client = caller.client(door, headers);
+    let found = read_route(door, request).and_then(|route| match route {
+        Route::Other if caller.by_proxy => {
+            door.admission.knock(client.ip(), Instant::now())?;
+            Ok(Route::Other)
+        }
+        route => Ok(route),
+    });
     let method = method_label(request.method());
-    let mut answer = match found.and_then(|route| respond(door, request, route)) {
+    let mut answer = match found.and_then(|route| respond(door, client, request, route)) {
         Ok(Disposal::Answer(answer)) => answer,
         // The door counts and answers it.
         Ok(leave) => return leave,
@@ -68,13 +97,25 @@ fn method_label(method: &Method) -> &'static str {
 fn read_route(door: &Door, request: &Request<Incoming>) -> Result<Route, Refusal> {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
     let is_http11 = request.version() == Version::HTTP_11;
+    // An absolute target names a host of its own (RFC 9112, section 3.2.2); two that differ are an
+    // attempt to have two readers see different things.
+    if let Some(named) = request.uri().authority()
+        && request.headers().get(header::HOST).is_some_and(|host| host != named.as_str())
+    {
+        return Err(Refusal::bad_request("Host is not the host of the request's target"));
+    }
     let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     route(request.method().as_str(), target, is_http11, headers, &door.origins)
 }
 
-fn respond(door: &Door, request: &Request<Incoming>, route: Route) -> Result<Disposal, Refusal> {
+fn respond(
+    door: &Door,
+    client: SocketAddr,
+    request: &Request<Incoming>,
+    route: Route,
+) -> Result<Disposal, Refusal> {
     if route != Route::Other {
-        return Ok(Disposal::Leave(route));
+        return Ok(Disposal::Leave(route, client));
     }
     if let Some(origin) = request.headers().get(header::ORIGIN)
         && admitted_origin(door, request.headers()).is_none()

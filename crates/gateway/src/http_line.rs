@@ -6,8 +6,9 @@
 //! gives back the socket and what it has read ahead.
 
 use crate::door_stream::Stream;
-use crate::handshake::{HEADERS_MAX, Route};
+use crate::handshake::{HEADERS_MAX, Route, has_bare_lf};
 use crate::limits::DoorLimits;
+use crate::refusal::Refusal;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -18,6 +19,7 @@ use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,15 +36,18 @@ pub(crate) type Answer = Response<Full<Bytes>>;
 pub(crate) enum Disposal {
     /// This is the answer.
     Answer(Answer),
-    /// The door answers it; the connection leaves hyper.
-    Leave(Route),
+    /// The door answers it; the connection leaves hyper. The address is the client's.
+    Leave(Route, SocketAddr),
 }
 
 /// A connection that has left hyper.
 #[derive(Debug)]
 pub(crate) struct Left {
     pub(crate) socket: Stream,
-    pub(crate) route: Route,
+    /// What to give it, or why nothing.
+    pub(crate) route: Result<Route, Refusal>,
+    /// Whom the request is from.
+    pub(crate) client: SocketAddr,
     /// What came after the head of that request.
     pub(crate) read_ahead: Vec<u8>,
 }
@@ -60,7 +65,7 @@ where
     S: Fn(Request<Incoming>) -> F,
     F: Future<Output = Disposal> + Send,
 {
-    let leaving: Arc<Mutex<Option<Route>>> = Arc::default();
+    let leaving: Arc<Mutex<Option<(Route, SocketAddr)>>> = Arc::default();
     let is_blocked: Arc<AtomicBool> = Arc::default();
     let line = Line {
         socket,
@@ -69,6 +74,8 @@ where
         progress_deadline: limits.progress_deadline,
         stalled: None,
         is_blocked: is_blocked.clone(),
+        last: 0,
+        has_bare_lf: false,
     };
     let service = service_fn(|request| {
         let disposal = service(request);
@@ -76,8 +83,8 @@ where
         Box::pin(async move {
             match disposal.await {
                 Disposal::Answer(answer) => Ok::<_, Infallible>(answer),
-                Disposal::Leave(route) => {
-                    *leaving.lock() = Some(route);
+                Disposal::Leave(route, client) => {
+                    *leaving.lock() = Some((route, client));
                     // Nobody polls it again: `serve_http` takes hyper apart instead.
                     std::future::pending().await
                 }
@@ -96,15 +103,24 @@ where
         pin!(async move { draining.wait_for(|is_draining| *is_draining).await.is_ok() });
     let mut is_told = false;
     let left = poll_fn(|cx| {
-        if !is_told && drained.as_mut().poll(cx).is_ready() {
+        let mut ended = connection.poll_without_shutdown(cx);
+        // Only after hyper has seen what was read before (with nothing seen yet it would close),
+        // and not while an answer waits in its buffer: the last of a connection would be lost.
+        // Relaxed: written and read by this task alone.
+        let may_tell = !is_told && ended.is_pending() && !is_blocked.load(Ordering::Relaxed);
+        if may_tell && drained.as_mut().poll(cx).is_ready() {
             is_told = true;
             Pin::new(&mut connection).graceful_shutdown();
+            ended = connection.poll_without_shutdown(cx);
         }
-        let ended = connection.poll_without_shutdown(cx);
         // What was answered before must have gone out: hyper's write buffer is lost with it.
         // Relaxed: written and read by this task alone.
         if leaving.lock().is_some() && !is_blocked.load(Ordering::Relaxed) {
             return Poll::Ready(true);
+        }
+        // A request with a body that nobody reads: hyper is done before its answer has gone out.
+        if matches!(ended, Poll::Ready(Ok(()))) && is_blocked.load(Ordering::Relaxed) {
+            return Poll::Pending; // The write that found no room wakes us.
         }
         ended.map(|_| false)
     })
@@ -117,8 +133,10 @@ where
     }
     let mut read_ahead = parts.read_buf.to_vec();
     read_ahead.extend_from_slice(&line.prefix[line.prefix_at..]);
-    let route = leaving.lock().take()?;
-    Some(Left { socket: line.socket, route, read_ahead })
+    let (route, client) = leaving.lock().take()?;
+    // hyper takes such lines; the door does not.
+    let route = if line.has_bare_lf { Err(Refusal::bare_lf()) } else { Ok(route) };
+    Some(Left { socket: line.socket, route, client, read_ahead })
 }
 
 /// hyper's smallest: 8 KiB for heads.
@@ -134,9 +152,18 @@ struct Line {
     stalled: Option<Pin<Box<Sleep>>>,
     /// Whether the last write found no room.
     is_blocked: Arc<AtomicBool>,
+    /// The last byte that was read, and whether a line among all of them ended with LF alone.
+    last: u8,
+    has_bare_lf: bool,
 }
 
 impl Line {
+    /// Looks at how lines end in what was read.
+    fn note_lines(&mut self, read: &[u8]) {
+        self.has_bare_lf |= has_bare_lf(self.last, read);
+        self.last = read.last().copied().unwrap_or(self.last);
+    }
+
     /// Looks at what a write came to: progress, or how long there has been none.
     fn watch(
         &mut self,
@@ -164,7 +191,10 @@ impl AsyncRead for Line {
         let line = self.get_mut();
         let waiting = &line.prefix[line.prefix_at..];
         if waiting.is_empty() {
-            return Pin::new(&mut line.socket).poll_read(cx, into);
+            let before = into.filled().len();
+            let read = Pin::new(&mut line.socket).poll_read(cx, into);
+            line.note_lines(&into.filled()[before..]);
+            return read;
         }
         let some = waiting.len().min(into.remaining());
         into.put_slice(&waiting[..some]);

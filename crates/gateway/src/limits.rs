@@ -17,6 +17,8 @@ pub struct DoorLimits {
     /// The size that is asked for as `SO_SNDBUF` (the kernel doubles it); without it a stalled
     /// client may hold 4 MiB of kernel memory.
     pub send_buffer_bytes: usize,
+    /// Whether messages are compressed for clients that offer `permessage-deflate`.
+    pub deflate: bool,
 }
 
 impl Default for DoorLimits {
@@ -27,6 +29,7 @@ impl Default for DoorLimits {
             tls_deadline: Duration::from_secs(3),
             progress_deadline: Duration::from_secs(10),
             send_buffer_bytes: SEND_BUFFER_BYTES,
+            deflate: true,
         }
     }
 }
@@ -36,9 +39,11 @@ const SEND_BUFFER_BYTES: usize = 128 << 10;
 // A 101 and its headers must fit, or answering a handshake could have to wait.
 const _: () = assert!(SEND_BUFFER_BYTES > 2 * HEAD_BYTES_MAX);
 
-/// How many connections beyond [`DoorLimits::connections_max`] are told so at the same time; any
-/// further one is closed without a word.
+/// How many connections that are refused as they come are told so at the same time; any further
+/// one is closed without a word.
 pub(crate) const REFUSALS_MAX: usize = 256;
+/// How many of them a second are told so over TLS, where that means agreeing on keys first.
+pub(crate) const REFUSALS_ENCRYPTED_PER_SECOND: u32 = 100;
 /// How long the door waits before it tries to accept again when descriptors or memory ran out.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a refused client has to read its answer before the connection is reset.

@@ -34,6 +34,12 @@ pub struct Metrics {
     pub messages_sent: IntCounterVec,
     /// Their bytes, framing included.
     pub bytes_sent: IntCounterVec,
+    /// Messages that were sent or came compressed, by `direction` (`out`, `in`).
+    pub compressed_messages: IntCounterVec,
+    /// Their bytes by `direction` and `form` (`plain`, `compressed`); those sent with their heads.
+    pub compressed_bytes: IntCounterVec,
+    /// Messages that were compressed, each once for however many it was sent to.
+    pub compressions: IntCounter,
     /// Calls that hand bytes to the kernel by `mode` (`send`, `io_uring`).
     pub sends: IntCounterVec,
     /// 1 for the `mode` in use.
@@ -92,6 +98,13 @@ impl Metrics {
             subscriptions: gauges("subscriptions", "Subscribed streams", "channel")?,
             messages_sent: counters("messages_sent_total", SENT, &["channel", "encoding"])?,
             bytes_sent: counters("bytes_sent_total", SENT_BYTES, &["channel", "encoding"])?,
+            compressed_messages: counters("compressed_messages_total", COMPRESSED, &["direction"])?,
+            compressed_bytes: counters(
+                "compressed_bytes_total",
+                COMPRESSED_BYTES,
+                &["direction", "form"],
+            )?,
+            compressions: IntCounter::with_opts(opts("compressions_total", COMPRESSIONS))?,
             sends: counters(
                 "sends_total",
                 "Sends to a connection, by how the kernel is called",
@@ -129,6 +142,9 @@ impl Metrics {
             Box::new(self.subscriptions.clone()),
             Box::new(self.messages_sent.clone()),
             Box::new(self.bytes_sent.clone()),
+            Box::new(self.compressed_messages.clone()),
+            Box::new(self.compressed_bytes.clone()),
+            Box::new(self.compressions.clone()),
             Box::new(self.sends.clone()),
             Box::new(self.flush_mode.clone()),
             Box::new(self.lagging_connections.clone()),
@@ -170,6 +186,9 @@ const CLOSED: &str = "Connections closed, by close code";
 const REFUSED: &str = "Requests and connections refused at the door";
 const SENT: &str = "Messages handed to the kernel";
 const SENT_BYTES: &str = "Bytes of these messages, framing included";
+const COMPRESSED: &str = "Messages that were sent or came compressed";
+const COMPRESSED_BYTES: &str = "Bytes of these messages, with and without compression";
+const COMPRESSIONS: &str = "Messages compressed, each once for however many it was sent to";
 const LAGGING: &str = "Connections that owe something older than their subscription";
 const LAGGED: &str = "How often a connection began to lag";
 const MERGED: &str = "Updates that were merged into later ones for a lagging client";

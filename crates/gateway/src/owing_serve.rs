@@ -4,6 +4,7 @@
 //! turn behind the others. Snapshots that several joiners of one turn need are encoded once.
 
 use crate::connection::Phase;
+use crate::deflate::Deflater;
 use crate::owing::Owed;
 use crate::shard::Shard;
 use crate::socket::Socket;
@@ -22,6 +23,9 @@ const SERVED_TOPICS_MAX: usize = 1024;
 /// What all connections together are served in one turn.
 const TURN_BYTES_MAX: usize = 1 << 20;
 
+/// What is compressed for them in one turn: about two milliseconds' worth.
+const TURN_COMPRESSED_BYTES_MAX: usize = 256 << 10;
+
 /// Snapshots that are kept within a turn, in bytes.
 const SNAPSHOTS_BYTES_MAX: usize = 4 << 20;
 
@@ -38,7 +42,18 @@ pub(crate) enum Due {
 #[derive(Debug, Default)]
 pub(crate) struct Snapshots {
     bytes: Vec<u8>,
-    by_topic: FxHashMap<(TopicKey, bool), (Range<usize>, Message)>,
+    /// Those that were compressed, once more in that form.
+    twins: Vec<u8>,
+    by_topic: FxHashMap<(TopicKey, bool), Snapshot>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Snapshot {
+    bytes: Range<usize>,
+    message: Message,
+    /// There once somebody wanted it compressed; empty where that makes it no shorter.
+    twin: Option<Range<usize>>,
 }
 
 /// What is known of an encoded message.
@@ -55,7 +70,26 @@ impl Snapshots {
         if !self.by_topic.is_empty() {
             self.by_topic.clear();
             self.bytes.clear();
+            self.twins.clear();
         }
+    }
+
+    /// A snapshot compressed, for who has agreed to that: made when the first comes to it. `None`
+    /// where the plain one goes to them too.
+    fn twin(&mut self, key: (TopicKey, bool), deflater: &mut Deflater) -> Option<&[u8]> {
+        let Snapshots { bytes, twins, by_topic } = self;
+        let snapshot = by_topic.get_mut(&key)?;
+        let head_len = snapshot.message.head_len;
+        if !Deflater::is_worth(snapshot.bytes.len() - usize::from(head_len)) {
+            return None;
+        }
+        let frame = &bytes[snapshot.bytes.clone()];
+        let twin = snapshot.twin.get_or_insert_with(|| {
+            let start = twins.len();
+            deflater.write_twin(twins, frame, head_len);
+            start..twins.len()
+        });
+        if twin.start < twin.end { Some(&twins[twin.clone()]) } else { None }
     }
 }
 
@@ -63,8 +97,10 @@ impl<S: Socket> Shard<S> {
     /// Gives the connections that owe and can be written to their turn.
     pub(crate) fn serve_owed(&mut self) {
         let mut served = 0;
+        self.deflater.iter_mut().for_each(|deflater| deflater.run_bytes = 0);
         for _ in 0..self.serving.len() {
-            if served >= TURN_BYTES_MAX {
+            let compressed = self.deflater.as_ref().map_or(0, |deflater| deflater.run_bytes);
+            if served >= TURN_BYTES_MAX || compressed >= TURN_COMPRESSED_BYTES_MAX {
                 break;
             }
             let Some(token) = self.serving.pop_front() else { break };
@@ -134,10 +170,7 @@ impl<S: Socket> Shard<S> {
     fn load_status(&mut self, token: u32, instrument: InstrumentIndex) {
         let Some(status) = self.hub.status(instrument) else { return };
         let Some(known) = self.instruments.get(instrument.index()) else { return };
-        let (framing, encoding) = {
-            let connection = &self.connections[token as usize];
-            (connection.framing, connection.encoding)
-        };
+        let encoding = self.connections[token as usize].encoding;
         self.message.clear();
         let head_len = self.hub.status_frame(
             &known.name,
@@ -147,8 +180,8 @@ impl<S: Socket> Shard<S> {
             &mut self.scratch,
             &mut self.message,
         );
-        framing.put(&mut self.outbox.bytes, Channel::Status, None, head_len, &self.message);
-        self.tally.message(Channel::Status, self.message.len());
+        let length = self.put_message(token, Channel::Status, None, head_len);
+        self.tally.message(Channel::Status, length);
     }
 
     /// Appends what is new in a topic; `false` when a status has to be told before.
@@ -159,20 +192,13 @@ impl<S: Socket> Shard<S> {
         let (key, mark) = (topic.key, topic.mark);
         let Owed { since, bare, first, .. } = owed;
         let channel = key.view.channel();
-        let framing = connection.framing;
         if since.seq.0 == 0 {
             if let Some((bytes, message)) = self.snapshot(key, bare, mark) {
                 if self.tell_status_before(key.instrument, message.status) {
                     return false;
                 }
-                framing.put(
-                    &mut self.outbox.bytes,
-                    channel,
-                    Some(message.since),
-                    message.head_len,
-                    &self.snapshots.bytes[bytes.clone()],
-                );
-                self.tally.message(channel, bytes.len());
+                let length = self.put_snapshot(token, (key, bare), bytes, &message);
+                self.tally.message(channel, length);
             }
             return true;
         }
@@ -184,10 +210,33 @@ impl<S: Socket> Shard<S> {
                 return false;
             }
             let since = Some(Since { epoch, seq });
-            framing.put(&mut self.outbox.bytes, channel, since, head_len, &self.message);
-            self.tally.message(channel, self.message.len());
+            let length = self.put_message(token, channel, since, head_len);
+            self.tally.message(channel, length);
         }
         true
+    }
+
+    /// Appends a snapshot to the outbox the way the connection speaks. How long it has become.
+    fn put_snapshot(
+        &mut self,
+        token: u32,
+        key: (TopicKey, bool),
+        bytes: Range<usize>,
+        message: &Message,
+    ) -> usize {
+        let Shard { connections, outbox, snapshots, deflater, tally, .. } = self;
+        let connection = &connections[token as usize];
+        let before = outbox.bytes.len();
+        let deflater = deflater.as_mut().filter(|_| connection.compresses);
+        if let Some(twin) = deflater.and_then(|deflater| snapshots.twin(key, deflater)) {
+            outbox.bytes.extend_from_slice(twin);
+            tally.compressed(1, bytes.len(), twin.len());
+        } else {
+            let (channel, since) = (key.0.view.channel(), Some(message.since));
+            let frame = &snapshots.bytes[bytes];
+            connection.framing.put(&mut outbox.bytes, channel, since, message.head_len, frame);
+        }
+        outbox.bytes.len() - before
     }
 
     /// The topic's snapshot, from this turn's if it is not older than what was delivered since.
@@ -197,23 +246,23 @@ impl<S: Socket> Shard<S> {
         bare: bool,
         mark: Since,
     ) -> Option<(Range<usize>, Message)> {
-        if let Some((bytes, message)) = self.snapshots.by_topic.get(&(key, bare)) {
-            let since = message.since;
+        if let Some(kept) = self.snapshots.by_topic.get(&(key, bare)) {
+            let since = kept.message.since;
             if (since.epoch, since.seq) >= (mark.epoch, mark.seq) {
-                return Some((bytes.clone(), *message));
+                return Some((kept.bytes.clone(), kept.message));
             }
         }
         if self.snapshots.bytes.len() > SNAPSHOTS_BYTES_MAX {
             self.snapshots.clear();
         }
-        let Snapshots { bytes, by_topic } = &mut self.snapshots;
+        let Snapshots { bytes, by_topic, .. } = &mut self.snapshots;
         let start = bytes.len();
         let ask = Ask { key, since: Since::NOTHING, always: true, bare };
         let served = self.hub.serve(&ask, self.now, &mut self.scratch, bytes);
         let Served::Frame { epoch, seq, status, head_len, .. } = served else { return None };
         let message = Message { since: Since { epoch, seq }, status, head_len };
         let range = start..bytes.len();
-        by_topic.insert((key, bare), (range.clone(), message));
+        by_topic.insert((key, bare), Snapshot { bytes: range.clone(), message, twin: None });
         Some((range, message))
     }
 

@@ -2,7 +2,11 @@
 
 use std::borrow::Cow;
 
-/// An answer that refuses a request. The body is `{"code":4000 + status,"error":"…"}`.
+/// When to try again.
+const SOON: &[(&str, &str)] = &[("Retry-After", "1")];
+const LATER: &[(&str, &str)] = &[("Retry-After", "5")];
+
+/// An answer that refuses a request. The body is `{"code":…,"error":"…"}`, see [`Refusal::code`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The HTTP status.
@@ -23,6 +27,11 @@ impl Refusal {
     /// 400: the request makes no sense.
     pub fn bad_request(error: impl Into<Cow<'static, str>>) -> Refusal {
         Refusal::new(400, "bad_request", error)
+    }
+
+    /// 400: a line of the head ends without a carriage return.
+    pub fn bare_lf() -> Refusal {
+        Refusal::bad_request("a line of the request head does not end with CR LF")
     }
 
     /// 400: none of the offered subprotocols is known.
@@ -79,9 +88,21 @@ impl Refusal {
         }
     }
 
+    /// 429: the client's address has as many connections as it may have.
+    pub fn too_many_connections() -> Refusal {
+        let error = "there are as many connections as one address may have";
+        Refusal { headers: LATER, ..Refusal::new(429, "address_connections", error) }
+    }
+
+    /// 429: new connections of the client's address come too fast.
+    pub fn too_fast() -> Refusal {
+        let error = "new connections from one address come too fast";
+        Refusal { headers: SOON, ..Refusal::new(429, "address_rate", error) }
+    }
+
     /// 429: too many from there; come back later.
     pub fn too_many(reason: &'static str, error: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal { headers: &[("Retry-After", "5")], ..Refusal::new(429, reason, error) }
+        Refusal { headers: LATER, ..Refusal::new(429, reason, error) }
     }
 
     /// 431: the head is too long or has too many headers.
@@ -96,12 +117,13 @@ impl Refusal {
 
     /// 503: no room; come back later.
     pub fn overloaded(reason: &'static str, error: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal { headers: &[("Retry-After", "5")], ..Refusal::new(503, reason, error) }
+        Refusal { headers: LATER, ..Refusal::new(503, reason, error) }
     }
 
     /// The number that serves in WebSocket answers and closes for the same trouble.
     pub const fn code(&self) -> u16 {
-        4000 + self.status
+        // Unlike the others among the 4xx it says: come back later.
+        if self.status == 429 { 4529 } else { 4000 + self.status }
     }
 
     /// The body.

@@ -110,10 +110,12 @@ impl<S: Socket> Shard<S> {
         self.flush_frames(token);
         let now = self.pace.now();
         let limits = self.message_limits(token);
-        let Some(connection) = self.get_mut(token) else { return };
+        let Some(connection) = self.connections.get_mut(token as usize) else { return };
         if connection.phase != Phase::Open || connection.framing != Framing::WebSocket {
             return; // Nothing that it says matters any more, or ever did.
         }
+        let mut inflater = self.inflater.take();
+        let agreed = inflater.as_mut().filter(|_| connection.compresses);
         let mut decoder = std::mem::take(&mut connection.decoder);
         let handled = catch_unwind(AssertUnwindSafe(|| {
             let mut is_whole = false;
@@ -121,9 +123,10 @@ impl<S: Socket> Shard<S> {
                 is_whole |= matches!(event, Event::Text(_) | Event::Binary(_));
                 self.take_event(token, event)
             };
-            let result = decoder.feed(bytes, &limits, &mut on);
+            let result = decoder.feed(bytes, &limits, agreed, &mut on);
             (decoder, result, is_whole)
         }));
+        self.inflater = inflater; // Whatever has happened: it begins anew with every message.
         let Ok((decoder, result, is_whole)) = handled else {
             self.tally.panics += 1;
             self.edit.clear();
@@ -164,8 +167,10 @@ impl<S: Socket> Shard<S> {
 
     fn count_control(&mut self, token: u32) -> bool {
         let now = self.pace.now();
+        let settings = &self.settings;
+        let (most, seconds) = (settings.controls_per_second, settings.controls_over_seconds);
         let Some(connection) = self.get_mut(token) else { return false };
-        let fine = connection.controls.count(now);
+        let fine = connection.controls.count(now, most, seconds);
         if !fine {
             self.close(token, 1008, "too many control frames");
         }
@@ -273,7 +278,9 @@ impl<S: Socket> Shard<S> {
         connection.account.messages += 1;
         match connection.framing {
             Framing::WebSocket => {
+                let start = connection.waiting.len();
                 write_answer_frame(&mut connection.waiting, connection.encoding, answer);
+                self.compress_answer(token, start);
             }
             Framing::Sse { .. } => {
                 self.message.clear();

@@ -13,7 +13,9 @@
 
 use crate::connection::{Connection, Token};
 use crate::connection_close::Closed;
+use crate::deflate::Deflater;
 use crate::handoff::Arrival;
+use crate::inflate::Inflater;
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 use crate::owing_serve::Snapshots;
@@ -76,6 +78,9 @@ pub struct Shard<S> {
     /// Connections that owe, can be written to, and wait for their turn.
     pub(crate) serving: VecDeque<u32>,
     pub(crate) snapshots: Snapshots,
+    /// There once a connection has agreed to compression.
+    pub(crate) deflater: Option<Deflater>,
+    pub(crate) inflater: Option<Inflater>,
     pub(crate) scratch: Scratch,
     pub(crate) edit: Edit,
     pub(crate) read_buffer: Vec<u8>,
@@ -135,6 +140,8 @@ impl<S: Socket> Shard<S> {
             unread: VecDeque::new(),
             serving: VecDeque::new(),
             snapshots: Snapshots::default(),
+            deflater: None,
+            inflater: None,
             scratch: Scratch::default(),
             edit: Edit::default(),
             read_buffer: vec![0; READ_BYTES],
@@ -180,6 +187,7 @@ impl<S: Socket> Shard<S> {
 
     /// Says when the writes of the last turn were done, and gives its figures to the metrics.
     pub fn turned(&mut self, now: Nanos) {
+        self.tally_deflate();
         self.tally.give_up(&mut self.pass, self.now, now);
         if self.pass.is_done() {
             self.pass.clear();

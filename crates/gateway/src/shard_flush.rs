@@ -71,7 +71,7 @@ impl<S: Socket> Shard<S> {
     /// Gathers what one send is to carry. Frames are taken off the connection's chain, owed topics
     /// out of what it owes.
     pub(crate) fn gather(&mut self, token: u32) {
-        let Shard { outbox, pass, lanes, connections, .. } = self;
+        let Shard { outbox, pass, lanes, connections, deflater, .. } = self;
         let Some(connection) = connections.get_mut(token as usize) else { return };
         let lane = &mut lanes[token as usize];
         let start = outbox.bytes.len();
@@ -85,14 +85,21 @@ impl<S: Socket> Shard<S> {
         if let Some(newest) = connection.rare.as_mut().and_then(|rare| rare.newest_pong.take()) {
             write_frame(&mut connection.waiting, Opcode::Pong, &newest);
         }
+        let mut deflater = deflater.as_mut().filter(|_| connection.compresses);
         outbox.bytes.extend_from_slice(&connection.waiting);
         let waiting_end = outbox.bytes.len();
         while outbox.bytes.len() - start < LOAD_BYTES_MAX {
             let Some(node) = pass.pop(lane) else { break };
             pass.frames[node.frame as usize].written += 1;
+            frames += 1;
+            if let Some(deflater) = &mut deflater
+                && let Some(twin) = pass.take_twin(node.frame, deflater)
+            {
+                outbox.bytes.extend_from_slice(twin);
+                continue;
+            }
             let frame = &pass.frames[node.frame as usize];
             put(&mut outbox.bytes, connection.framing, frame, pass.bytes(frame));
-            frames += 1;
         }
         lane.sending = true;
         connection.account.messages += u64::from(frames);
@@ -216,21 +223,22 @@ impl<S: Socket> Shard<S> {
         if taken_end >= load.waiting_end {
             connection.pongs_waiting = 0;
         }
-        let framing = connection.framing;
+        let (framing, compresses) = (connection.framing, connection.compresses);
         let mut rest_end = taken_end.max(load.waiting_end);
         let (mut chain, mut end) = (load.chain, load.waiting_end);
         for _ in 0..load.frames {
             let Some(node) = self.pass.pop(&mut chain) else { break };
-            let frame = &mut self.pass.frames[node.frame as usize];
+            let frame = &self.pass.frames[node.frame as usize];
             let start = end;
             end += match framing {
+                Framing::WebSocket if compresses => self.pass.twin_len(node.frame),
                 Framing::WebSocket => frame.len as usize,
                 Framing::Sse { ids } => sse::frame_length(ids, frame),
             };
             if start < taken_end {
                 rest_end = rest_end.max(end);
             } else {
-                frame.written -= 1;
+                self.pass.unwrite(node.frame, compresses);
                 self.connections[token as usize].account.messages -= 1;
                 self.owe_frame(token, node);
             }

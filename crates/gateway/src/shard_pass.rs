@@ -4,6 +4,8 @@
 //! one arena, and nothing is kept for those that get none. Then each touched connection is written
 //! to once. The arena is emptied when the last has been.
 
+use crate::deflate::Deflater;
+use crate::shard_deflate::{TwinState, Twins};
 use std::sync::Arc;
 use tickcast_market::{Epoch, InstrumentIndex, Nanos, Seq, Venue};
 use tickcast_publisher::{Batch, Frame};
@@ -66,6 +68,7 @@ pub(crate) struct PassFrame {
     pub(crate) head_len: u8,
     pub(crate) channel: Channel,
     pub(crate) venue: Option<Venue>,
+    twin: TwinState,
     pub(crate) instrument: InstrumentIndex,
     pub(crate) epoch: Epoch,
     pub(crate) prev: Seq,
@@ -82,6 +85,7 @@ pub(crate) struct Pass {
     batches: Vec<Arc<Batch>>,
     own: Vec<u8>,
     pub(crate) frames: Vec<PassFrame>,
+    pub(crate) twins: Twins,
     nodes: Vec<Node>,
     touched: Vec<u32>,
     /// How many of `touched` have had their turn.
@@ -110,6 +114,7 @@ impl Pass {
         self.batches.clear();
         self.own.clear();
         self.frames.clear();
+        self.twins.clear();
         self.nodes.clear();
         self.touched.clear();
         self.done = 0;
@@ -137,6 +142,7 @@ impl Pass {
             head_len: frame.head_len,
             channel,
             venue: Some(frame.venue),
+            twin: TwinState::Unmade,
             instrument,
             epoch: frame.epoch,
             prev: frame.prev,
@@ -175,6 +181,7 @@ impl Pass {
             head_len,
             channel,
             venue: None,
+            twin: TwinState::Unmade,
             instrument,
             epoch,
             prev,
@@ -188,11 +195,45 @@ impl Pass {
 
     /// The complete WebSocket frame.
     pub(crate) fn bytes(&self, frame: &PassFrame) -> &[u8] {
-        let buffer = match frame.source {
-            OWN => &self.own,
-            batch => &self.batches[batch as usize].bytes,
-        };
-        &buffer[frame.start as usize..(frame.start + frame.len) as usize]
+        bytes_of(&self.own, &self.batches, frame)
+    }
+
+    /// The same, compressed, for who has agreed to that: made when the first comes to it. `None`
+    /// where the plain one goes to them too.
+    pub(crate) fn take_twin(&mut self, number: u32, deflater: &mut Deflater) -> Option<&[u8]> {
+        let Pass { own, batches, frames, twins, .. } = self;
+        let frame = &mut frames[number as usize];
+        if !Deflater::is_worth(frame.len as usize - usize::from(frame.head_len)) {
+            return None;
+        }
+        if frame.twin == TwinState::Unmade {
+            let bytes = bytes_of(own, batches, frame);
+            frame.twin = twins.make(number, bytes, frame.head_len, deflater);
+        }
+        if frame.twin == TwinState::Useless {
+            return None;
+        }
+        let twin = twins.get_mut(number)?;
+        twin.written += 1;
+        let twin = *twin;
+        Some(twins.bytes(twin))
+    }
+
+    /// How long the frame was for who has agreed to compression, and was given it.
+    pub(crate) fn twin_len(&mut self, number: u32) -> usize {
+        let frame = &self.frames[number as usize];
+        match self.twins.get_mut(number).filter(|_| frame.twin == TwinState::Made) {
+            Some(twin) => twin.len as usize,
+            None => frame.len as usize,
+        }
+    }
+
+    /// It was not handed to the kernel after all.
+    pub(crate) fn unwrite(&mut self, number: u32, compressed: bool) {
+        self.frames[number as usize].written -= 1;
+        if compressed && let Some(twin) = self.twins.get_mut(number) {
+            twin.written -= 1;
+        }
     }
 
     /// Appends a frame to a connection's chain.
@@ -241,9 +282,22 @@ impl Pass {
     }
 }
 
+fn bytes_of<'a>(own: &'a [u8], batches: &'a [Arc<Batch>], frame: &PassFrame) -> &'a [u8] {
+    let buffer = match frame.source {
+        OWN => own,
+        batch => &batches[batch as usize].bytes,
+    };
+    &buffer[frame.start as usize..(frame.start + frame.len) as usize]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_frame_of_the_pass_is_one_line_of_cache() {
+        assert_eq!(size_of::<PassFrame>(), 64);
+    }
 
     #[test]
     fn chains_of_several_connections_keep_their_order_in_one_arena() {

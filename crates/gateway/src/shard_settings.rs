@@ -1,8 +1,10 @@
 //! What a shard can be told before it starts.
 
+use crate::admission::Admission;
 use crate::auth_desk::AuthDesk;
 use crate::decoder::MessageLimits;
 use crate::flush_mode::FlushMode;
+use std::sync::Arc;
 use tickcast_market::Nanos;
 
 /// The settings of a shard. The defaults are the promises of the edge.
@@ -47,9 +49,15 @@ pub struct ShardSettings {
     pub requests_per_second: u32,
     /// Requests that may come at once.
     pub requests_burst: u32,
+    /// Control frames a second.
+    pub controls_per_second: u16,
+    /// For how many seconds running there may be more.
+    pub controls_over_seconds: u16,
     /// Frames for single connections that one pass gathers (12 bytes each) before everybody is
     /// written to; what came beyond them waits for the next pass.
     pub pass_frames_max: usize,
+    /// Who counts connections by address and is told when one has ended.
+    pub admission: Option<Arc<Admission>>,
     /// How long a message may be, and in how many fragments.
     pub message_limits: MessageLimits,
 }
@@ -75,7 +83,10 @@ impl Default for ShardSettings {
             globs_max: 100,
             requests_per_second: 10,
             requests_burst: 50,
+            controls_per_second: 20,
+            controls_over_seconds: 5,
             pass_frames_max: 1 << 20,
+            admission: None,
             message_limits: MessageLimits::DEFAULT,
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::connection::{Connection, Framing};
 use crate::flush_mode::FlushMode;
+use crate::inflate::Counts;
 use crate::metrics::Metrics;
 use crate::shard_ages::LocalAges;
 use crate::shard_pass::Pass;
@@ -26,6 +27,11 @@ pub(crate) struct Tally {
     pub(crate) overruns: u64,
     /// Faults of ours while handling a connection.
     pub(crate) panics: u64,
+    /// Messages that were compressed, each once for however many they went to.
+    pub(crate) compressions: u64,
+    /// Compressed messages that were sent, and that came.
+    deflated: Counts,
+    inflated: Counts,
     messages: [u64; CHANNELS],
     bytes: [u64; CHANNELS],
     subscriptions: [i64; CHANNELS],
@@ -46,6 +52,27 @@ struct Given {
     sends: [IntCounter; 2],
     overruns: IntCounter,
     turn: Histogram,
+    /// Of what is sent, and of what comes.
+    deflate: [GivenDeflate; 2],
+}
+
+/// The counters of compressed messages in one direction.
+#[derive(Debug)]
+struct GivenDeflate {
+    messages: IntCounter,
+    plain: IntCounter,
+    compressed: IntCounter,
+}
+
+impl GivenDeflate {
+    fn new(metrics: &Metrics, direction: &str) -> GivenDeflate {
+        let bytes = |form| metrics.compressed_bytes.with_label_values(&[direction, form]);
+        GivenDeflate {
+            messages: metrics.compressed_messages.with_label_values(&[direction]),
+            plain: bytes("plain"),
+            compressed: bytes("compressed"),
+        }
+    }
 }
 
 impl Tally {
@@ -56,6 +83,9 @@ impl Tally {
             merged: 0,
             overruns: 0,
             panics: 0,
+            compressions: 0,
+            deflated: Counts::default(),
+            inflated: Counts::default(),
             messages: [0; CHANNELS],
             bytes: [0; CHANNELS],
             subscriptions: [0; CHANNELS],
@@ -71,6 +101,7 @@ impl Tally {
                 sends: SEND_MODES.map(|mode| metrics.sends.with_label_values(&[mode.name()])),
                 overruns: metrics.shard_overruns.with_label_values(&[&shard]),
                 turn: metrics.shard_turn.with_label_values(&[&shard]),
+                deflate: ["out", "in"].map(|direction| GivenDeflate::new(metrics, direction)),
                 metrics: metrics.clone(),
             },
         }
@@ -99,6 +130,20 @@ impl Tally {
     pub(crate) fn message(&mut self, channel: Channel, bytes: usize) {
         self.messages[channel as usize] += 1;
         self.bytes[channel as usize] += bytes as u64;
+    }
+
+    /// Counts compressed messages that were sent; the bytes are those of one.
+    pub(crate) fn compressed(&mut self, times: u32, plain: usize, compressed: usize) {
+        self.deflated.messages += u64::from(times);
+        self.deflated.plain += u64::from(times) * plain as u64;
+        self.deflated.compressed += u64::from(times) * compressed as u64;
+    }
+
+    /// Counts compressed messages that came.
+    pub(crate) fn inflated(&mut self, counts: Counts) {
+        self.inflated.messages += counts.messages;
+        self.inflated.plain += counts.plain;
+        self.inflated.compressed += counts.compressed;
     }
 
     /// Streams that a connection has come to get, or no longer gets.
@@ -156,6 +201,7 @@ impl Tally {
                 self.publish_to_write.observe(venue, ended.since(frame.ts_publish), times);
             }
         }
+        self.count_twins(pass);
         self.ages.give_up();
         self.publish_to_write.give_up();
         let given = &self.given;
@@ -174,10 +220,28 @@ impl Tally {
         add(&given.metrics.merged_updates, &mut self.merged);
         add(&given.metrics.lagging, &mut self.lagged);
         add(&given.metrics.panics, &mut self.panics);
+        add(&given.metrics.compressions, &mut self.compressions);
+        for (given, counts) in given.deflate.iter().zip([&mut self.deflated, &mut self.inflated]) {
+            add(&given.messages, &mut counts.messages);
+            add(&given.plain, &mut counts.plain);
+            add(&given.compressed, &mut counts.compressed);
+        }
         if self.lagging != 0 {
             given.metrics.lagging_connections.add(std::mem::take(&mut self.lagging));
         }
         given.turn.observe(ended.since(began).as_secs_f64().max(0.0));
+    }
+
+    /// Frames that went out compressed were counted as if they had been plain.
+    fn count_twins(&mut self, pass: &mut Pass) {
+        let Pass { frames, twins, .. } = pass;
+        for (number, twin) in twins.iter_mut().filter(|(_, twin)| twin.written > 0) {
+            let times = std::mem::take(&mut twin.written);
+            let frame = &frames[number as usize];
+            self.bytes[frame.channel as usize] -=
+                u64::from(times) * u64::from(frame.len - twin.len);
+            self.compressed(times, frame.len as usize, twin.len as usize);
+        }
     }
 }
 

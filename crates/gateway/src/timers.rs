@@ -21,6 +21,11 @@ const ROUND: Nanos = Nanos::from_millis(250);
 /// In so many steps.
 const STEPS: i64 = 10;
 
+/// In so many steps a blocked line is tried again before it is given up. The kernel says that there
+/// is room only when a good part of its buffer is free; less counts as progress, too, and should
+/// not be found at the very end.
+const TRIES: i64 = 10;
+
 /// A longer jump of the clock is not time in which a client could have done anything: the clock
 /// was set, or the machine stood still.
 const JUMP_MAX: Nanos = Nanos::from_secs(1);
@@ -140,13 +145,22 @@ impl<S: Socket> Shard<S> {
         }
         let past = |since: Nanos, ms: u32| now.since(since) >= Nanos::from_millis(ms.into());
         let no_progress = Nanos::from_millis(self.settings.no_progress_ms.into());
-        if connection.blocked && connection.moved_at.age(now) >= no_progress {
+        let stuck = connection.moved_at.age(now);
+        if connection.blocked && stuck >= no_progress {
             self.try_once_more(token);
+        } else if connection.blocked && self.is_time_to_try(stuck, no_progress) {
+            self.resume(token);
         } else if past(connection.begun_at, self.settings.message_within_ms) {
             self.close(token, 1008, "a message took too long to arrive");
         } else {
             self.check_silence(token);
         }
+    }
+
+    /// Whether this look at a line that is stuck is the first in its step.
+    fn is_time_to_try(&self, stuck: Nanos, no_progress: Nanos) -> bool {
+        let step = Nanos(no_progress.0 / TRIES);
+        stuck >= step && stuck.0 % step.0.max(1) < self.hand.round.0
     }
 
     /// Nothing moved for long: unless the line takes something now the connection is closed.

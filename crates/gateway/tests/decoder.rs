@@ -1,95 +1,19 @@
 //! The inbound decoder against the protocol: what is right comes through however it is cut, what
 //! is wrong is named with the right close code.
 
+mod decoder_kit;
+
+use decoder_kit::{
+    BINARY, CLOSE, CONTINUATION, FIN, MASK, Owned, PING, PONG, TEXT, decode_cut, frame, frame_with,
+};
 use proptest::prelude::*;
 use std::ops::ControlFlow;
-use tickcast_gateway::{Decoder, Event, MessageLimits, Opcode, Violation};
-
-/// An event that owns its bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Owned {
-    Text(String),
-    Binary(Vec<u8>),
-    Ping(Vec<u8>),
-    Pong(Vec<u8>),
-    Close(Option<(u16, String)>),
-}
-
-impl From<Event<'_>> for Owned {
-    fn from(event: Event<'_>) -> Owned {
-        match event {
-            Event::Text(text) => Owned::Text(text.into()),
-            Event::Binary(bytes) => Owned::Binary(bytes.into()),
-            Event::Ping(bytes) => Owned::Ping(bytes.into()),
-            Event::Pong(bytes) => Owned::Pong(bytes.into()),
-            Event::Close(close) => Owned::Close(close.map(|(code, text)| (code, text.into()))),
-        }
-    }
-}
-
-/// Feeds `bytes` cut at `cuts`; what came out, and the code of the violation if there was one.
-fn decode_cut(
-    bytes: &[u8],
-    cuts: &[usize],
-    limits: &MessageLimits,
-) -> (Vec<Owned>, Option<Violation>, bool) {
-    let mut decoder = Decoder::new();
-    let mut events: Vec<Owned> = Vec::new();
-    let mut from = 0;
-    for to in cuts.iter().copied().chain([bytes.len()]) {
-        let mut piece = bytes[from..to].to_vec();
-        from = to;
-        let fed = decoder.feed(&mut piece, limits, &mut |event| {
-            events.push(event.into());
-            ControlFlow::Continue(())
-        });
-        if let Err(violation) = fed {
-            return (events, Some(violation), false);
-        }
-        if matches!(events.last(), Some(Owned::Close(_))) {
-            break;
-        }
-    }
-    (events, None, decoder.is_unfinished())
-}
+use tickcast_gateway::{Decoder, MessageLimits};
 
 fn decode(bytes: &[u8]) -> (Vec<Owned>, Option<u16>) {
-    let (events, violation, _) = decode_cut(bytes, &[], &MessageLimits::DEFAULT);
+    let (events, violation, _) = decode_cut(bytes, &[], &MessageLimits::DEFAULT, false);
     (events, violation.map(|violation| violation.code))
 }
-
-const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
-
-/// A frame as a client sends it.
-fn frame_with(first: u8, payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
-    let mut out = vec![first];
-    match payload.len() {
-        length @ 0..=125 => out.push(0x80 | length as u8),
-        length @ 126..=0xFFFF => {
-            out.push(0x80 | 126);
-            out.extend((length as u16).to_be_bytes());
-        }
-        length => {
-            out.push(0x80 | 127);
-            out.extend((length as u64).to_be_bytes());
-        }
-    }
-    out.extend(mask);
-    out.extend(payload.iter().enumerate().map(|(at, byte)| byte ^ mask[at % 4]));
-    out
-}
-
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    frame_with(first, payload, MASK)
-}
-
-const FIN: u8 = 0x80;
-const TEXT: u8 = Opcode::Text as u8;
-const BINARY: u8 = Opcode::Binary as u8;
-const CONTINUATION: u8 = Opcode::Continuation as u8;
-const CLOSE: u8 = Opcode::Close as u8;
-const PING: u8 = Opcode::Ping as u8;
-const PONG: u8 = Opcode::Pong as u8;
 
 #[test]
 fn what_was_encoded_is_decoded_at_the_boundaries_of_every_length_form() {
@@ -101,7 +25,7 @@ fn what_was_encoded_is_decoded_at_the_boundaries_of_every_length_form() {
         {
             let bytes = frame(FIN | opcode, &payload);
             for cuts in [vec![], vec![1], vec![bytes.len() - 1], vec![2, 3, 5, 6]] {
-                let (events, violation, unfinished) = decode_cut(&bytes, &cuts, &limits);
+                let (events, violation, unfinished) = decode_cut(&bytes, &cuts, &limits, false);
                 assert_eq!(violation, None, "{length} {cuts:?}");
                 assert!(events == [want.clone()], "{length} {cuts:?}");
                 assert!(!unfinished, "{length} {cuts:?}");
@@ -161,7 +85,7 @@ fn a_break_ends_the_decoding() {
     let mut bytes = [frame(FIN | TEXT, b"a"), frame(FIN | TEXT, b"b")].concat();
     let mut events: Vec<Owned> = Vec::new();
     Decoder::new()
-        .feed(&mut bytes, &MessageLimits::DEFAULT, &mut |event| {
+        .feed(&mut bytes, &MessageLimits::DEFAULT, None, &mut |event| {
             events.push(event.into());
             ControlFlow::Break(())
         })
@@ -304,7 +228,7 @@ fn malformed_sequences_get_the_code_that_the_protocol_names() {
     for (name, bytes, code) in table {
         assert_eq!(decode(&bytes).1, Some(code), "{name}");
         let every: Vec<usize> = (1..bytes.len().min(300)).collect();
-        let (_, violation, _) = decode_cut(&bytes, &every, &MessageLimits::DEFAULT);
+        let (_, violation, _) = decode_cut(&bytes, &every, &MessageLimits::DEFAULT, false);
         assert_eq!(violation.map(|v| v.code), Some(code), "{name}, one byte at a time");
     }
 }
@@ -323,7 +247,7 @@ fn a_message_may_be_exactly_as_long_as_the_limits() {
 #[test]
 fn bad_text_is_refused_before_its_frame_is_whole() {
     let bytes = frame(FIN | TEXT, b"abc\xF4\x90 and much more that never comes");
-    let (events, violation, _) = decode_cut(&bytes[..6 + 5], &[], &MessageLimits::DEFAULT);
+    let (events, violation, _) = decode_cut(&bytes[..6 + 5], &[], &MessageLimits::DEFAULT, false);
     assert_eq!((events.len(), violation.map(|v| v.code)), (0, Some(1007)));
 }
 
@@ -331,11 +255,15 @@ fn bad_text_is_refused_before_its_frame_is_whole() {
 fn a_declared_length_is_not_kept_room_for() {
     let mut decoder = Decoder::new();
     let mut bytes = head(FIN | BINARY, 0x80 | 127, &65_536u64.to_be_bytes());
-    decoder.feed(&mut bytes, &MessageLimits::DEFAULT, &mut |_| ControlFlow::Continue(())).unwrap();
+    decoder
+        .feed(&mut bytes, &MessageLimits::DEFAULT, None, &mut |_| ControlFlow::Continue(()))
+        .unwrap();
     assert!(decoder.is_unfinished());
     assert!(decoder.kept_bytes() <= 256, "{}", decoder.kept_bytes());
     let mut some = vec![b'x'; 1_000];
-    decoder.feed(&mut some, &MessageLimits::DEFAULT, &mut |_| ControlFlow::Continue(())).unwrap();
+    decoder
+        .feed(&mut some, &MessageLimits::DEFAULT, None, &mut |_| ControlFlow::Continue(()))
+        .unwrap();
     assert!((1_000..3_000).contains(&decoder.kept_bytes()), "{}", decoder.kept_bytes());
 }
 
@@ -374,9 +302,9 @@ proptest! {
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len())).collect();
         cuts.sort_unstable();
         let every: Vec<usize> = (1..bytes.len()).collect();
-        let whole = decode_cut(bytes, &[], &limits);
-        prop_assert_eq!(&decode_cut(bytes, &cuts, &limits), &whole);
-        prop_assert_eq!(&decode_cut(bytes, &every, &limits), &whole);
+        let whole = decode_cut(bytes, &[], &limits, false);
+        prop_assert_eq!(&decode_cut(bytes, &cuts, &limits, false), &whole);
+        prop_assert_eq!(&decode_cut(bytes, &every, &limits, false), &whole);
     }
 
     #[test]
@@ -401,7 +329,7 @@ proptest! {
 
     #[test]
     fn noise_never_panics(mut bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = Decoder::new().feed(&mut bytes, &MessageLimits::DEFAULT, &mut |_| {
+        let _ = Decoder::new().feed(&mut bytes, &MessageLimits::DEFAULT, None, &mut |_| {
             ControlFlow::Continue(())
         });
     }

@@ -4,6 +4,7 @@ mod door_kit;
 
 use door_kit::{Echo, PATIENCE, UPGRADE, assert_refusal, start, start_alone};
 use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::time::Duration;
 use tickcast_gateway::{DoorLimits, Transport};
 use tickcast_wire::Encoding;
@@ -34,6 +35,30 @@ fn a_websocket_is_answered_and_given_to_a_shard_ready_to_push() {
     (&handoff.socket).write_all(b"\x81\x02hi").unwrap();
     drop(handoff);
     assert_eq!(client.rest(), b"\x81\x02hi");
+}
+
+#[test]
+fn compression_is_agreed_to_unless_the_operator_has_turned_it_off() {
+    let offers = "Upgrade: websocket\r\n\
+        Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
+    let request = UPGRADE.replace("Upgrade: websocket\r\n", offers);
+    let over_http = format!("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    for deflate in [true, false] {
+        let server = start(DoorLimits { deflate, ..DoorLimits::default() });
+        for kept_alive in [false, true] {
+            let mut client = server.connect();
+            if kept_alive {
+                assert_eq!(client.ask(&over_http).0, 200);
+            }
+            let (status, head, _) = client.ask(&request);
+            assert_eq!(status, 101);
+            let named = head.contains("\r\nSec-WebSocket-Extensions: permessage-deflate; ");
+            assert_eq!(named, deflate, "{head}");
+            let compress = deflate;
+            let expected = Transport::WebSocket { encoding: Encoding::Json, compress };
+            assert_eq!(server.next().transport, expected);
+        }
+    }
 }
 
 #[test]
@@ -312,8 +337,60 @@ fn a_draining_door_accepts_nobody_and_ends_when_its_last_connection_has() {
     assert_refusal(503, &head, &body, "a handshake that comes too late");
     drop(begun);
     server.runtime.block_on(server.serving).unwrap();
+    drop(server.shared);
     assert!(std::net::TcpStream::connect(server.address).is_err());
     (&handoff.socket).write_all(b"\x81\x00").unwrap(); // The shards' connections are untouched.
     drop(handoff);
     assert_eq!(given.rest(), b"\x81\x00");
+}
+
+#[test]
+fn a_door_with_a_successor_accepts_nobody_and_serves_whom_it_has_accepted() {
+    let server = start(DoorLimits::default());
+    let shared = TcpListener::from(server.shared.try_clone().unwrap());
+    let mut kept = server.connect();
+    assert_eq!(kept.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").0, 200);
+    let mut begun = server.connect();
+    begun.send(&UPGRADE[..30]);
+    let mut asking = server.connect();
+    asking.send("GET / HTTP/1.1\r\nHo");
+    let mut silent = server.connect();
+    // They are at the door when the first has been answered: it accepts in order.
+    assert_eq!(server.connect().ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").0, 200);
+
+    server.door.drain_to_successor();
+    assert_eq!(kept.rest(), b"", "a connection that is kept alive ends");
+    begun.send(&UPGRADE[30..]);
+    silent.send(UPGRADE);
+    for client in [&mut begun, &mut silent] {
+        assert_eq!(client.answer().0.split(' ').nth(1), Some("101"));
+        drop(server.next());
+    }
+    asking.send("st: a\r\n\r\n");
+    assert_eq!(asking.answer().0.split(' ').nth(1), Some("200"));
+    drop((begun, silent, asking));
+    server.runtime.block_on(server.serving).unwrap();
+    // The socket goes on elsewhere: who comes now waits for the next process to accept.
+    let mut late = std::net::TcpStream::connect(server.address).unwrap();
+    shared.set_nonblocking(false).unwrap();
+    let (mut accepted, _) = shared.accept().unwrap();
+    accepted.write_all(b"x").unwrap();
+    late.read_exact(&mut [0]).unwrap();
+}
+
+#[test]
+fn an_answer_that_is_on_its_way_arrives_whole_when_the_door_drains() {
+    let server = start(DoorLimits::default());
+    let clients = ["close", "keep-alive"].map(|kept| {
+        let mut client = server.connect();
+        let head = "GET /v1/snapshot?large HTTP/1.1\r\nHost: a\r\nConnection: ";
+        client.send(format!("{head}{kept}\r\n\r\n"));
+        // It does not fit into the kernel's buffers: the server waits for its client.
+        client.socket.read_exact(&mut [0]).unwrap();
+        client
+    });
+    server.door.drain();
+    for client in clients {
+        assert!(client.rest().len() > 64 << 20);
+    }
 }

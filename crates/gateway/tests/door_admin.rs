@@ -54,7 +54,7 @@ fn operators_see_metrics_life_readiness_and_clients() {
     assert!(body.contains("tickcast_gateway_handshake_seconds_bucket{le=\"0.00005\"} 0"), "{body}");
 
     assert_eq!(get(address, "GET", "/livez").0, 200);
-    assert_eq!(get(address, "GET", "/clients").2, "{\"clients\":[]}");
+    assert_eq!(get(address, "GET", "/clients").2, "{\"clients\":[],\"refused\":{\"origin\":1}}");
     assert_eq!(get(address, "GET", "/").0, 404);
     assert_eq!(get(address, "POST", "/metrics").0, 405);
 

@@ -1,6 +1,6 @@
 //! Request heads and what becomes of them.
 
-use tickcast_gateway::{HEAD_BYTES_MAX, Origins, Route, read_head};
+use tickcast_gateway::{Accept, HEAD_BYTES_MAX, Origins, Route, read_head};
 
 const ASK: &str = "GET /v1/ws HTTP/1.1";
 const HOST: &str = "Host: ticks.example:8080";
@@ -178,6 +178,47 @@ fn requests_for_events_keep_their_query_and_their_last_id() {
         (&["POST / HTTP/1.1"], "other"),
     ] {
         assert_eq!(read(lines), want, "{lines:?}");
+    }
+}
+
+#[test]
+fn compression_is_agreed_to_where_it_is_offered_in_a_way_that_can_be_kept() {
+    const TAKEN: &str =
+        "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+    let offer = |value: &str| format!("Sec-WebSocket-Extensions: {value}");
+    let window = &format!("{TAKEN}; server_max_window_bits=15")[..];
+    for (offers, expected) in [
+        (vec![], None),
+        (vec!["permessage-deflate; client_max_window_bits"], Some(TAKEN)),
+        (vec!["permessage-deflate; server_max_window_bits=9"], None),
+        (vec!["permessage-deflate; server_max_window_bits=9", "permessage-deflate"], Some(TAKEN)),
+        (vec!["permessage-deflate; server_max_window_bits=15"], Some(window)),
+        (vec!["x-webkit-deflate-frame"], None),
+    ] {
+        let lines: Vec<String> = [ASK, HOST, UPGRADE, CONNECTION, KEY, VERSION]
+            .into_iter()
+            .map(str::to_owned)
+            .chain(offers.iter().map(|value| offer(value)))
+            .collect();
+        let head = lines.join("\r\n") + "\r\n\r\n";
+        let read = read_head(head.as_bytes(), &origins()).unwrap().unwrap();
+        let (Route::WebSocket(mut accept), _) = read else { panic!("{offers:?}: {read:?}") };
+        let extensions = |accept: &Accept| {
+            let mut answer = Vec::new();
+            accept.write(&mut answer);
+            let answer = String::from_utf8(answer).unwrap();
+            let named = answer.lines().find_map(|l| l.strip_prefix("Sec-WebSocket-Extensions: "));
+            named.map(str::to_owned)
+        };
+        assert_eq!(extensions(&accept).as_deref(), expected, "{offers:?}");
+        assert_eq!(accept.compress, expected.is_some(), "{offers:?}");
+        accept.compress = false;
+        assert_eq!(extensions(&accept), None, "who does not want it says nothing of it");
+    }
+    for malformed in ["permessage-deflate;", "permessage-deflate; a=\"b", "a b", "="] {
+        let lines = with("", &[&offer(malformed)]);
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        assert_eq!(read(&lines), "400 bad_request", "{malformed}");
     }
 }
 

@@ -58,8 +58,8 @@ impl Follower {
     }
 }
 
-fn websocket() -> Transport {
-    Transport::WebSocket { encoding: Encoding::Json, compress: false }
+fn websocket(random: &mut Rng) -> Transport {
+    Transport::WebSocket { encoding: Encoding::Json, compress: random.bool() }
 }
 
 /// Subscriptions that differ in everything that makes a topic.
@@ -135,7 +135,7 @@ fn play(seed: u64) {
     for step in 0..600 {
         change(&mut world, &mut random, &all, &mut fine);
         if followers.len() < 6 && random.u8(0..10) == 0 {
-            let client = world.connect();
+            let client = world.connect_as(websocket(&mut random));
             followers.push(Follower { client, session: Session::new(), params: Vec::new() });
             let follower = followers.last_mut().unwrap();
             wishes(&mut random).into_iter().for_each(|params| follower.subscribe(params));
@@ -147,7 +147,7 @@ fn play(seed: u64) {
                 3 => world.give_room(&follower.client, usize::MAX),
                 4 if random.u8(0..4) == 0 => {
                     follower.client.line.borrow_mut().broken = true;
-                    follower.client = world.connect_as(websocket());
+                    follower.client = world.connect_as(websocket(&mut random));
                     let requests = follower.session.reconnected();
                     requests.iter().for_each(|request| follower.send(request));
                 }

@@ -4,11 +4,18 @@
 
 mod clock;
 mod feeds;
+mod listeners;
 mod record;
 mod serve;
+mod service_manager;
 mod settings;
 mod settings_auth;
+mod settings_limits;
+mod settings_takeover;
 mod system;
+mod takeover;
+mod takeover_predecessor;
+mod takeover_successor;
 mod token;
 mod watch;
 
@@ -45,7 +52,7 @@ enum Command {
     Check(CheckArgs),
 }
 
-#[derive(Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 struct ServeArgs {
     #[command(flatten)]
     settings: Settings,
@@ -106,11 +113,12 @@ fn main() -> ExitCode {
 }
 
 fn run_serve(args: ServeArgs) -> ExitCode {
-    let settings = args.resolve();
+    let settings = args.clone().resolve();
     match settings.and_then(|settings| Ok((serve::Keys::load(&settings)?, settings))) {
         Ok((keys, settings)) => {
             let _log = start_log(settings.log_json);
-            finish(serve::run(settings, keys))
+            let reread = move || Ok(args.clone().resolve()?.limits);
+            finish(serve::run(settings, keys, reread))
         }
         Err(error) => usage(&error),
     }
@@ -137,7 +145,6 @@ const LOG_LINES_MAX: usize = 16_384;
 /// Logs go to standard error, so that standard output has just the line with the addresses. They
 /// are written by a thread of their own, which ends with what is returned: whoever logs must not
 /// wait for a terminal.
-#[must_use]
 fn start_log(json: bool) -> WorkerGuard {
     let (writer, guard) = NonBlockingBuilder::default()
         .lossy(true)

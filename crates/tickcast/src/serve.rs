@@ -2,9 +2,14 @@
 
 use crate::clock;
 use crate::feeds::{FeedHealth, Feeds, Lists, Resyncs, Started};
+use crate::listeners::Listeners;
+use crate::service_manager::{self, Notice};
 use crate::settings::Resolved;
+use crate::settings_limits::Limits;
 use crate::system;
-use anyhow::{Context, Result};
+use crate::takeover_predecessor::Predecessor;
+use crate::takeover_successor::Successors;
+use anyhow::{Context, Result, ensure};
 use crossbeam_channel::bounded;
 use prometheus::Registry;
 use std::sync::Arc;
@@ -13,8 +18,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tickcast_feed::InboxSender;
 use tickcast_gateway::{
-    Admin, Auth, AuthDesk, Certificates, Door, DoorLimits, FeedReport, HubSource, Line, Metrics,
-    Origins, Poller, Readiness, Shard, ShardHandle, ShardInbox, ShardSettings, Shards,
+    Admin, Admission, Auth, AuthDesk, Certificates, Door, DoorLimits, DoorRules, FeedReport,
+    HubSource, Line, Metrics, Origins, Poller, Readiness, Shard, ShardHandle, ShardInbox,
+    ShardSettings, Shards,
 };
 use tickcast_market::Directory;
 use tickcast_publisher::{Config, Inbox, Publisher, Resync, ShardIndex};
@@ -64,15 +70,19 @@ impl Keys {
     }
 }
 
-/// Runs until it is asked to stop.
-pub(crate) fn run(settings: Resolved, keys: Keys) -> Result<()> {
+/// Runs until it is asked to stop; `reread` reads the limits again.
+pub(crate) fn run(
+    settings: Resolved,
+    keys: Keys,
+    reread: impl Fn() -> Result<Limits>,
+) -> Result<()> {
     // One thread takes tens of thousands of connections a second, and several on few cores only
     // take turns; agreeing on keys is what can be worth more.
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let door = runtime("door", if keys.tls.is_some() { cores.min(DOOR_THREADS_MAX) } else { 1 })?;
     // Apart, so that a rush at the door does not keep venues waiting.
     let venues = runtime("venues", 1)?;
-    door.block_on(serve(settings, Arc::new(keys), venues.handle().clone()))
+    door.block_on(serve(settings, Arc::new(keys), reread, venues.handle().clone()))
 }
 
 fn runtime(name: &str, threads: usize) -> Result<Runtime> {
@@ -84,7 +94,12 @@ fn runtime(name: &str, threads: usize) -> Result<Runtime> {
         .with_context(|| format!("the runtime {name}"))
 }
 
-async fn serve(settings: Resolved, keys: Arc<Keys>, venues: Handle) -> Result<()> {
+async fn serve(
+    settings: Resolved,
+    keys: Arc<Keys>,
+    reread: impl Fn() -> Result<Limits>,
+    venues: Handle,
+) -> Result<()> {
     let descriptors = tickcast_gateway::raise_descriptor_limit().context("descriptor limit")?;
     tracing::info!(descriptors, "at most so many descriptors, about as many clients");
     let registry = Registry::new();
@@ -92,13 +107,15 @@ async fn serve(settings: Resolved, keys: Arc<Keys>, venues: Handle) -> Result<()
     let gateway_metrics = Arc::new(tickcast_gateway::Metrics::new(&registry)?);
     let directory = Arc::new(Directory::default());
 
-    let limits = DoorLimits::default();
-    let listener = tickcast_gateway::Listener::bind(settings.listen, &limits)
-        .with_context(|| format!("cannot listen on {}", settings.listen))?;
-    let admin_listener = tokio::net::TcpListener::bind(settings.admin)
-        .await
-        .with_context(|| format!("cannot listen on {}", settings.admin))?;
-    let (public, admin) = (listener.local_addr()?, admin_listener.local_addr()?);
+    let limits = DoorLimits { deflate: settings.deflate, ..settings.limits.door.clone() };
+    let admission = Admission::new(
+        settings.limits.of_one_address,
+        settings.proxies.clone(),
+        settings.limits.limits_loopback,
+    );
+    let mut listeners = Listeners::open(&settings, &limits).await?;
+    let (public, admin) = (listeners.public.local_addr()?, listeners.admin.local_addr()?);
+    let run = run_number(listeners.predecessor.as_ref());
 
     let stop = Arc::new(AtomicBool::new(false));
     let (stop_drivers, stopping) = watch::channel(false);
@@ -124,7 +141,7 @@ async fn serve(settings: Resolved, keys: Arc<Keys>, venues: Handle) -> Result<()
     let (live, resyncs) = feeds.prepare_live(&settings)?;
     let publisher = Publisher::new(
         Config {
-            run: u64::try_from(clock::now().0 / 1_000_000_000).unwrap_or(0),
+            run,
             tiers: settings.tiers.clone(),
             partitions: settings.partitions,
             wakes: pollers.iter().map(Poller::wake).collect(),
@@ -147,13 +164,15 @@ async fn serve(settings: Resolved, keys: Arc<Keys>, venues: Handle) -> Result<()
             hub.clone(),
             ShardIndex(number as u8),
             feed,
-            ShardSettings {
+            settings.limits.apply(ShardSettings {
                 flush_interval: settings.flush_interval,
                 flush_mode: settings.flush_mode,
                 auth_desk: settings.auth.takes_tokens().then(|| auth_desk.clone()),
+                auth_within_ms: settings.auth.within_ms,
                 connections_reserved: limits.connections_max.min(descriptors as usize),
+                admission: Some(admission.clone()),
                 ..ShardSettings::default()
-            },
+            }),
             &gateway_metrics,
             inbox.connections.clone(),
             clock::now().0.unsigned_abs().wrapping_add(number as u64),
@@ -168,7 +187,8 @@ async fn serve(settings: Resolved, keys: Arc<Keys>, venues: Handle) -> Result<()
     let metrics = gateway_metrics.clone();
     let auth = keys.auth.clone();
     tokio::spawn(asks.attend(auth.clone(), shards.clone()));
-    let door = Door::new(limits, origins, auth, shards.clone(), source, metrics, config);
+    let rules = DoorRules { limits, admission, origins, auth };
+    let door = Door::new(rules, shards.clone(), source, metrics, config);
 
     let subscribed = {
         let metrics = gateway_metrics.clone();
@@ -176,10 +196,23 @@ async fn serve(settings: Resolved, keys: Arc<Keys>, venues: Handle) -> Result<()
     };
     let Started { healths, threads: feed_threads } = feeds.start(&settings, live, subscribed)?;
     let readiness = Arc::new(Ready { healths, door: door.clone() });
-    let admin_page = Admin::new(registry, readiness, shards.clone());
-    let admin_task = tokio::spawn(async move { admin_page.serve(admin_listener).await });
+    let admin_page = Admin::new(registry, readiness.clone(), shards.clone());
+    let successors = listen_for_successors(&settings, &mut listeners, run)?;
+    let mut admin_listener = Some(listeners.admin);
+    let serve_admin = |listener| {
+        let page = admin_page.clone();
+        tokio::spawn(async move { page.serve(listener).await })
+    };
+    let admin_own = admin_listener.take_if(|_| listeners.is_admin_own).map(&serve_admin);
+    // The last that may fail: from here on clients rely on this process.
+    if let Some(predecessor) = listeners.predecessor.take() {
+        let may_wait = settings.replay_wait; // What starts with a subscriber is not waited for.
+        let is_ready = || if may_wait { Ok(()) } else { readiness.check() };
+        predecessor.succeed(settings.takeover.wait, is_ready).await?;
+    }
+    let admin_task = admin_listener.map(&serve_admin).or(admin_own);
     let door_task = {
-        let door = door.clone();
+        let (door, listener) = (door.clone(), listeners.public);
         tokio::spawn(async move { door.serve(listener).await })
     };
     let topics_task = tokio::spawn(watch_topics(hub, publisher_metrics));
@@ -190,8 +223,12 @@ async fn serve(settings: Resolved, keys: Arc<Keys>, venues: Handle) -> Result<()
         let (keys, metrics) = (keys.clone(), gateway_metrics.clone());
         async move { keys.watch(&metrics).await }
     });
-    let reload = || keys.reload(&gateway_metrics);
-    wait_for_stop(reload).await?;
+    let reload = || {
+        keys.reload(&gateway_metrics);
+        reload_limits(&door, &settings.limits, reread());
+    };
+    service_manager::notify(Notice::Ready);
+    give_way(&door, &admin_page, successors, reload).await?;
     drain(&door, &shards, settings.drain_window, reload).await;
     stop.store(true, Ordering::Relaxed); // A flag that loops look at; orders nothing.
     stop_drivers.send_replace(true);
@@ -207,7 +244,7 @@ async fn serve(settings: Resolved, keys: Arc<Keys>, venues: Handle) -> Result<()
         join(partitions);
     })
     .await?;
-    admin_task.abort();
+    admin_task.inspect(tokio::task::JoinHandle::abort);
     keys_task.abort();
     tracing::info!("stopped");
     Ok(())
@@ -303,22 +340,94 @@ pub(crate) async fn wait_for_stop(reload: impl Fn()) -> Result<()> {
     }
 }
 
-/// For those that have no certificate.
+/// Makes the limits of connections, in total and of one address, hold from now on. The others are
+/// those of the start: connections were told some of them.
+fn reload_limits(door: &Door, first: &Limits, again: Result<Limits>) {
+    match again {
+        Ok(limits) => {
+            door.set_limits(limits.door.connections_max, limits.of_one_address);
+            let total = limits.door.connections_max;
+            tracing::info!(total, of_one_address = ?limits.of_one_address, "limits read again");
+            if !limits.is_same_but_for_connections(first) {
+                tracing::warn!("other limits have changed: they will hold after a restart");
+            }
+        }
+        Err(error) => tracing::error!("the limits stay as they are: {error:#}"),
+    }
+}
+
+/// For those that have nothing to read again.
 pub(crate) fn nothing_to_reload() {
     tracing::info!("SIGHUP: there is nothing to reload");
+}
+
+/// Waits until this process is asked to stop or another one takes over, and stops accepting.
+async fn give_way(
+    door: &Door,
+    admin: &Admin,
+    successors: Option<Successors>,
+    reload: impl Fn(),
+) -> Result<()> {
+    let succeeded = async {
+        match &successors {
+            Some(successors) => successors.next().await,
+            None => std::future::pending().await,
+        }
+    };
+    let successor = tokio::select! {
+        stop = wait_for_stop(reload) => { stop?; None }
+        successor = succeeded => Some(successor),
+    };
+    let Some(successor) = successor else {
+        service_manager::notify(Notice::Stopping);
+        // Whoever comes now binds for itself: the listeners end here.
+        if let Some(successors) = successors {
+            successors.close();
+        }
+        door.drain();
+        return Ok(());
+    };
+    let pid = successor.pid;
+    tracing::info!(pid, "another process has taken over");
+    door.drain_to_successor();
+    admin.leave();
+    service_manager::notify(match service_manager::is_same_service(pid) {
+        true => Notice::GoesOnIn(pid),
+        false => Notice::Stopping,
+    });
+    successor.give_way().await;
+    Ok(())
+}
+
+/// Where the next process will ask. Nobody is heard before this one serves.
+fn listen_for_successors(
+    settings: &Resolved,
+    listeners: &mut Listeners,
+    run: u64,
+) -> Result<Option<Successors>> {
+    let Some(path) = &settings.takeover.path else { return Ok(None) };
+    let shared = listeners.share()?;
+    let successors = Successors::listen(path, listeners.takeover.take(), run, shared);
+    successors.map(Some).with_context(|| format!("takeover.path {}", path.display()))
+}
+
+/// The start of this run in seconds; later than the run that it takes over from, so that no epoch
+/// means two things.
+fn run_number(predecessor: Option<&Predecessor>) -> u64 {
+    let now = u64::try_from(clock::now().0 / 1_000_000_000).unwrap_or(0);
+    predecessor.map_or(now, |other| now.max(other.run() + 1))
 }
 
 /// Sends every client away at its own moment within the window. A second signal cuts it short.
 async fn drain(door: &Arc<Door>, shards: &Arc<Shards>, window: Duration, reload: impl Fn()) {
     tracing::info!(clients = shards.connections(), ?window, "draining");
-    door.drain();
     let window_ms = u32::try_from(window.as_millis()).unwrap_or(u32::MAX);
     let all = shards.clone();
     // It may wait for a shard's channel.
     let _ = tokio::task::spawn_blocking(move || all.drain(window_ms)).await;
     let until = Instant::now() + window + DRAIN_GRACE;
     let emptied = async {
-        while shards.connections() > 0 && Instant::now() < until {
+        while door.connections() > 0 && Instant::now() < until {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -339,6 +448,16 @@ fn join(threads: Vec<JoinHandle<()>>) {
 struct Ready {
     healths: Vec<Arc<FeedHealth>>,
     door: Arc<Door>,
+}
+
+impl Ready {
+    /// *Errors* name the feeds that have not given data yet.
+    fn check(&self) -> Result<()> {
+        let silent = self.healths.iter().map(|health| health.report());
+        let silent: Vec<_> = silent.filter(|feed| !feed.has_data).map(|feed| feed.feed).collect();
+        ensure!(silent.is_empty(), "no data from {}", silent.join(", "));
+        Ok(())
+    }
 }
 
 impl Readiness for Ready {

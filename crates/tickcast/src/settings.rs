@@ -4,6 +4,8 @@
 //! and [`Settings::over`] lays one over the other. [`Settings::resolve`] checks what is left.
 
 use crate::settings_auth::{AuthRules, AuthSettings};
+use crate::settings_limits::{Limits, LimitsSettings};
+use crate::settings_takeover::{Takeover, TakeoverSettings};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -11,7 +13,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tickcast_feed::{ReplaySpeed, VenueConfig};
-use tickcast_gateway::FlushMode;
+use tickcast_gateway::{FlushMode, Proxies};
 use tickcast_market::{Nanos, Venue};
 use tickcast_publisher::Tiers;
 
@@ -82,18 +84,30 @@ pub(crate) struct Settings {
     /// How bytes are handed to the kernel: auto, uring or send [default: auto]
     #[arg(long, env = "TICKCAST_FLUSH_MODE", value_name = "MODE")]
     pub(crate) flush_mode: Option<String>,
+    /// Compression of messages from 1 KiB on for clients that offer it: on or off [default: on]
+    #[arg(long, env = "TICKCAST_DEFLATE", value_name = "on|off")]
+    pub(crate) deflate: Option<String>,
     /// Maximum rates on offer besides real time, in updates a second [default: 10,4,1]
     #[arg(long, env = "TICKCAST_TIERS", value_delimiter = ',', value_name = "RATE,…")]
     pub(crate) tiers: Vec<f64>,
     /// Origin of web pages that may connect, such as `https://desk.example`; repeatable
     #[arg(long, env = "TICKCAST_ALLOW_ORIGIN", value_delimiter = ',', value_name = "URL")]
     pub(crate) allow_origin: Vec<String>,
+    /// Address or network of proxies that are believed whom they bring (PROXY protocol,
+    /// X-Forwarded-For), such as 10.0.0.0/8; repeatable
+    #[arg(long, env = "TICKCAST_TRUST_PROXY", value_delimiter = ',', value_name = "CIDR")]
+    pub(crate) trust_proxy: Vec<String>,
     /// Time over which clients are sent away on SIGTERM [default: 30s]
     #[arg(long, env = "TICKCAST_DRAIN_WINDOW", value_name = "TIME")]
     pub(crate) drain_window: Option<String>,
+    #[command(flatten)]
+    pub(crate) takeover: TakeoverSettings,
     /// text or json [default: text]
     #[arg(long, env = "TICKCAST_LOG_FORMAT", value_name = "FORMAT")]
     pub(crate) log_format: Option<String>,
+    /// What clients may do
+    #[command(flatten)]
+    pub(crate) limits: LimitsSettings,
     /// Where a venue is, for tests and proxies; in the file only
     #[arg(skip)]
     pub(crate) venues: BTreeMap<String, VenueSettings>,
@@ -130,15 +144,24 @@ pub(crate) struct Resolved {
     pub(crate) partitions: usize,
     pub(crate) flush_interval: Nanos,
     pub(crate) flush_mode: FlushMode,
+    /// Whether `permessage-deflate` is agreed to.
+    pub(crate) deflate: bool,
     pub(crate) tiers: Tiers,
     pub(crate) allow_origin: Vec<String>,
+    pub(crate) proxies: Proxies,
+    pub(crate) limits: Limits,
     pub(crate) drain_window: Duration,
+    pub(crate) takeover: Takeover,
     pub(crate) log_json: bool,
     pub(crate) venues: BTreeMap<Venue, VenueSettings>,
 }
 
 fn or<T>(first: Vec<T>, second: Vec<T>) -> Vec<T> {
     if first.is_empty() { second } else { first }
+}
+
+fn non_empty(texts: &[String]) -> impl Iterator<Item = &str> {
+    texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty())
 }
 
 impl Settings {
@@ -176,9 +199,13 @@ impl Settings {
             partitions: self.partitions.or(under.partitions),
             flush_interval: self.flush_interval.or(under.flush_interval),
             flush_mode: self.flush_mode.or(under.flush_mode),
+            deflate: self.deflate.or(under.deflate),
             tiers: or(self.tiers, under.tiers),
             allow_origin: or(self.allow_origin, under.allow_origin),
+            trust_proxy: or(self.trust_proxy, under.trust_proxy),
+            limits: self.limits.over(under.limits),
             drain_window: self.drain_window.or(under.drain_window),
+            takeover: self.takeover.over(under.takeover),
             log_format: self.log_format.or(under.log_format),
             venues: if self.venues.is_empty() { under.venues } else { self.venues },
         }
@@ -244,9 +271,18 @@ impl Settings {
                 None => FlushMode::default(),
                 Some(text) => text.parse().map_err(|error| anyhow!("flush_mode: {error}"))?,
             },
+            deflate: match self.deflate.as_deref() {
+                None | Some("on") => true,
+                Some("off") => false,
+                Some(other) => bail!("deflate: {other:?} is not one of on, off"),
+            },
             tiers,
             allow_origin: self.allow_origin,
+            // An empty variable of the environment says nothing.
+            proxies: Proxies::parse(non_empty(&self.trust_proxy)).context("trust_proxy")?,
+            limits: self.limits.resolve()?,
             drain_window: time("drain_window", self.drain_window.as_deref(), "30s")?,
+            takeover: self.takeover.resolve()?,
             log_json,
             venues,
         })
@@ -362,7 +398,34 @@ mod tests {
             ("drain_window = \"soon\"", "drain_window: \"soon\""),
             ("sim_pace = \"wild\"", "sim_pace: \"wild\""),
             ("flush_mode = \"epoll\"", "flush_mode: \"epoll\" is not one of auto, uring, send"),
+            ("deflate = \"yes\"", "deflate: \"yes\" is not one of on, off"),
             ("log_format = \"xml\"", "log_format: \"xml\""),
+            (
+                "trust_proxy = [\"10.0.0.0/8\", \"proxy\"]",
+                "trust_proxy: \"proxy\" is not an address",
+            ),
+            ("[limits]\nconections_max = 5", "unknown field `conections_max`"),
+            ("[limits]\nconnections_max = 0", "limits.connections_max: 0 is not from 1 to 1000000"),
+            ("[limits]\nhead_deadline = \"soon\"", "limits.head_deadline: \"soon\" is not a time"),
+            ("[limits]\nno_progress = \"0s\"", "limits.no_progress: \"0s\" is below 10ms"),
+            ("[limits]\nmessage_fragments_max = 256", "limits.message_fragments_max: 256 is not"),
+            (
+                "[limits]\nsend_buffer_bytes = 100",
+                "limits.send_buffer_bytes: 100 is not from 32768",
+            ),
+            (
+                "[limits]\nconnections_max = 5\naddress_connections_max = 6",
+                "limits.address_connections_max: 6 is above limits.connections_max, 5",
+            ),
+            (
+                "[limits]\nhead_deadline = \"2s\"\ntls_deadline = \"3s\"",
+                "limits.tls_deadline: 3s is above limits.head_deadline, 2s",
+            ),
+            ("[limits]\nsubscriptions_max = 5\nglobs_max = 6", "limits.globs_max: 6 is above"),
+            (
+                "[limits]\nsubscriptions_max = 6\ninstruments_max = 5",
+                "limits.subscriptions_max: 6 is above limits.instruments_max, 5",
+            ),
             ("[venues.binnace]", "venues.binnace"),
             ("[venues.binance]\nws_url = \"http://x\"", "venues.binance.ws_url: \"http://x\""),
             ("[venues.binance]\nws = \"ws://x\"", "unknown field `ws`"),

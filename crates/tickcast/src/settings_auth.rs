@@ -1,10 +1,12 @@
 //! Who may come in, as it is set: keys for tokens, and whether anybody may come without one.
 
+use crate::settings::time;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tickcast_gateway::{
     Auth, Entitlements, IDENTITY_CONNECTIONS_MAX, KeyFiles, TokenRules, Tokens, Who,
 };
@@ -37,6 +39,9 @@ pub(crate) struct AuthSettings {
     /// Connections that one identity may have, unless its token says fewer [default: 1000]
     #[arg(long = "auth-connections", env = "TICKCAST_AUTH_CONNECTIONS", value_name = "N")]
     pub(crate) connections: Option<usize>,
+    /// Time in which a client has to show its token in band [default: 5s]
+    #[arg(long = "auth-within", env = "TICKCAST_AUTH_WITHIN", value_name = "TIME")]
+    pub(crate) within: Option<String>,
     /// Let clients in that have no token [default: on loopback addresses, where no keys are given]
     #[arg(long, env = "TICKCAST_ALLOW_ANONYMOUS", num_args = 0..=1, default_missing_value = "true")]
     pub(crate) allow_anonymous: Option<bool>,
@@ -56,6 +61,8 @@ pub(crate) struct AuthRules {
     tokens: Option<TokenRules>,
     nobody: Who,
     connections_max: usize,
+    /// How long a client may take to show its token in band.
+    pub(crate) within_ms: u32,
 }
 
 impl AuthSettings {
@@ -69,6 +76,7 @@ impl AuthSettings {
             issuer: self.issuer.or(under.issuer),
             audience: self.audience.or(under.audience),
             connections: self.connections.or(under.connections),
+            within: self.within.or(under.within),
             allow_anonymous: self.allow_anonymous.or(under.allow_anonymous),
             anonymous_entitlements: or(self.anonymous_entitlements, under.anonymous_entitlements),
         }
@@ -108,8 +116,12 @@ impl AuthSettings {
         };
         let connections_max = self.connections.unwrap_or(IDENTITY_CONNECTIONS_MAX);
         ensure!(connections_max > 0, "auth.connections: 0 lets nobody in");
+        let within = time("auth.within", self.within.as_deref(), "5s")?;
+        ensure!(within >= Duration::from_millis(100), "auth.within: {within:?} is less than 100ms");
+        let within_ms = within.as_millis() as u32; // A day at most.
         let rules = TokenRules { files, issuer: self.issuer, audience: self.audience };
-        Ok(AuthRules { tokens: has_tokens.then_some(rules), nobody, connections_max })
+        let tokens = has_tokens.then_some(rules);
+        Ok(AuthRules { tokens, nobody, connections_max, within_ms })
     }
 }
 
@@ -161,6 +173,8 @@ mod tests {
             ("audience = \"me\"", "auth.audience: \"me\""),
             ("allow_anonymous = false", "auth.allow_anonymous: false"),
             ("connections = 0", "auth.connections: 0"),
+            ("within = \"soon\"", "auth.within: \"soon\""),
+            ("within = \"1ms\"", "auth.within: 1ms"),
             ("anonymous_entitlements = [\"x\"]", "auth.anonymous_entitlements"),
             ("secret = \"s\"\nanonymous_entitlements = [\"a:*\"]", "allow_anonymous is not set"),
             ("sercet = \"s\"", "sercet"),

@@ -1,16 +1,17 @@
 //! Bringing what the tests need and cargo does not bring: a browser, Node, Python and packages
-//! for them.
+//! for them, proxies.
 //!
 //! Debian packages are installed where we may; npm and PyPI packages go into `.tools`, pinned by
 //! the files in `tests/clients`. What cannot be brought is named, and the tests that need it say
 //! that they are skipped.
 
+use crate::bring_autobahn::autobahn;
 use crate::command::{find, output, program, root, succeeds};
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 
 /// Written beside brought packages once they are complete: the text of the file that pins them.
-const STAMP: &str = "brought";
+pub(crate) const STAMP: &str = "brought";
 
 /// Programs that are looked for, and the Debian packages that bring them.
 const PROGRAMS: &[(&[&str], &str)] = &[
@@ -20,6 +21,8 @@ const PROGRAMS: &[(&[&str], &str)] = &[
     (&["python3"], "python3"),
     // Carries what makes virtual environments with pip inside.
     (&["python3"], "python3-venv"),
+    (&["nginx"], "nginx"),
+    (&["haproxy"], "haproxy"),
     (COMPILERS, "g++"),
 ];
 
@@ -47,7 +50,10 @@ pub(crate) fn bring() -> Brought {
     brought.note("TICKCAST_CHROMIUM", "Chromium", browser());
     brought.note("TICKCAST_NODE", "Node", find("node").context("no `node` on the path"));
     brought.note("TICKCAST_NODE_PATH", "npm packages (ws, playwright-core)", npm());
+    brought.note("TICKCAST_NGINX", "nginx", server("nginx"));
+    brought.note("TICKCAST_HAPROXY", "haproxy", server("haproxy"));
     brought.note("TICKCAST_PYTHON", "Python with websockets", python());
+    brought.note("TICKCAST_AUTOBAHN", "Autobahn", autobahn());
     brought
 }
 
@@ -76,13 +82,21 @@ fn browser() -> Result<PathBuf> {
     BROWSERS.iter().find_map(|name| find(name)).context("no `chromium` on the path")
 }
 
+/// Debian keeps servers where only root's path leads.
+fn server(name: &str) -> Result<PathBuf> {
+    let usual = PathBuf::from("/usr/sbin").join(name);
+    find(name)
+        .or_else(|| usual.is_file().then_some(usual))
+        .with_context(|| format!("no `{name}` on the path"))
+}
+
 /// Installs the Debian packages that are missing, where we are root on a Debian.
 fn debian() -> Result<()> {
     let packages: Vec<&str> = PROGRAMS
         .iter()
         .filter(|(names, package)| match *package {
             "python3-venv" => !python_makes_venvs(),
-            _ => !names.iter().any(|name| find(name).is_some()),
+            _ => !names.iter().any(|name| server(name).is_ok()),
         })
         .map(|(_, package)| *package)
         .collect();
@@ -150,16 +164,16 @@ fn python() -> Result<PathBuf> {
     Ok(python)
 }
 
-fn clients() -> PathBuf {
+pub(crate) fn clients() -> PathBuf {
     root().join("tests/clients")
 }
 
-fn pinned(name: &str) -> Result<String> {
+pub(crate) fn pinned(name: &str) -> Result<String> {
     let path = clients().join(name);
     std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// Whether everything that `pins` names was brought into `folder` before.
-fn is_complete(folder: &Path, pins: &str) -> bool {
+pub(crate) fn is_complete(folder: &Path, pins: &str) -> bool {
     std::fs::read_to_string(folder.join(STAMP)).is_ok_and(|stamp| stamp == pins)
 }

@@ -6,6 +6,7 @@
 
 mod bench;
 mod bring;
+mod bring_autobahn;
 mod check;
 mod command;
 mod direction;

@@ -2,10 +2,14 @@
 #![allow(dead_code)] // Each test binary uses what it needs.
 
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Nothing that is waited for takes longer, on any machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What a run has said.
 pub(crate) struct Ran {
@@ -41,12 +45,31 @@ impl Ran {
 
 /// Runs the load tester and reads its report from standard output.
 pub(crate) fn loadtest(args: &[&str]) -> Ran {
-    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_loadtest"))
-        .args(args)
-        .args(["--json", "-", "--quiet"])
-        .stdin(Stdio::null())
-        .output()
-        .expect("the binary starts");
+    Running::start(args).end()
+}
+
+/// A load tester at work.
+pub(crate) struct Running(Child);
+
+impl Running {
+    pub(crate) fn start(args: &[&str]) -> Running {
+        let child = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+            .args(args)
+            .args(["--json", "-", "--quiet"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        Running(child.expect("the binary starts"))
+    }
+
+    /// Waits for its report.
+    pub(crate) fn end(self) -> Ran {
+        read(self.0.wait_with_output().expect("it can be waited for"))
+    }
+}
+
+fn read(Output { status, stdout, stderr }: Output) -> Ran {
     let errors = String::from_utf8_lossy(&stderr).into_owned();
     let report = serde_json::from_slice(&stdout).unwrap_or(Value::Null);
     Ran { code: status.code(), report, errors }
@@ -62,8 +85,14 @@ pub(crate) struct Service {
 impl Service {
     /// Starts it with these arguments on free ports and waits until it listens.
     pub(crate) fn start(args: &[&str]) -> Service {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        Service::start_at(free, free, args)
+    }
+
+    /// The same on these addresses.
+    pub(crate) fn start_at(public: SocketAddr, admin: SocketAddr, args: &[&str]) -> Service {
         let mut child = Command::new(tickcast())
-            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(["serve", "--listen", &public.to_string(), "--admin", &admin.to_string()])
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -85,6 +114,40 @@ impl Service {
 
     pub(crate) fn url(&self) -> String {
         format!("ws://{}", self.public)
+    }
+
+    /// The sum of a metric's samples.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let mut socket = TcpStream::connect(self.admin).expect("it listens");
+        let request = b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        socket.write_all(request).expect("it reads");
+        let mut text = String::new();
+        socket.read_to_string(&mut text).expect("it answers");
+        text.lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// Waits until there are so many subscriptions.
+    pub(crate) fn until_subscribed(&self, subscriptions: usize) {
+        let until = Instant::now() + PATIENCE;
+        while self.metric("tickcast_gateway_subscriptions") < subscriptions as f64 {
+            assert!(Instant::now() < until, "{subscriptions} subscriptions");
+            // It has more to do than to count.
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Ends it at once (SIGKILL).
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it can be waited for");
+    }
+
+    /// Waits for its end and returns the exit code.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        self.child.wait().expect("it can be waited for").code()
     }
 
     pub(crate) fn pid(&self) -> String {

@@ -4,12 +4,14 @@
 use crossbeam_channel::{Receiver, unbounded};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tickcast_gateway::{
-    Auth, Control, Door, DoorLimits, Handoff, Line, Listener, Metrics, Origins, Refusal,
-    ShardHandle, ShardInbox, Shards, Socket, Source, Who,
+    Admission, AdmissionLimits, Auth, Control, Door, DoorLimits, DoorRules, Handoff, Line,
+    Listener, Metrics, Origins, Proxies, Refusal, ShardHandle, ShardInbox, Shards, Socket, Source,
+    Who,
 };
 
 /// Longer than anything here should take; only a failure waits for so long.
@@ -55,6 +57,8 @@ impl Source for Echo {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) door: Arc<Door>,
+    /// The listener once more, as a successor has it.
+    pub(crate) shared: OwnedFd,
     /// What the shard was given; it has written the answers.
     pub(crate) given: Receiver<Handoff>,
     /// The door's count of the shard's connections.
@@ -83,14 +87,26 @@ pub(crate) fn start_tls(limits: DoorLimits, tls: Arc<rustls::ServerConfig>) -> S
     start_as(limits, Arc::new(Echo), Auth::open(), Some(tls))
 }
 
+/// A door that knows proxies and limits addresses; its REST answers are echoes.
+pub(crate) fn start_admitting(
+    limits: DoorLimits,
+    admission: Arc<Admission>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+) -> Server {
+    answering(start_behind(limits, admission, Arc::new(Echo), Auth::open(), tls))
+}
+
 fn start_as(
     limits: DoorLimits,
     source: Arc<dyn Source>,
     auth: Auth,
     tls: Option<Arc<rustls::ServerConfig>>,
 ) -> Server {
+    answering(start_before(limits, source, auth, tls))
+}
+
+fn answering((server, inbox): (Server, ShardInbox)) -> Server {
     let (sender, given) = unbounded();
-    let (server, inbox) = start_before(limits, source, auth, tls);
     std::thread::spawn(move || {
         for control in inbox.controls {
             let Control::Connect(handoff) = control else { continue };
@@ -127,18 +143,29 @@ fn start_before(
     auth: Auth,
     tls: Option<Arc<rustls::ServerConfig>>,
 ) -> (Server, ShardInbox) {
+    let admission = Admission::new(AdmissionLimits::default(), Proxies::default(), false);
+    start_behind(limits, admission, source, auth, tls)
+}
+
+fn start_behind(
+    limits: DoorLimits,
+    admission: Arc<Admission>,
+    source: Arc<dyn Source>,
+    auth: Auth,
+    tls: Option<Arc<rustls::ServerConfig>>,
+) -> (Server, ShardInbox) {
     let auth = Arc::new(auth);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let _inside = runtime.enter();
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), &limits).unwrap();
     let address = listener.local_addr().unwrap();
+    let shared = listener.share().unwrap();
     let (shard, inbox) = ShardHandle::new(|| ());
     let metrics = Arc::new(Metrics::new(&prometheus::Registry::new()).unwrap());
+    let origins = Origins::new(vec!["https://desk.example".into()], address);
     let door = Door::new(
-        limits,
-        Origins::new(vec!["https://desk.example".into()], address),
-        auth,
+        DoorRules { limits, admission, origins, auth },
         Arc::new(Shards::new(vec![shard])),
         source,
         metrics.clone(),
@@ -151,12 +178,21 @@ fn start_before(
     drop(_inside);
     let connections = inbox.connections.clone();
     let given = crossbeam_channel::never();
-    (Server { address, door, given, connections, metrics, serving, runtime }, inbox)
+    (Server { address, door, shared, given, connections, metrics, serving, runtime }, inbox)
 }
 
 impl Server {
     pub(crate) fn connect(&self) -> Client {
         Client::of(TcpStream::connect(self.address).unwrap())
+    }
+
+    /// A connection from another address of this machine.
+    pub(crate) fn connect_from(&self, address: &str) -> Client {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.unwrap();
+        socket.bind(&SocketAddr::new(address.parse().unwrap(), 0).into()).unwrap();
+        socket.connect(&self.address.into()).unwrap();
+        Client::of(socket.into())
     }
 
     /// The next connection that the door gives to the shard.
@@ -233,6 +269,6 @@ pub(crate) fn assert_refusal(status: u16, head: &str, body: &str, name: &str) {
     );
     assert!(head.to_ascii_lowercase().contains("content-type: application/json"), "{name}: {head}");
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
-    assert_eq!(body["code"], 4000 + status, "{name}");
+    assert_eq!(body["code"], if status == 429 { 4529 } else { 4000 + status }, "{name}");
     assert!(!body["error"].as_str().unwrap().is_empty(), "{name}");
 }

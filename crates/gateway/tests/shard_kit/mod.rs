@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -104,6 +104,8 @@ pub(crate) struct Client {
     input: Vec<u8>,
     /// Everything that came, whole.
     pub(crate) bytes: Vec<u8>,
+    /// How many messages of it were compressed.
+    pub(crate) compressed: usize,
 }
 
 impl Client {
@@ -142,7 +144,11 @@ impl Client {
         self.bytes.extend(&came);
         self.input.extend(came);
         let mut got = Vec::new();
-        while let Some((first, payload, used)) = whole_frame(&self.input) {
+        while let Some((first, mut payload, used)) = whole_frame(&self.input) {
+            if first & 0x40 != 0 {
+                self.compressed += 1;
+                payload = inflate(&payload);
+            }
             got.push(match first & 15 {
                 1 => Got::Message(serde_json::from_slice(&payload).expect("messages are JSON")),
                 8 => Got::Close(
@@ -195,6 +201,24 @@ pub(crate) fn short(message: &Value) -> String {
         }
         _ => format!("{channel} {} ={}", text(&data["symbol"]), data["seq"]),
     }
+}
+
+/// What a compressed message says (RFC 7692, section 7.2.2).
+fn inflate(payload: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    let whole = [payload, &[0, 0, 0xFF, 0xFF]].concat();
+    flate2::write::DeflateDecoder::new(&mut plain).write_all(&whole).expect("it is DEFLATE");
+    plain
+}
+
+/// The compressed form of a message (RFC 7692, section 7.2.1).
+pub(crate) fn deflate(message: &[u8]) -> Vec<u8> {
+    let mut out = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+    out.write_all(message).and_then(|()| out.flush()).expect("memory takes everything");
+    let mut whole = out.get_ref().clone();
+    assert!(whole.ends_with(&[0, 0, 0xFF, 0xFF]), "a flush ends so");
+    whole.truncate(whole.len() - 4);
+    whole
 }
 
 fn whole_frame(input: &[u8]) -> Option<(u8, Vec<u8>, usize)> {
@@ -351,7 +375,7 @@ impl World {
         let arrival = arrive(Arrival::new(peer, transport));
         let token = self.shard.connect(self.now, Pipe(line.clone()), arrival);
         self.lines.push((token, line.clone()));
-        Client { token, line, input: Vec::new(), bytes: Vec::new() }
+        Client { token, line, input: Vec::new(), bytes: Vec::new(), compressed: 0 }
     }
 
     /// A client that has been welcomed and has subscribed, its first messages taken.

@@ -12,7 +12,7 @@ use crate::message::Kind;
 use crate::request::{Request, Subscribe};
 use crate::session::Session;
 use crate::story::Story;
-use crate::websocket::write_masked;
+use crate::websocket::{deflate, write_masked};
 use crate::wishes::Options;
 use fastrand::Rng;
 use tickcast_market::Nanos;
@@ -43,6 +43,10 @@ pub(crate) enum Role {
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) role: Role,
+    /// It has agreed to compression.
+    pub(crate) compresses: bool,
+    /// Compressed messages that it was sent.
+    pub(crate) compressed: u64,
     /// Of the shard that has its connection.
     pub(crate) shard: usize,
     pub(crate) random: Rng,
@@ -73,9 +77,11 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(role: Role, connect_at: Nanos, random: Rng) -> Client {
+    pub(crate) fn new(role: Role, connect_at: Nanos, mut random: Rng) -> Client {
         Client {
             role,
+            compresses: random.bool(),
+            compressed: 0,
             shard: 0,
             random,
             line: None,
@@ -137,15 +143,20 @@ impl Client {
     fn send_text(&mut self, text: &str, now: Nanos) {
         self.story.did(now, format!("asks {}", &text[..text.len().min(600)]));
         let mask = self.random.u32(..).to_be_bytes();
-        let bytes = text.as_bytes();
+        // The bit that says so, and the bytes.
+        let (bit, bytes) = if self.compresses && self.random.bool() {
+            (0x40, &deflate(text.as_bytes())[..])
+        } else {
+            (0, text.as_bytes())
+        };
         if self.random.u8(..8) == 0 {
             // In two pieces with a ping in between.
             let (head, tail) = bytes.split_at(self.random.usize(..bytes.len()));
-            write_masked(&mut self.out, 0x01, head, mask);
+            write_masked(&mut self.out, bit | 0x01, head, mask);
             self.ping();
             write_masked(&mut self.out, 0x80, tail, mask);
         } else {
-            write_masked(&mut self.out, 0x81, bytes, mask);
+            write_masked(&mut self.out, bit | 0x81, bytes, mask);
         }
     }
 

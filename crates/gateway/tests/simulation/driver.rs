@@ -89,12 +89,18 @@ impl Driver {
     }
 
     /// Hands a line over, with some of the bytes that have come already.
-    pub(crate) fn connect(&mut self, now: Nanos, server: ServerEnd, client: &ClientEnd) {
+    pub(crate) fn connect(
+        &mut self,
+        now: Nanos,
+        server: ServerEnd,
+        client: &ClientEnd,
+        compress: bool,
+    ) {
         self.set_time(now);
         self.open.fetch_add(1, Ordering::Relaxed); // One thread.
         let ahead = if self.random.bool() { self.random.usize(..600) } else { 0 };
         let read_ahead = client.read_ahead(ahead);
-        let transport = Transport::WebSocket { encoding: Encoding::Json, compress: false };
+        let transport = Transport::WebSocket { encoding: Encoding::Json, compress };
         let peer = ([127, 0, 0, 1], 1).into();
         let arrival = Arrival { read_ahead, ..Arrival::new(peer, transport) };
         let token = self.shard.connect(now, server, arrival);

@@ -1,10 +1,14 @@
 //! The client's side of RFC 6455, just as much as the simulation needs: frames of a server taken
 //! apart, masked frames of a client put together. It shares no code with the product.
 
+use std::io::Write;
+
 /// A whole frame of the server.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame<'a> {
     Text(&'a [u8]),
+    /// A text that has to be inflated.
+    Compressed(&'a [u8]),
     Ping(&'a [u8]),
     Pong(&'a [u8]),
     Close(u16, &'a [u8]),
@@ -35,6 +39,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> 
     let Some(payload) = bytes.get(head..head + length) else { return Ok(None) };
     let frame = match first {
         0x81 => Frame::Text(payload),
+        0xC1 => Frame::Compressed(payload),
         0x88 => match payload {
             [a, b, reason @ ..] => Frame::Close(u16::from_be_bytes([*a, *b]), reason),
             _ => return Err("a close frame has no code".to_owned()),
@@ -47,6 +52,26 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> 
         return Err("a control frame is longer than 125 bytes".to_owned());
     }
     Ok(Some((frame, head + length)))
+}
+
+/// What a compressed message says (RFC 7692, section 7.2.2).
+pub(crate) fn inflate(payload: &[u8]) -> Result<Vec<u8>, String> {
+    let mut plain = Vec::new();
+    let whole = [payload, &[0, 0, 0xFF, 0xFF]].concat();
+    flate2::write::DeflateDecoder::new(&mut plain)
+        .write_all(&whole)
+        .map_err(|error| format!("a compressed message: {error}"))?;
+    Ok(plain)
+}
+
+/// The compressed form of a message (RFC 7692, section 7.2.1).
+pub(crate) fn deflate(message: &[u8]) -> Vec<u8> {
+    let mut out = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+    out.write_all(message).and_then(|()| out.flush()).expect("memory takes everything");
+    let mut whole = out.get_ref().clone();
+    assert!(whole.ends_with(&[0, 0, 0xFF, 0xFF]), "a flush ends so");
+    whole.truncate(whole.len() - 4);
+    whole
 }
 
 /// Appends a masked frame; `first` is its first byte.

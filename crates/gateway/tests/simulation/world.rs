@@ -102,6 +102,8 @@ pub(crate) struct Figures {
     pub(crate) given_up: u64,
     pub(crate) kept_max: usize,
     pub(crate) merged: u64,
+    /// Messages that came compressed to clients.
+    pub(crate) compressed: u64,
 }
 
 impl World {
@@ -269,7 +271,7 @@ impl World {
             client.connected(line, *now, market);
             client.act(*now, market, true, false);
             let line = client.line.as_ref().expect("it has just been connected");
-            driver.connect(*now, server, line);
+            driver.connect(*now, server, line, client.compresses);
         }
     }
 
@@ -328,10 +330,11 @@ impl World {
             disturbed: disturbed.micros(),
             complete: *complete,
         };
-        let (mut given_up, mut perhaps) = (0, 0);
+        let (mut given_up, mut perhaps, mut compressed) = (0, 0, 0);
         for (number, client) in clients.iter_mut().enumerate() {
             given_up += client.given_up;
             perhaps += client.perhaps_given_up;
+            compressed += client.compressed;
             if client.line.is_some() {
                 let result = client.session.check_present(court);
                 result.map_err(|error| told(number, client, &error))?;
@@ -341,6 +344,11 @@ impl World {
         if !(given_up..=given_up + perhaps).contains(&counted) {
             return Err(format!("{counted} closed by 4508, {given_up} were to be"));
         }
+        let sent = metrics.compressed_messages.with_label_values(&["out"]).get();
+        if sent < compressed {
+            return Err(format!("{sent} messages are counted as compressed, {compressed} came"));
+        }
+        self.figures.compressed = compressed;
         self.figures.given_up = given_up;
         self.figures.merged = metrics.merged_updates.get();
         if metrics.panics.get() > 0 {

@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 use tungstenite::{Message, WebSocket};
 
@@ -25,7 +25,7 @@ pub(crate) struct Service {
     pub(crate) admin: SocketAddr,
     /// There where the public address is encrypted: whom its clients trust.
     pub(crate) tls: Option<Arc<ClientConfig>>,
-    log: mpsc::Receiver<String>,
+    log: Mutex<mpsc::Receiver<String>>,
 }
 
 impl Service {
@@ -36,34 +36,53 @@ impl Service {
 
     /// The same with variables in its environment.
     pub(crate) fn start_with_env(args: &[&str], variables: &[(&str, &str)]) -> Service {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tickcast"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut command = Service::command(free, free, args);
+        command.envs(variables.iter().copied());
+        Service::spawn(command).listening()
+    }
+
+    /// Starts it under a hard limit of file descriptors.
+    pub(crate) fn start_limited(descriptors: u32, args: &[&str]) -> Service {
+        let mut shell = Command::new("sh");
+        let limited = format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"");
+        shell.args(["-c", &limited, env!("CARGO_BIN_EXE_tickcast")]);
+        shell.args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]).args(args);
+        Service::spawn(shell).listening()
+    }
+
+    /// Starts it with these arguments on these addresses, and does not wait.
+    pub(crate) fn begin(public: SocketAddr, admin: SocketAddr, args: &[&str]) -> Starting {
+        Service::spawn(Service::command(public, admin, args))
+    }
+
+    fn command(public: SocketAddr, admin: SocketAddr, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tickcast"));
+        command
+            .args(["serve", "--listen", &public.to_string(), "--admin", &admin.to_string()])
             .args(args)
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs this command, which becomes the service.
+    pub(crate) fn spawn(command: Command) -> Starting {
+        Service::spawn_with_stderr(command, Stdio::piped())
+    }
+
+    /// The same; what is not a pipe is not read as its log.
+    pub(crate) fn spawn_with_stderr(mut command: Command, stderr: Stdio) -> Starting {
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("the binary starts");
         let (sender, log) = mpsc::channel();
-        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
-        });
-        let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-        stdout.read_line(&mut line).expect("standard output can be read");
-        let mut addresses = line.split("://").skip(1).map(|rest| {
-            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-            rest[..end].parse().expect("an address")
-        });
-        let (Some(public), Some(admin)) = (addresses.next(), addresses.next()) else {
-            let log: Vec<String> = log.iter().collect();
-            panic!("it says where it listens, not {line:?}; {log:?}")
-        };
-        Service { child, public, admin, tls: None, log }
+        if let Some(stderr) = child.stderr.take() {
+            std::thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    let _ = sender.send(line);
+                }
+            });
+        }
+        Starting { child: Some(child), log: Some(log) }
     }
 
     /// Starts it with this certificate.
@@ -78,7 +97,7 @@ impl Service {
 
     /// What it has logged so far.
     pub(crate) fn log(&self) -> Vec<String> {
-        self.log.try_iter().collect()
+        self.log.lock().expect("nobody panics with it").try_iter().collect()
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -90,6 +109,12 @@ impl Service {
         let pid = self.pid().to_string();
         let status = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
         assert!(status.success());
+    }
+
+    /// Ends it at once (SIGKILL).
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("the child can be waited for");
     }
 
     /// Waits for its end and returns the exit code.
@@ -164,6 +189,70 @@ impl Service {
     }
 }
 
+/// A service that does not listen yet.
+pub(crate) struct Starting {
+    child: Option<Child>,
+    log: Option<mpsc::Receiver<String>>,
+}
+
+impl Starting {
+    fn child(&mut self) -> &mut Child {
+        self.child.as_mut().expect("it is taken out once")
+    }
+
+    /// Waits until it listens.
+    pub(crate) fn listening(mut self) -> Service {
+        let mut line = String::new();
+        let mut stdout = BufReader::new(self.child().stdout.take().expect("a pipe"));
+        stdout.read_line(&mut line).expect("standard output can be read");
+        let mut addresses = line.split("://").skip(1).map(|rest| {
+            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            rest[..end].parse().expect("an address")
+        });
+        let log = self.log.take().expect("it is taken out once");
+        let (Some(public), Some(admin)) = (addresses.next(), addresses.next()) else {
+            let log: Vec<String> = log.iter().collect();
+            panic!("it says where it listens, not {line:?}; {log:?}")
+        };
+        let child = self.child.take().expect("it is taken out once");
+        Service { child, public, admin, tls: None, log: Mutex::new(log) }
+    }
+
+    /// Waits until it logs a line with these words.
+    pub(crate) fn until_logged(&self, words: &str) {
+        let log = self.log.as_ref().expect("it is taken out once");
+        let mut all = Vec::new();
+        loop {
+            let line = log.recv_timeout(PATIENCE);
+            all.push(line.unwrap_or_else(|_| panic!("{words:?} is not in the log: {all:?}")));
+            if all.last().is_some_and(|line| line.contains(words)) {
+                return;
+            }
+        }
+    }
+
+    /// Ends it at once (SIGKILL).
+    pub(crate) fn kill(mut self) {
+        self.child().kill().expect("it runs");
+    }
+
+    /// Waits for its end: exit code and log.
+    pub(crate) fn ended(mut self) -> (Option<i32>, Vec<String>) {
+        let status = self.child().wait().expect("the child can be waited for");
+        let log = self.log.take().expect("it is taken out once");
+        (status.code(), log.iter().collect())
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
 impl Drop for Service {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -207,6 +296,14 @@ impl Stream {
 
     pub(crate) fn set_read_timeout(&self, time: Duration) {
         self.socket().set_read_timeout(Some(time)).expect("a time");
+    }
+
+    pub(crate) fn set_write_timeout(&self, time: Duration) {
+        self.socket().set_write_timeout(Some(time)).expect("a time");
+    }
+
+    pub(crate) fn set_nonblocking(&self) {
+        self.socket().set_nonblocking(true).expect("a socket");
     }
 }
 

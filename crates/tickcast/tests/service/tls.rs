@@ -68,8 +68,18 @@ pub(crate) fn trusting(
     pair: &Pair,
     versions: &[&'static SupportedProtocolVersion],
 ) -> Arc<ClientConfig> {
+    trusting_all(&[pair], versions)
+}
+
+/// A client that trusts each of these pairs.
+pub(crate) fn trusting_all(
+    pairs: &[&Pair],
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    roots.add(pair.der.clone()).expect("a certificate");
+    for pair in pairs {
+        roots.add(pair.der.clone()).expect("a certificate");
+    }
     let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_protocol_versions(versions)
         .expect("ring speaks them")

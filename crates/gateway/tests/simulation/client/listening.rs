@@ -5,7 +5,7 @@ use super::{Client, Role};
 use crate::market::Market;
 use crate::message::{Message, hash_of};
 use crate::session::{Court, Flow, Judged};
-use crate::websocket::{Frame, parse, write_masked};
+use crate::websocket::{Frame, inflate, parse, write_masked};
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
 use tickcast_market::Nanos;
@@ -106,7 +106,20 @@ impl Client {
         let mut at = 0;
         while let Some((frame, length)) = parse(&buffer[at..])? {
             at += length;
-            self.take_frame(&frame, parsed, court, now)?;
+            match frame {
+                Frame::Compressed(_) if !self.compresses => {
+                    return Err("a message is compressed that should not be".to_owned());
+                }
+                Frame::Compressed(payload) => {
+                    let plain = inflate(payload)?;
+                    if plain.len() < 1 << 10 || plain.len() <= payload.len() {
+                        return Err(format!("compressed in vain: {} bytes", plain.len()));
+                    }
+                    self.compressed += 1;
+                    self.take_frame(&Frame::Text(&plain), parsed, court, now)?;
+                }
+                _ => self.take_frame(&frame, parsed, court, now)?,
+            }
         }
         self.buffer = buffer;
         self.buffer.drain(..at.min(self.buffer.len()));
@@ -121,7 +134,7 @@ impl Client {
         now: Nanos,
     ) -> Judged {
         match frame {
-            Frame::Text(text) => {
+            Frame::Text(text) | Frame::Compressed(text) => {
                 let flow = self.flow();
                 let heard = parsed
                     .hear(text, court.market)

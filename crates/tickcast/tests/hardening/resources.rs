@@ -1,0 +1,137 @@
+//! Rows 7 (no descriptors left) and 20 (nothing leaks).
+
+use crate::hostile::unharmed;
+use crate::process::usage;
+use crate::raw::{PATIENCE, Raw, connect, frame, text};
+use crate::service::{Service, Stream};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+#[test]
+fn row_07_without_descriptors_it_neither_spins_nor_hurts_and_recovers() {
+    const DESCRIPTORS: u32 = 160;
+    let args = ["--sim-instruments", "5", "--sim-rate", "20"];
+    let service = Service::start_limited(DESCRIPTORS, &args);
+    service.until_ready();
+    let log = service.log().join("\n");
+    assert!(log.contains("descriptors=160"), "the maximum is in the log: {log}");
+    let mut present: Vec<Raw> = (0..5).map(|_| Raw::open(&service)).collect();
+    for raw in &mut present {
+        raw.send(&text(r#"{"method":"subscribe","params":{"channel":"ticker","symbol":"sim:*"}}"#));
+    }
+    // As many as it can take, and a hundred more that wait in the kernel.
+    let mut taken: Vec<Raw> = Vec::new();
+    let mut waiting: Vec<TcpStream> = Vec::new();
+    while waiting.is_empty() {
+        assert!(taken.len() < DESCRIPTORS as usize, "it takes no more than it can");
+        let stream = connect(service.public);
+        let asked = stream.try_clone().expect("a descriptor is free");
+        match Raw::try_shake_within(Stream::Plain(stream), Duration::from_millis(500)) {
+            Some(raw) => taken.push(raw),
+            None => waiting.push(asked),
+        }
+    }
+    waiting.extend((0..100).map(|_| connect(service.public)));
+    let before = usage(service.pid());
+    let begun = Instant::now();
+    let mut updates = 0;
+    while begun.elapsed() < Duration::from_secs(4) {
+        for raw in &mut present {
+            raw.until("data for those who are there", |frame| frame.opcode == 1);
+            updates += 1;
+        }
+    }
+    let spent = usage(service.pid()).cpu_seconds - before.cpu_seconds;
+    let percent = 100.0 * spent / begun.elapsed().as_secs_f64();
+    assert_eq!(usage(service.pid()).descriptors, before.descriptors, "still exhausted");
+    waiting.clear();
+    drop(taken);
+    let freed = Instant::now();
+    let mut raw = Raw::shake(Stream::Plain(connect(service.public)), b"");
+    raw.is_served();
+    let recovered = freed.elapsed();
+    println!(
+        "row 7: {percent:.1} % of a processor while exhausted, {updates} updates to 5 clients; accepted again after {recovered:.2?}"
+    );
+    assert!(percent <= 5.0, "{percent} %");
+    assert!(recovered < Duration::from_secs(5), "{recovered:?}");
+    for raw in &mut present {
+        raw.until("data for those who were there", |frame| frame.opcode == 1);
+    }
+    assert!(service.metric("tickcast_gateway_refused_total", "descriptors") > 0.0);
+    unharmed(&service);
+}
+
+const CYCLES: usize = 10_000;
+
+/// Connects, subscribes, reads a snapshot, and leaves in one of several ways.
+fn cycle(service: &Service, number: usize) {
+    let stream = connect(service.public);
+    let socket = stream.try_clone().expect("a descriptor is free");
+    let mut raw = Raw::shake(Stream::Plain(stream), b"");
+    let (channel, more) =
+        [("ticker", ""), ("book", ",\"depth\":25"), ("trades", ""), ("bars", "")][number % 4];
+    raw.send(&text(&format!(
+        r#"{{"method":"subscribe","params":{{"channel":"{channel}","symbol":"sim:*"{more}}}}}"#
+    )));
+    raw.until("a snapshot", |frame| {
+        frame.payload.windows(10).any(|window| window == b"\"snapshot\"")
+    });
+    match number % 3 {
+        0 => {
+            raw.send(&frame(0x88, &1000u16.to_be_bytes()));
+            raw.until("a close frame", |frame| frame.opcode == 8);
+        }
+        1 => socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO)).expect("a socket"),
+        _ => raw.send(&frame(0x01, b"{")),
+    }
+}
+
+fn cycles(service: &Service, count: usize) {
+    thread::scope(|scope| {
+        for part in 0..4 {
+            scope.spawn(move || (0..count / 4).for_each(|number| cycle(service, number + part)));
+        }
+    });
+    let deadline = Instant::now() + PATIENCE;
+    while service.metric("tickcast_gateway_connections", "") > 0.0 {
+        assert!(Instant::now() < deadline, "all are gone");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn row_20_ten_thousand_connections_leave_nothing_behind() {
+    let service = Service::start(&["--sim-instruments", "20", "--sim-rate", "200"]);
+    service.until_ready();
+    cycles(&service, CYCLES / 2);
+    let before = usage(service.pid());
+    cycles(&service, CYCLES);
+    let deadline = Instant::now() + Duration::from_secs(15);
+    // The allocator gives memory back when it finds time.
+    let after = loop {
+        let now = usage(service.pid());
+        let is_back = now.resident_bytes as f64 <= before.resident_bytes as f64 * 1.02
+            && now.descriptors <= before.descriptors
+            && now.threads <= before.threads;
+        if is_back || Instant::now() > deadline {
+            break now;
+        }
+        thread::sleep(Duration::from_millis(100));
+    };
+    let ratio = after.resident_bytes as f64 / before.resident_bytes as f64;
+    println!(
+        "row 20: after {CYCLES} cycles: memory {:.1} MiB, {:+.2} %; descriptors {} and {}, threads {} and {}",
+        after.resident_bytes as f64 / f64::from(1 << 20),
+        100.0 * (ratio - 1.0),
+        before.descriptors,
+        after.descriptors,
+        before.threads,
+        after.threads
+    );
+    assert!(ratio <= 1.02, "{before:?} {after:?}");
+    assert_eq!((after.descriptors, after.threads), (before.descriptors, before.threads));
+    assert_eq!(service.metric("tickcast_gateway_subscriptions", ""), 0.0);
+    unharmed(&service);
+}
