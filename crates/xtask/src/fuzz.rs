@@ -27,6 +27,10 @@ const RUSTFLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module \
 /// What every target is held to: bytes of an input, memory, seconds for one input.
 const LIMITS: [&str; 3] = ["-max_len=4096", "-rss_limit_mb=1024", "-timeout=10"];
 
+/// What a log has to say of a fault begins with one of these; so much of it is shown.
+const REASONS: [&str; 3] = [" panicked at ", "ERROR: libFuzzer", "error while loading"];
+const SHOWN_LINES_MAX: usize = 30;
+
 /// `cargo xtask fuzz [--seconds N] [TARGET…]`.
 ///
 /// # Errors
@@ -174,15 +178,16 @@ impl Run<'_> {
 
     fn program(&self, findings: &Path) -> Command {
         let mut program = command::program(&self.program);
-        // A panic says where it was, not all of how it came there.
+        // The panic's own words are what matters, and they are short.
+        program.env("RUST_BACKTRACE", "0");
         program.args(LIMITS).arg(format!("-artifact_prefix={}/", findings.display()));
         program
     }
 
     /// Says what was found and how to see it again.
     fn show(&self, report: &Report, log: &str) {
-        let lines: Vec<&str> = log.lines().collect();
-        for line in &lines[lines.len().saturating_sub(40)..] {
+        let is_ordinary = |line: &&str| !REASONS.iter().any(|reason| line.contains(reason));
+        for line in log.lines().skip_while(is_ordinary).take(SHOWN_LINES_MAX) {
             println!("    {line}");
         }
         let (name, program) = (self.name, self.program.display());
