@@ -44,6 +44,8 @@ pub(crate) struct Conn {
     /// Before and after the bell.
     pub(crate) is_quiet: bool,
     pub(crate) is_request_sent: bool,
+    /// The peer has said its last; the poller tells of that once.
+    pub(crate) is_ended: bool,
     /// Index of its session, if it is sampled.
     pub(crate) sample: u16,
     /// Index of its own histogram, if it is watched.
@@ -86,6 +88,7 @@ impl Conn {
             forgets: false,
             is_quiet: false,
             is_request_sent: false,
+            is_ended: false,
             sample: NONE,
             watched: NONE,
             last_req_id: 0,

@@ -87,6 +87,7 @@ impl Engine {
         conn.socket = Some(socket);
         conn.phase = Phase::Opening;
         conn.is_request_sent = false;
+        conn.is_ended = false;
         self.opening += 1;
         Ok(())
     }

@@ -27,6 +27,8 @@ impl Engine {
                 _ => {}
             }
         }
+        // What came before the end must not hide it: it is read to the end then.
+        self.conns[at].is_ended |= event.is_read_closed() || event.is_error();
         if (event.is_readable() || event.is_error()) && !self.conns[at].is_paused {
             self.read(at, usize::MAX);
         } else if event.is_error() && self.conns[at].is_paused {
@@ -58,7 +60,7 @@ impl Engine {
                 Err(_) => return self.lost(at, ABNORMAL),
             };
             left -= bytes;
-            let is_all = bytes < room && socket.short_is_all();
+            let is_all = bytes < room && socket.short_is_all() && !conn.is_ended;
             self.received(at, have + bytes, bytes);
             let conn = &self.conns[at];
             if is_all || left == 0 || conn.is_paused || conn.phase == Phase::Waiting {

@@ -1,4 +1,5 @@
-//! What is seen while a run lasts: one line on standard error, where that is a terminal.
+//! What is seen while a run lasts: one line on standard error, where that is a terminal; else a
+//! line for each phase.
 
 use crate::job::State;
 use crate::scenario::Scenario;
@@ -8,6 +9,8 @@ use std::time::Instant;
 
 pub(crate) struct Progress {
     bar: ProgressBar,
+    /// Says phases in lines of their own.
+    is_plain: bool,
     connections: usize,
     phase: String,
     began: Instant,
@@ -27,6 +30,7 @@ impl Progress {
         }
         let now = Instant::now();
         Progress {
+            is_plain: !is_quiet && !std::io::stderr().is_terminal(),
             bar,
             connections: scenario.connections,
             phase: String::new(),
@@ -39,6 +43,9 @@ impl Progress {
 
     /// A new phase begins; 0 seconds is one whose end is not known.
     pub(crate) fn phase(&mut self, name: &str, seconds: u64) {
+        if self.is_plain {
+            eprintln!("loadtest: {name}");
+        }
         name.clone_into(&mut self.phase);
         self.began = Instant::now();
         self.seconds = seconds;

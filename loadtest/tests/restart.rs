@@ -9,9 +9,9 @@ mod kit;
 use kit::{Ran, Running, Service};
 use std::path::PathBuf;
 
-/// Busy enough that a client hears something, not so busy that two cores only serve.
+/// Each client hears something now and then; the load is the restart.
 const MARKET: [&str; 4] =
-    ["--sim-instruments=50", "--sim-rate=100", "--drain-window=10s", "--shards=2"];
+    ["--sim-instruments=50", "--sim-rate=20", "--drain-window=10s", "--shards=2"];
 
 /// Descriptors of a process that are not clients.
 const DESCRIPTORS_OTHER: u64 = 200;
@@ -77,8 +77,8 @@ fn row_03_five_thousand_clients_are_taken_over_and_miss_nothing() {
     let args = [&MARKET[..], &[&takeover]].concat();
     let mut old = Service::start(&args);
     // Every client is compared, in both of its streams.
-    let running = clients(&old, CLIENTS, 2, &["--sample=5000", "--seconds=20"]);
-    old.until_subscribed(2 * CLIENTS);
+    let mut running = clients(&old, CLIENTS, 2, &["--sample=5000", "--seconds=20"]);
+    running.until_measuring();
     let new = Service::start_at(old.public, old.admin, &args);
     assert_eq!(old.wait(), Some(0));
     assert_eq!(new.metric("tickcast_gateway_refused_total"), 0.0);
@@ -103,8 +103,8 @@ fn row_03_an_old_process_that_is_killed_while_it_drains_costs_its_clients_a_reco
     let mut old = Service::start(&args);
     // Who was not sent away comes back when it was told to, or after a second.
     let limits = ["--threshold=return_max_ms=15000", "--seconds=15", "--sample=500"];
-    let running = clients(&old, CLIENTS, 2, &limits);
-    old.until_subscribed(2 * CLIENTS);
+    let mut running = clients(&old, CLIENTS, 2, &limits);
+    running.until_measuring();
     let new = Service::start_at(old.public, old.admin, &args);
     // Some have left, most have not.
     while new.metric("tickcast_gateway_connections_opened_total") < CLIENTS as f64 / 10.0 {
@@ -128,8 +128,8 @@ fn row_03_ten_thousand_clients_are_back_with_their_snapshots_after_a_kill() {
     // Nobody listens for a moment: attempts fail, and are made again a second later.
     let limits =
         ["--threshold=return_max_ms=15000", "--threshold=return_failed=1000000", "--seconds=20"];
-    let running = clients(&old, CLIENTS, 5, &limits);
-    old.until_subscribed(5 * CLIENTS);
+    let mut running = clients(&old, CLIENTS, 5, &limits);
+    running.until_measuring();
     old.kill();
     let new = Service::start_at(old.public, old.admin, &MARKET);
     let ran = running.end();

@@ -57,7 +57,8 @@ fn scenarios_are_listed_and_shown_as_files_that_can_be_run() {
     };
     let list = output(&["scenarios"]);
     let names: Vec<&str> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    let expected = ["steady", "open-bell", "herd", "churn", "slow", "mixed-tiers", "idle", "soak"];
+    let expected =
+        ["steady", "open-bell", "herd", "restart", "churn", "slow", "mixed-tiers", "idle", "soak"];
     assert_eq!(names, expected);
     for name in names {
         assert!(output(&["show", name]).contains(&format!("name = \"{name}\"")), "{name}");

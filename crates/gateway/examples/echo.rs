@@ -46,22 +46,20 @@ fn main() -> ExitCode {
 /// *Errors* name the argument and its value.
 pub(crate) fn parse(args: &[String]) -> Result<(SocketAddr, Options), String> {
     let mut listen = SocketAddr::from(([127, 0, 0, 1], 9001));
-    let mut options = Options { limits: MessageLimits::DEFAULT, deflate: true };
+    let (mut limits, mut deflate) = (MessageLimits::DEFAULT, true);
     for pair in args.chunks(2) {
         let [name, value] = pair else { return Err(format!("{}: without a value", pair[0])) };
         let wrong = || format!("{name}: {value:?} is not understood");
         match name.as_str() {
             "--listen" => listen = value.parse().map_err(|_| wrong())?,
-            "--max-message" => options.limits.bytes_max = value.parse().map_err(|_| wrong())?,
-            "--max-fragments" => {
-                options.limits.fragments_max = value.parse().map_err(|_| wrong())?
-            }
-            "--deflate" if value == "on" => options.deflate = true,
-            "--deflate" if value == "off" => options.deflate = false,
+            "--max-message" => limits.bytes_max = value.parse().map_err(|_| wrong())?,
+            "--max-fragments" => limits.fragments_max = value.parse().map_err(|_| wrong())?,
+            "--deflate" if value == "on" => deflate = true,
+            "--deflate" if value == "off" => deflate = false,
             _ => return Err(wrong()),
         }
     }
-    Ok((listen, options))
+    Ok((listen, Options { limits, deflate }))
 }
 
 /// Serves until the listener fails.
@@ -85,7 +83,7 @@ struct Echo {
 impl Echo {
     fn welcome(mut socket: TcpStream, options: Options) -> io::Result<()> {
         socket.set_nodelay(true)?;
-        let origins = Origins::new(Vec::new(), socket.local_addr()?);
+        let origins = Origins::new(Vec::new(), true);
         let mut buffer = vec![0; 64 << 10];
         let mut kept = Vec::new();
         let mut out = Vec::new();

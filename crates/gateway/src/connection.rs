@@ -194,7 +194,7 @@ impl RequestBudget {
     }
 }
 
-/// Control frames a second, and for how many seconds there were too many.
+/// Control frames and refused requests a second, and for how many seconds there were too many.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ControlRate {
     second: u32,

@@ -22,6 +22,7 @@ use crate::limits::{ACCEPT_PAUSE, DoorLimits, GIVE_PAUSE, GIVE_TRIES_MAX, LINGER
 use crate::metrics::Metrics;
 use crate::origin::Origins;
 use crate::refusal::Refusal;
+use parking_lot::RwLock;
 use prometheus::IntCounter;
 use rustls::ServerConfig;
 use std::io;
@@ -55,13 +56,15 @@ pub struct DoorRules {
 
 /// What all connections at the door share.
 pub struct Door {
-    pub(crate) limits: DoorLimits,
+    limits: RwLock<Arc<DoorLimits>>,
     pub(crate) origins: Origins,
     pub(crate) source: Arc<dyn Source>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) admission: Arc<Admission>,
-    /// [`DoorLimits::connections_max`], which can be changed.
+    /// [`DoorLimits::connections_max`], for whom even a lock is too much.
     connections_max: AtomicUsize,
+    /// [`DoorLimits::deflate`], which stays as it is.
+    deflate: bool,
     shards: Arc<Shards>,
     pub(crate) auth: Arc<Auth>,
     /// There where connections are encrypted.
@@ -118,7 +121,8 @@ impl Door {
         let DoorRules { limits, admission, origins, auth } = rules;
         Arc::new(Door {
             connections_max: AtomicUsize::new(limits.connections_max),
-            limits,
+            deflate: limits.deflate,
+            limits: RwLock::new(Arc::new(limits)),
             admission,
             origins,
             source,
@@ -141,12 +145,18 @@ impl Door {
         self.present.load(Ordering::Relaxed) + self.shards.connections() // Only a count.
     }
 
-    /// From now on there may be so many connections, in total and of one address. Who is there
-    /// stays.
-    pub fn set_limits(&self, connections_max: usize, of_one_address: AdmissionLimits) {
+    /// From now on these hold for whoever comes; who is there stays. The size of send buffers (it is
+    /// the listener's) and whether messages are compressed remain.
+    pub fn set_limits(&self, limits: DoorLimits, of_one_address: AdmissionLimits) {
         // Relaxed: a figure of its own, that a connection may see a moment late.
-        self.connections_max.store(connections_max, Ordering::Relaxed);
+        self.connections_max.store(limits.connections_max, Ordering::Relaxed);
         self.admission.set_limits(of_one_address);
+        *self.limits.write() = Arc::new(limits);
+    }
+
+    /// Those that hold now.
+    pub(crate) fn limits(&self) -> Arc<DoorLimits> {
+        self.limits.read().clone()
     }
 
     /// Whether its connections are encrypted.
@@ -252,7 +262,9 @@ impl Door {
     /// Agrees on keys with the client, where connections are encrypted.
     pub(crate) async fn encrypt(&self, socket: TcpStream, accepted: Instant) -> Option<Stream> {
         let Some(tls) = &self.tls else { return Some(Stream::plain(socket)) };
-        let deadline = accepted + self.limits.tls_deadline.min(self.limits.head_deadline);
+        let limits = self.limits();
+        let deadline = accepted + limits.tls_deadline.min(limits.head_deadline);
+        drop(limits);
         // Boxed: those that are not encrypted should not pay for the room.
         match timeout_at(deadline, Box::pin(Stream::accept(socket, tls.clone()))).await {
             Ok(Ok(stream)) => return Some(stream),
@@ -273,7 +285,8 @@ impl Door {
             let door = self.clone();
             async move { answer(&door, caller, &request) }
         };
-        let left = serve_http(socket, prefix, &self.limits, draining, service).await;
+        let limits = self.limits();
+        let left = serve_http(socket, prefix, &limits, draining, service).await;
         let Some(Left { socket, route, client, read_ahead }) = left else { return };
         let route = match route {
             Ok(route) => route,
@@ -371,7 +384,7 @@ impl Door {
             Route::WebSocket(mut accept) => {
                 let admitted = self.auth.admit(accept.token.as_ref(), true)?;
                 // Nothing is inflated for who has not said who it is.
-                accept.compress &= self.limits.deflate && !matches!(admitted.who, Who::Unknown);
+                accept.compress &= self.deflate && !matches!(admitted.who, Who::Unknown);
                 accept.write(&mut answer);
                 let Accept { encoding, compress, .. } = accept;
                 let transport = Transport::WebSocket { encoding, compress };
@@ -436,7 +449,7 @@ async fn welcome(
 ) {
     let door = &presence.door;
     let Some(mut socket) = door.encrypt(socket, visitor.accepted).await else { return };
-    let deadline = visitor.accepted + door.limits.head_deadline;
+    let deadline = visitor.accepted + door.limits().head_deadline;
     let first = timeout_at(deadline, read_first(&mut socket, &mut kept, &door.origins)).await;
     // Boxed: what most connections do not come to should take no room in their task.
     match first {

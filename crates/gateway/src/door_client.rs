@@ -82,7 +82,7 @@ impl Door {
         visitor: &mut Visitor,
         kept: &mut Vec<u8>,
     ) -> Result<(), Option<Refusal>> {
-        let deadline = visitor.accepted + self.limits.head_deadline;
+        let deadline = visitor.accepted + self.limits().head_deadline;
         match timeout_at(deadline, take_header(socket, kept)).await {
             // In TLS there is nothing that begins like a header and is none.
             Ok(Ok(_)) if self.is_encrypted() && !kept.is_empty() => {

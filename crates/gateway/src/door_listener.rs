@@ -18,10 +18,15 @@ use tokio::io::unix::AsyncFd;
 /// How many connections may wait to be accepted; the kernel has a limit of its own.
 const BACKLOG: i32 = 4096;
 
+/// In so many times the time for progress a peer has to acknowledge something, or the kernel gives
+/// it up: event streams have no pings, and by itself the kernel tries for a quarter of an hour.
+const ACKNOWLEDGED_WITHIN: u32 = 3;
+
 /// What its connections are born with.
 fn prepare(socket: &Socket, limits: &DoorLimits) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_send_buffer_size(limits.send_buffer_bytes)?;
+    socket.set_tcp_user_timeout(Some(ACKNOWLEDGED_WITHIN * limits.progress_deadline))?;
     socket.set_nonblocking(true)
 }
 
@@ -91,5 +96,23 @@ impl Listener {
                 return Ok((socket.into(), peer));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use socket2::SockRef;
+
+    #[tokio::test]
+    async fn what_a_listener_is_told_holds_for_its_connections() {
+        let limits = DoorLimits::default();
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), &limits).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        let socket = SockRef::from(&socket);
+        assert!(socket.tcp_nodelay().unwrap());
+        assert!(socket.send_buffer_size().unwrap() <= 2 * limits.send_buffer_bytes);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(3 * limits.progress_deadline));
     }
 }

@@ -6,6 +6,7 @@
 use crate::auth_desk::Verdict;
 use crate::clients::ShardClients;
 use crate::identity::{Seat, Who};
+use crate::shard_settings::ShardSettings;
 use crate::tls_session::Session;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::fmt;
@@ -111,6 +112,9 @@ pub enum Control {
     Verdict(Verdict),
     /// Tell who is connected.
     Clients(Sender<ShardClients>),
+    /// From now on those of these settings hold that are limits
+    /// ([`ShardSettings::adopt_limits`]).
+    Limits(Arc<ShardSettings>),
     /// Close everything and end.
     Stop,
 }
@@ -240,6 +244,12 @@ impl Shards {
     /// Tells every shard to drain. May block for as long as a shard's channel is full.
     pub fn drain(&self, window_ms: u32) {
         self.handles.iter().for_each(|shard| shard.tell(Control::Drain { window_ms }));
+    }
+
+    /// Tells every shard its limits. May block for as long as a shard's channel is full.
+    pub fn set_limits(&self, settings: ShardSettings) {
+        let settings = Arc::new(settings);
+        self.handles.iter().for_each(|shard| shard.tell(Control::Limits(settings.clone())));
     }
 
     /// Asks every shard who is connected; one that does not answer within a second is left out.

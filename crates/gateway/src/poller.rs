@@ -143,6 +143,7 @@ impl Poller {
                     // Whoever asked may have gone.
                     let _ = reply.try_send(shard.clients());
                 }
+                Control::Limits(settings) => shard.set_limits(&settings),
                 Control::Stop => shard.stop(clock()),
             }
         }

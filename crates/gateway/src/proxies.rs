@@ -33,6 +33,11 @@ impl Proxies {
         Ok(Proxies { networks })
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.networks.is_empty()
+    }
+
     /// Whether this address is a trusted proxy's.
     pub(crate) fn trust(&self, address: IpAddr) -> bool {
         // Most services have none.

@@ -209,11 +209,13 @@ impl<S: Socket> Shard<S> {
     fn take_request(&mut self, token: u32, text: &str) {
         let now = self.pace.now();
         let (rate, burst) = (self.settings.requests_per_second, self.settings.requests_burst);
+        let settings = &self.settings;
+        let (most, seconds) = (settings.controls_per_second, settings.controls_over_seconds);
         let Some(connection) = self.get_mut(token) else { return };
         let connection_waits = connection.is_unknown();
         let allowed = connection.requests.take(now, rate, burst);
-        if !allowed && connection.is_flooded() {
-            // It floods and does not even take the refusals.
+        if !allowed && (connection.is_flooded() || !connection.controls.count(now, most, seconds)) {
+            // It goes on for seconds, or does not even take the refusals.
             let code = ErrorCode::TooManyRequests;
             return self.close(token, code.number(), code.reason());
         }

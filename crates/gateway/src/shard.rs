@@ -220,6 +220,11 @@ impl<S: Socket> Shard<S> {
         self.get(token.0).map_or(0, |c| c.waiting.len() + c.socket.held() + c.decoder.kept_bytes())
     }
 
+    /// From now on those of these settings hold that are limits, also for who is there.
+    pub fn set_limits(&mut self, settings: &ShardSettings) {
+        self.settings.adopt_limits(settings);
+    }
+
     /// Closes everything; the turn that finds the last connection gone says [`Rest::Ended`].
     pub fn stop(&mut self, now: Nanos) {
         self.set_time(now);

@@ -49,7 +49,7 @@ pub struct ShardSettings {
     pub requests_per_second: u32,
     /// Requests that may come at once.
     pub requests_burst: u32,
-    /// Control frames a second.
+    /// Control frames, and requests beyond the budget, a second.
     pub controls_per_second: u16,
     /// For how many seconds running there may be more.
     pub controls_over_seconds: u16,
@@ -60,6 +60,24 @@ pub struct ShardSettings {
     pub admission: Option<Arc<Admission>>,
     /// How long a message may be, and in how many fragments.
     pub message_limits: MessageLimits,
+}
+
+impl ShardSettings {
+    /// Takes over what limits clients; everything else stays.
+    pub fn adopt_limits(&mut self, from: &ShardSettings) {
+        self.ping_after_ms = from.ping_after_ms;
+        self.pong_within_ms = from.pong_within_ms;
+        self.no_progress_ms = from.no_progress_ms;
+        self.message_within_ms = from.message_within_ms;
+        self.subscriptions_max = from.subscriptions_max;
+        self.instruments_max = from.instruments_max;
+        self.globs_max = from.globs_max;
+        self.requests_per_second = from.requests_per_second;
+        self.requests_burst = from.requests_burst;
+        self.controls_per_second = from.controls_per_second;
+        self.controls_over_seconds = from.controls_over_seconds;
+        self.message_limits = from.message_limits;
+    }
 }
 
 impl Default for ShardSettings {

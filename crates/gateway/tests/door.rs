@@ -42,13 +42,13 @@ fn compression_is_agreed_to_unless_the_operator_has_turned_it_off() {
     let offers = "Upgrade: websocket\r\n\
         Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
     let request = UPGRADE.replace("Upgrade: websocket\r\n", offers);
-    let over_http = format!("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let over_http = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     for deflate in [true, false] {
         let server = start(DoorLimits { deflate, ..DoorLimits::default() });
         for kept_alive in [false, true] {
             let mut client = server.connect();
             if kept_alive {
-                assert_eq!(client.ask(&over_http).0, 200);
+                assert_eq!(client.ask(over_http).0, 200);
             }
             let (status, head, _) = client.ask(&request);
             assert_eq!(status, 101);

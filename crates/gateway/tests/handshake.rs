@@ -10,7 +10,7 @@ const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
 const VERSION: &str = "Sec-WebSocket-Version: 13";
 
 fn origins() -> Origins {
-    Origins::new(vec!["https://desk.example".into()], "0.0.0.0:8080".parse().unwrap())
+    Origins::new(vec!["https://desk.example".into()], false)
 }
 
 fn read(lines: &[&str]) -> String {

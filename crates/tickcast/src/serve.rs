@@ -180,7 +180,9 @@ async fn serve(
         shard_threads.push(start_shard(number, poller, shard, inbox)?);
     }
     let shards = Arc::new(Shards::new(handles));
-    let origins = Origins::new(settings.allow_origin.clone(), public);
+    // Behind a proxy loopback is where everybody comes from.
+    let is_local = public.ip().is_loopback() && settings.proxies.is_empty();
+    let origins = Origins::new(settings.allow_origin.clone(), is_local);
     let source = Arc::new(HubSource::new(hub.clone(), clock::now));
     let config = keys.tls.as_ref().map(Certificates::config).transpose().context("TLS")?;
     keys.tls.iter().for_each(|tls| tls.tell_expiry(&gateway_metrics));
@@ -225,7 +227,7 @@ async fn serve(
     });
     let reload = || {
         keys.reload(&gateway_metrics);
-        reload_limits(&door, &settings.limits, reread());
+        reload_limits(&door, &shards, &settings.limits, reread());
     };
     service_manager::notify(Notice::Ready);
     give_way(&door, &admin_page, successors, reload).await?;
@@ -340,20 +342,22 @@ pub(crate) async fn wait_for_stop(reload: impl Fn()) -> Result<()> {
     }
 }
 
-/// Makes the limits of connections, in total and of one address, hold from now on. The others are
-/// those of the start: connections were told some of them.
-fn reload_limits(door: &Door, first: &Limits, again: Result<Limits>) {
-    match again {
-        Ok(limits) => {
-            door.set_limits(limits.door.connections_max, limits.of_one_address);
-            let total = limits.door.connections_max;
-            tracing::info!(total, of_one_address = ?limits.of_one_address, "limits read again");
-            if !limits.is_same_but_for_connections(first) {
-                tracing::warn!("other limits have changed: they will hold after a restart");
-            }
-        }
-        Err(error) => tracing::error!("the limits stay as they are: {error:#}"),
+/// Makes these limits hold from now on; what can only be had at the start stays as it was `first`.
+fn reload_limits(door: &Arc<Door>, shards: &Arc<Shards>, first: &Limits, again: Result<Limits>) {
+    let limits = match again {
+        Ok(limits) => limits,
+        Err(error) => return tracing::error!("the limits stay as they are: {error:#}"),
+    };
+    if !limits.needs_no_restart_after(first) {
+        tracing::warn!(
+            "send_buffer_bytes and address_loopback have changed: they hold after a restart"
+        );
     }
+    tracing::info!("limits read again");
+    door.set_limits(limits.door.clone(), limits.of_one_address);
+    let (settings, shards) = (limits.apply(ShardSettings::default()), shards.clone());
+    // It may wait for a shard's channel.
+    tokio::task::spawn_blocking(move || shards.set_limits(settings));
 }
 
 /// For those that have nothing to read again.

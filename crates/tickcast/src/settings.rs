@@ -249,6 +249,7 @@ impl Settings {
             (None, Some(_)) => bail!("tls_key: without tls_cert"),
         };
         let listen = self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
+        let has_proxies = non_empty(&self.trust_proxy).next().is_some();
         Ok(Resolved {
             feeds,
             symbols: self.symbols,
@@ -260,7 +261,7 @@ impl Settings {
             replay_loop: self.replay_loop.unwrap_or(false),
             replay_wait: self.replay_wait.unwrap_or(false),
             sim,
-            auth: self.auth.resolve(listen)?,
+            auth: self.auth.resolve(listen, has_proxies)?,
             listen,
             admin: self.admin.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8081))),
             tls,

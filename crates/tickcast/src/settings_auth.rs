@@ -82,12 +82,18 @@ impl AuthSettings {
         }
     }
 
-    /// Checks them for a service that listens there. *Errors* name the setting and the value.
-    pub(crate) fn resolve(self, listen: SocketAddr) -> Result<AuthRules> {
+    /// Checks them for a service that listens there, perhaps behind proxies. *Errors* name the setting and the value.
+    pub(crate) fn resolve(self, listen: SocketAddr, has_proxies: bool) -> Result<AuthRules> {
         let files = KeyFiles { secret: self.secret, public: self.key, jwks: self.jwks };
         let has_tokens = !files.is_empty();
+        let is_said = has_tokens || self.allow_anonymous == Some(true);
         ensure!(
-            has_tokens || self.allow_anonymous == Some(true) || listen.ip().is_loopback(),
+            is_said || !has_proxies,
+            "trust_proxy: proxies bring clients from elsewhere, and anybody could come in: give \
+             --auth-secret, --auth-key or --auth-jwks, or --allow-anonymous if that is meant"
+        );
+        ensure!(
+            is_said || listen.ip().is_loopback(),
             "listen: {listen} can be reached from elsewhere, and anybody could come in: give \
              --auth-secret, --auth-key or --auth-jwks, or --allow-anonymous if that is meant"
         );
@@ -147,7 +153,7 @@ mod tests {
 
     fn resolve(toml: &str, listen: &str) -> Result<AuthRules> {
         let settings: AuthSettings = toml::from_str(toml)?;
-        settings.resolve(listen.parse()?)
+        settings.resolve(listen.parse()?, false)
     }
 
     #[test]
@@ -160,6 +166,9 @@ mod tests {
         assert!(matches!(who("allow_anonymous = true", OPEN), Ok(Who::Anybody)));
         assert!(matches!(who("secret = \"x\"", OPEN), Ok(Who::Unknown)));
         assert!(matches!(who("secret = \"x\"", LOOPBACK), Ok(Who::Unknown)));
+        let behind_a_proxy = AuthSettings::default().resolve(LOOPBACK.parse().unwrap(), true);
+        let error = behind_a_proxy.unwrap_err().to_string();
+        assert!(error.contains("trust_proxy: ") && error.contains("--allow-anonymous"));
         let both = "secret = \"x\"\nallow_anonymous = true";
         assert!(matches!(who(both, OPEN), Ok(Who::Anybody)));
         let some = "allow_anonymous = true\nanonymous_entitlements = [\"sim:*/ticker\"]";

@@ -82,57 +82,26 @@ pub(crate) struct LimitsSettings {
 }
 
 /// Limits that have been checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Limits {
     pub(crate) door: DoorLimits,
     pub(crate) of_one_address: AdmissionLimits,
     pub(crate) limits_loopback: bool,
-    shard: ShardLimits,
-}
-
-/// The figures of [`ShardSettings`] that are limits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct ShardLimits {
-    ping_after_ms: u32,
-    pong_within_ms: u32,
-    no_progress_ms: u32,
-    message_within_ms: u32,
-    subscriptions_max: usize,
-    instruments_max: usize,
-    globs_max: usize,
-    requests_per_second: u32,
-    requests_burst: u32,
-    controls_per_second: u16,
-    controls_over_seconds: u16,
-    message_limits: MessageLimits,
+    /// Of these only what limits clients.
+    shard: ShardSettings,
 }
 
 impl Limits {
-    /// Whether they differ at most in how many connections there may be.
-    pub(crate) fn is_same_but_for_connections(&self, other: &Limits) -> bool {
-        let connections_max = other.door.connections_max;
-        let door = DoorLimits { connections_max, ..self.door.clone() };
-        Limits { door, of_one_address: other.of_one_address, ..self.clone() } == *other
+    /// Whether what holds from the start to the end is the same.
+    pub(crate) fn needs_no_restart_after(&self, first: &Limits) -> bool {
+        self.door.send_buffer_bytes == first.door.send_buffer_bytes
+            && self.limits_loopback == first.limits_loopback
     }
 
     /// These settings of a shard with these limits.
-    pub(crate) fn apply(&self, settings: ShardSettings) -> ShardSettings {
-        let shard = self.shard.clone();
-        ShardSettings {
-            ping_after_ms: shard.ping_after_ms,
-            pong_within_ms: shard.pong_within_ms,
-            no_progress_ms: shard.no_progress_ms,
-            message_within_ms: shard.message_within_ms,
-            subscriptions_max: shard.subscriptions_max,
-            instruments_max: shard.instruments_max,
-            globs_max: shard.globs_max,
-            requests_per_second: shard.requests_per_second,
-            requests_burst: shard.requests_burst,
-            controls_per_second: shard.controls_per_second,
-            controls_over_seconds: shard.controls_over_seconds,
-            message_limits: shard.message_limits,
-            ..settings
-        }
+    pub(crate) fn apply(&self, mut settings: ShardSettings) -> ShardSettings {
+        settings.adopt_limits(&self.shard);
+        settings
     }
 }
 
@@ -216,7 +185,7 @@ impl LimitsSettings {
         })
     }
 
-    fn of_a_shard(&self, base: &ShardSettings, no_progress: Duration) -> Result<ShardLimits> {
+    fn of_a_shard(&self, base: &ShardSettings, no_progress: Duration) -> Result<ShardSettings> {
         let millis = |ms: u32| Duration::from_millis(ms.into());
         let in_millis = |span: Duration| span.as_millis() as u32; // A day at most.
         let subscriptions_max = number(
@@ -253,7 +222,7 @@ impl LimitsSettings {
         let pong_within = span("pong_within", &self.pong_within, millis(base.pong_within_ms))?;
         let message_within =
             span("message_within", &self.message_within, millis(base.message_within_ms))?;
-        Ok(ShardLimits {
+        Ok(ShardSettings {
             ping_after_ms: in_millis(ping_after),
             pong_within_ms: in_millis(pong_within),
             no_progress_ms: in_millis(no_progress),
@@ -290,6 +259,7 @@ impl LimitsSettings {
                 1..=3_600,
             )?,
             message_limits,
+            ..base.clone()
         })
     }
 }

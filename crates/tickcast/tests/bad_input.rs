@@ -164,8 +164,8 @@ fn a_recording_that_is_cut_is_played_to_the_cut_and_the_log_says_where() {
     let service = replay_of(&path);
     let mut socket = until_trade(&service, 1);
     goes_on(&mut socket);
-    let log = service.log().join("\n");
-    assert!(log.contains("cut.rec.gz") && log.contains('4'), "the line is named: {log}");
+    let line = service.until_logged("cut.rec.gz");
+    assert!(line.contains('4'), "the line is named: {line}");
 }
 
 fn run(args: &[&str]) -> Output {

@@ -53,12 +53,23 @@ fn haproxy() -> Option<PathBuf> {
 
 /// The service, which trusts whoever comes from 127.0.0.1.
 fn start(files: Option<&Files>, more: &[&str]) -> Service {
-    let common = ["--trust-proxy", "127.0.0.1", "--sim-instruments", "5", "--sim-rate", "500"];
+    let common = [
+        "--trust-proxy",
+        "127.0.0.1",
+        "--allow-anonymous",
+        "--sim-instruments",
+        "5",
+        "--sim-rate",
+        "500",
+    ];
     let args = [&common[..], more].concat();
-    match files {
+    let service = match files {
         None => Service::start(&args),
         Some(files) => Service::start_tls(files, &args),
-    }
+    };
+    // haproxy asks whether it is.
+    service.until_ready();
+    service
 }
 
 /// A running proxy.
@@ -88,6 +99,7 @@ impl Proxy {
         name: &str,
         write: impl Fn(&Path, &str, &str),
         check: &[&str],
+        passes_bytes: bool,
         mut command: impl FnMut(&Path) -> Command,
     ) -> Proxy {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
@@ -104,7 +116,8 @@ impl Proxy {
             let mut child = command(&folder).spawn().expect("the proxy starts");
             let deadline = Instant::now() + PATIENCE;
             while child.try_wait().expect("the child can be asked").is_none() {
-                if TcpStream::connect(https).is_ok() {
+                let ports = if passes_bytes { &[https, tcp][..] } else { &[https] };
+                if ports.iter().all(|port| TcpStream::connect(port).is_ok()) {
                     return Proxy { child, folder, https, tcp };
                 }
                 assert!(Instant::now() < deadline, "{name} listens");
@@ -141,7 +154,7 @@ impl Proxy {
             command.args(["-e", "stderr", "-p", &path(folder), "-c", "nginx.conf"]);
             quiet(command)
         };
-        Proxy::run("nginx", write, &["-t"], command)
+        Proxy::run("nginx", write, &["-t"], false, command)
     }
 
     /// `send` is how it says whom it brings where it passes bytes through.
@@ -158,13 +171,16 @@ impl Proxy {
             service::tls::write(&pem, &(files.pair.certificate.clone() + &files.pair.key));
             let text = replace(&text, "/etc/haproxy/tls/tickcast.pem", &path(&pem));
             service::tls::write(&folder.join("haproxy.cfg"), &text);
+            // Or it would share its ports with the haproxy of another test.
+            service::tls::write(&folder.join("alone.cfg"), "global\n    noreuseport\n");
         };
         let command = |folder: &Path| {
             let mut command = Command::new(program);
+            command.args(["-f", &path(&folder.join("alone.cfg"))]);
             command.args(["-f", &path(&folder.join("haproxy.cfg"))]);
             quiet(command)
         };
-        Proxy::run("haproxy", write, &["-c"], command)
+        Proxy::run("haproxy", write, &["-c"], true, command)
     }
 }
 
@@ -424,7 +440,8 @@ fn haproxy_says_whom_the_bytes_are_from_that_it_passes_through() {
                 (ask(connect(proxy.tcp, "127.0.0.3"), host, "/v1/instruments").0, port)
             };
             assert_eq!(status, 200, "{send} {is_encrypted} {port}");
-            assert_eq!(service.metric("tickcast_gateway_refused_total", ""), 0.0, "{send}");
+            let malformed = service.metric("tickcast_gateway_refused_total", "proxy_header");
+            assert_eq!(malformed, 0.0, "{send}");
         }
     }
 }
@@ -439,7 +456,13 @@ fn check_address(service: &Service, port: u16, send: &str) {
 fn without_trust_a_proxy_is_a_client_like_any_other() {
     let (Some(nginx), Some(haproxy)) = (nginx(), haproxy()) else { return };
     let files = Files::new();
-    let service = Service::start(&["--sim-instruments", "5", "--trust-proxy", "10.0.0.0/8"]);
+    let service = Service::start(&[
+        "--sim-instruments",
+        "5",
+        "--trust-proxy",
+        "10.0.0.0/8",
+        "--allow-anonymous",
+    ]);
     let proxy = Proxy::nginx(&nginx, &files, &service);
     let _socket =
         websocket(secured(proxy.https, "127.0.0.2", &files), "localhost", None).expect("in");

@@ -134,26 +134,25 @@ fn row_06_connection_floods_are_slowed_to_the_rate_of_one_address_and_hurt_nobod
     // Who is there is served, and other addresses come in.
     let Answer::In(socket) = &mut present else { panic!("{present:?}") };
     socket.write_all(b"\x89\x80abcd").expect("it reads");
-    let mut frame = [0; 2];
-    until("a pong", || {
-        socket.read_exact(&mut frame).expect("frames");
-        skip(socket, frame[1]);
-        frame[0] == 0x8A
-    });
+    while read_frame(socket)[0] != 0x8A {}
     assert!(is_in(&enter(&service, "127.0.0.4")));
 }
 
-/// Reads the rest of a frame whose length begins with this byte.
-fn skip(socket: &mut TcpStream, length: u8) {
+/// The next frame: its first byte and its payload.
+fn read_frame(socket: &mut TcpStream) -> Vec<u8> {
+    let mut head = [0; 2];
+    socket.read_exact(&mut head).expect("frames");
     let mut long = [0; 2];
-    let length = match length {
+    let length = match head[1] {
         126 => {
             socket.read_exact(&mut long).expect("a length");
             u16::from_be_bytes(long).into()
         }
         length => usize::from(length),
     };
-    socket.read_exact(&mut vec![0; length]).expect("a payload");
+    let mut frame = vec![head[0]; 1 + length];
+    socket.read_exact(&mut frame[1..]).expect("a payload");
+    frame
 }
 
 #[test]
@@ -251,6 +250,33 @@ fn row_06_connection_floods_meet_limits_that_were_read_again() {
     held.push(enter(&service, "127.0.0.2"));
     assert!(held.last().is_some_and(is_in));
     assert_refused(&enter(&service, "127.0.0.2"), 429, 4529);
+    // Limits of what a connection may do hold for who is there already.
+    write("address_connections_max = 4\nmessage_bytes_max = 1024");
+    service.ask_to_reload();
+    let Some(Answer::In(mut socket)) = held.pop() else { panic!("one is left") };
+    let mut frame = Vec::new();
+    until("long messages are too long", || {
+        // It is no request, so it is answered where it is not too long.
+        socket.write_all(&[&b"\x81\xfe\x08\x00abcd"[..], &[0; 2048]].concat()).expect("it reads");
+        loop {
+            frame = read_frame(&mut socket);
+            match frame[0] {
+                0x88 => return true,
+                0x81 if frame.windows(5).any(|part| part == b"false") => return false,
+                _ => {}
+            }
+        }
+    });
+    assert_eq!(frame[1..3], 1009_u16.to_be_bytes());
+    drop(socket);
+    until("its place is given back", || {
+        let answer = enter(&service, "127.0.0.2");
+        let came_in = is_in(&answer);
+        if came_in {
+            held.push(answer);
+        }
+        came_in
+    });
     // What is wrong changes nothing; who is there stays when there are to be fewer.
     write("address_connections_max = 0");
     service.ask_to_reload();
@@ -265,8 +291,10 @@ fn row_06_connection_floods_meet_limits_that_were_read_again() {
     until("there is no room at all", || {
         matches!(enter(&service, "127.0.0.9"), Answer::Refused(503, ..))
     });
-    let here = service.metric("tickcast_gateway_connections", "transport=\"websocket\"");
-    assert_eq!(here as usize, held.iter().filter(|answer| is_in(answer)).count());
+    let stay = held.iter().filter(|answer| is_in(answer)).count();
+    until("who was there is still there, and nobody else", || {
+        service.metric("tickcast_gateway_connections", "transport=\"websocket\"") == stay as f64
+    });
     let _ = std::fs::remove_file(&file);
 }
 

@@ -5,11 +5,7 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
-
-/// Nothing that is waited for takes longer, on any machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 /// What a run has said.
 pub(crate) struct Ran {
@@ -49,30 +45,48 @@ pub(crate) fn loadtest(args: &[&str]) -> Ran {
 }
 
 /// A load tester at work.
-pub(crate) struct Running(Child);
+pub(crate) struct Running {
+    child: Child,
+    told: BufReader<ChildStderr>,
+}
 
 impl Running {
     pub(crate) fn start(args: &[&str]) -> Running {
-        let child = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+        let mut child = Command::new(env!("CARGO_BIN_EXE_loadtest"))
             .args(args)
-            .args(["--json", "-", "--quiet"])
+            .args(["--json", "-"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .spawn();
-        Running(child.expect("the binary starts"))
+            .spawn()
+            .expect("the binary starts");
+        let told = BufReader::new(child.stderr.take().expect("a pipe"));
+        Running { child, told }
+    }
+
+    /// Waits until everybody has connected and has all first messages, and the seconds begin.
+    pub(crate) fn until_measuring(&mut self) {
+        let mut line = String::new();
+        while line.trim_end() != "loadtest: measuring" {
+            line.clear();
+            let bytes = self.told.read_line(&mut line).expect("standard error can be read");
+            assert!(bytes > 0, "it ends before it measures");
+        }
     }
 
     /// Waits for its report.
-    pub(crate) fn end(self) -> Ran {
-        read(self.0.wait_with_output().expect("it can be waited for"))
+    pub(crate) fn end(mut self) -> Ran {
+        // It says little there, so that neither pipe fills up while the other is read.
+        let output = self.child.wait_with_output().expect("it can be waited for");
+        let mut errors = String::new();
+        self.told.read_to_string(&mut errors).expect("standard error can be read");
+        read(&output, errors)
     }
 }
 
-fn read(Output { status, stdout, stderr }: Output) -> Ran {
-    let errors = String::from_utf8_lossy(&stderr).into_owned();
-    let report = serde_json::from_slice(&stdout).unwrap_or(Value::Null);
-    Ran { code: status.code(), report, errors }
+fn read(output: &Output, errors: String) -> Ran {
+    let report = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    Ran { code: output.status.code(), report, errors }
 }
 
 /// A running `tickcast serve`.
@@ -127,16 +141,6 @@ impl Service {
             .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
-    }
-
-    /// Waits until there are so many subscriptions.
-    pub(crate) fn until_subscribed(&self, subscriptions: usize) {
-        let until = Instant::now() + PATIENCE;
-        while self.metric("tickcast_gateway_subscriptions") < subscriptions as f64 {
-            assert!(Instant::now() < until, "{subscriptions} subscriptions");
-            // It has more to do than to count.
-            std::thread::sleep(Duration::from_millis(50));
-        }
     }
 
     /// Ends it at once (SIGKILL).

@@ -163,7 +163,7 @@ fn start_behind(
     let shared = listener.share().unwrap();
     let (shard, inbox) = ShardHandle::new(|| ());
     let metrics = Arc::new(Metrics::new(&prometheus::Registry::new()).unwrap());
-    let origins = Origins::new(vec!["https://desk.example".into()], address);
+    let origins = Origins::new(vec!["https://desk.example".into()], true);
     let door = Door::new(
         DoorRules { limits, admission, origins, auth },
         Arc::new(Shards::new(vec![shard])),

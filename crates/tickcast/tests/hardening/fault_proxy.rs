@@ -77,7 +77,7 @@ impl FaultProxy {
                 }
                 let Ok(client) = client else { continue };
                 let (faults, done) = (plan(number), done.clone());
-                thread::spawn(move || pass(client, connect(target), faults, &done));
+                thread::spawn(move || pass(&client, &connect(target), faults, &done));
             }
         });
         proxy
@@ -92,8 +92,8 @@ impl Drop for FaultProxy {
 }
 
 /// Passes one connection's bytes until it ends or is cut.
-fn pass(client: TcpStream, server: TcpStream, faults: Faults, done: &Done) {
-    let (mut from_client, mut to_server) = (copy(&client), copy(&server));
+fn pass(client: &TcpStream, server: &TcpStream, faults: Faults, done: &Done) {
+    let (mut from_client, mut to_server) = (copy(client), copy(server));
     let up = thread::spawn(move || {
         let mut buffer = [0; 4096];
         while let Ok(some @ 1..) = from_client.read(&mut buffer) {
@@ -104,8 +104,8 @@ fn pass(client: TcpStream, server: TcpStream, faults: Faults, done: &Done) {
         let _ = to_server.shutdown(Shutdown::Write);
     });
     let mut down = Down {
-        client: copy(&client),
-        server: copy(&server),
+        client: copy(client),
+        server: copy(server),
         faults,
         done,
         passed: 0,
@@ -113,7 +113,7 @@ fn pass(client: TcpStream, server: TcpStream, faults: Faults, done: &Done) {
         random: fastrand::Rng::with_seed(faults.seed),
         in_frames: false,
     };
-    let mut from_server = copy(&server);
+    let mut from_server = copy(server);
     let mut buffer = [0; 16 << 10];
     let cut = loop {
         let Ok(some @ 1..) = from_server.read(&mut buffer) else { break None };
@@ -122,7 +122,7 @@ fn pass(client: TcpStream, server: TcpStream, faults: Faults, done: &Done) {
         }
     };
     if cut == Some(Cut::Reset) {
-        for socket in [&client, &server] {
+        for socket in [client, server] {
             let _ = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO));
         }
         // A reset is sent with the last descriptor: the other thread must let go of its own.

@@ -118,6 +118,47 @@ fn row_10_ping_floods_are_closed_after_five_seconds_and_grow_nothing() {
 }
 
 #[test]
+fn row_11_a_flood_of_requests_that_goes_on_for_five_seconds_is_closed() {
+    let service = quiet();
+    let busy = Raw::open(&service);
+    let flood = Raw::open(&service);
+    // Fifteen a second are five too many, and refused; a hundred are a flood.
+    let busy = thread::spawn(move || ask(busy, 15, Duration::from_secs(8)));
+    let (code, took) = ask(flood, 100, Duration::from_secs(30));
+    assert_eq!(code, Some(4529));
+    assert!((4.9..12.0).contains(&took.as_secs_f64()), "{took:?}");
+    assert_eq!(busy.join().expect("it is served").0, None);
+    println!(
+        "row 11: 100 requests a second closed (4529) after {took:.1?}, 15 a second refused in part"
+    );
+    unharmed(&service);
+}
+
+/// Asks so many times a second, reading the answers; the close code, if it comes in this time.
+fn ask(mut raw: Raw, per_second: u32, within: Duration) -> (Option<u16>, Duration) {
+    let begun = Instant::now();
+    let gap = Duration::from_secs(1) / per_second;
+    for number in 1.. {
+        raw.try_send(&text(r#"{"method":"ping"}"#));
+        while begun.elapsed() < gap * number {
+            raw.stream.set_read_timeout(gap);
+            match raw.next() {
+                Next::Frame(close) if close.opcode == 8 => {
+                    let code = u16::from_be_bytes([close.payload[0], close.payload[1]]);
+                    return (Some(code), begun.elapsed());
+                }
+                Next::Frame(_) | Next::End(End::Open) => {}
+                Next::End(end) => panic!("no close frame: {end:?}"),
+            }
+        }
+        if begun.elapsed() >= within {
+            break;
+        }
+    }
+    (None, begun.elapsed())
+}
+
+#[test]
 fn row_11_requests_beyond_ten_a_second_and_a_burst_of_fifty_get_4529() {
     let service = quiet();
     let mut raw = Raw::open(&service);

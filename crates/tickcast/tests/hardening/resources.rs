@@ -14,8 +14,12 @@ fn row_07_without_descriptors_it_neither_spins_nor_hurts_and_recovers() {
     let args = ["--sim-instruments", "5", "--sim-rate", "20"];
     let service = Service::start_limited(DESCRIPTORS, &args);
     service.until_ready();
-    let log = service.log().join("\n");
-    assert!(log.contains("descriptors=160"), "the maximum is in the log: {log}");
+    // The line comes through a pipe.
+    let (mut log, deadline) = (String::new(), Instant::now() + PATIENCE);
+    while !log.contains("descriptors=160") {
+        assert!(Instant::now() < deadline, "the maximum is in the log: {log}");
+        log.extend(service.log());
+    }
     let mut present: Vec<Raw> = (0..5).map(|_| Raw::open(&service)).collect();
     for raw in &mut present {
         raw.send(&text(r#"{"method":"subscribe","params":{"channel":"ticker","symbol":"sim:*"}}"#));
@@ -131,7 +135,9 @@ fn row_20_ten_thousand_connections_leave_nothing_behind() {
         after.threads
     );
     assert!(ratio <= 1.02, "{before:?} {after:?}");
-    assert_eq!((after.descriptors, after.threads), (before.descriptors, before.threads));
+    // A question for metrics may still have been open at the first look.
+    let is_back = after.descriptors <= before.descriptors && after.threads <= before.threads;
+    assert!(is_back, "{before:?} {after:?}");
     assert_eq!(service.metric("tickcast_gateway_subscriptions", ""), 0.0);
     unharmed(&service);
 }

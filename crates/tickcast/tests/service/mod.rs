@@ -100,6 +100,21 @@ impl Service {
         self.log.lock().expect("nobody panics with it").try_iter().collect()
     }
 
+    /// Waits until it logs a line with these words, which is given. The log is written by a thread
+    /// of its own, a moment after what it tells of.
+    pub(crate) fn until_logged(&self, words: &str) -> String {
+        let log = self.log.lock().expect("nobody panics with it");
+        let mut all = Vec::new();
+        loop {
+            let line = log.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("{words:?} is not in the log: {all:?}"));
+            if line.contains(words) {
+                return line;
+            }
+            all.push(line);
+        }
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
