@@ -109,6 +109,7 @@ pub use metrics::{Metrics, SECONDS_BUCKETS};
 pub use origin::Origins;
 pub use poller::Poller;
 pub use proxies::{Proxies, ProxyError};
+pub use proxy_header::{Found as FoundProxyHeader, read_proxy_header};
 pub use refusal::Refusal;
 pub use shard::{Rest, Shard};
 pub use shard_ages::Ages;

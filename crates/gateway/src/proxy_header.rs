@@ -20,7 +20,7 @@ const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// What the first bytes of a connection are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub enum Found {
     /// No header: the client's own bytes.
     Nothing,
     /// Perhaps the beginning of one.
@@ -32,16 +32,19 @@ pub(crate) enum Found {
 }
 
 /// Looks at the first bytes of a connection.
-pub(crate) fn read_proxy_header(bytes: &[u8]) -> Found {
+pub fn read_proxy_header(bytes: &[u8]) -> Found {
     let begins = |signature: &[u8]| bytes.iter().zip(signature).all(|(a, b)| a == b);
     let limit = match () {
         () if begins(V1_SIGNATURE) => V1_BYTES_MAX,
         () if begins(V2_SIGNATURE) => V2_BYTES_MAX,
         () => return Found::Nothing,
     };
+    let is_v1 = limit == V1_BYTES_MAX;
     let bytes = &bytes[..bytes.len().min(limit)];
     let config = ParseConfig { include_tlvs: false, ..ParseConfig::default() };
     match ProxyHeader::parse(bytes, config) {
+        // Of what may stand behind `UNKNOWN` a line end ends it all, or where it was cut would matter.
+        Ok((_, length)) if is_v1 && bytes[..length - 1].contains(&b'\n') => Found::Malformed,
         Ok((header, length)) => match header.proxied_address() {
             None => Found::Whole(length, None),
             Some(address) if address.protocol == Protocol::Stream => {
@@ -136,6 +139,7 @@ mod tests {
             b"PROXY TCP4 198.51.100.1 10.0.0.1 99999 80\r\n".to_vec(),
             b"PROXY UDP4 198.51.100.1 10.0.0.1 4660 80\r\n".to_vec(),
             b"PROXY nonsense of all kinds\r\n".to_vec(),
+            b"PROXY UNKNOWN one line\n and another\r\n".to_vec(),
             long.into_bytes(),
             v2(0x31, 0x11, &V4),
             v2(0x22, 0x11, &V4),

@@ -23,7 +23,11 @@ const PROGRAMS: &[(&[&str], &str)] = &[
     (&["python3"], "python3-venv"),
     (&["nginx"], "nginx"),
     (&["haproxy"], "haproxy"),
+    (COMPILERS, "g++"),
 ];
+
+/// Compilers for C++, in which libFuzzer is written.
+const COMPILERS: &[&str] = &["g++", "c++", "clang++"];
 
 const BROWSERS: &[&str] = &["chromium", "chromium-browser", "google-chrome"];
 
@@ -62,6 +66,18 @@ impl Brought {
     }
 }
 
+/// A compiler for C++, brought if there is none.
+///
+/// # Errors
+/// When there is none and none can be brought.
+pub(crate) fn compiler() -> Result<PathBuf> {
+    let find_one = || COMPILERS.iter().find_map(|name| find(name));
+    if find_one().is_none() {
+        install(&["g++"])?;
+    }
+    find_one().context("no `g++` on the path")
+}
+
 fn browser() -> Result<PathBuf> {
     BROWSERS.iter().find_map(|name| find(name)).context("no `chromium` on the path")
 }
@@ -84,9 +100,11 @@ fn debian() -> Result<()> {
         })
         .map(|(_, package)| *package)
         .collect();
-    if packages.is_empty() {
-        return Ok(());
-    }
+    if packages.is_empty() { Ok(()) } else { install(&packages) }
+}
+
+/// Installs Debian packages, where we may.
+fn install(packages: &[&str]) -> Result<()> {
     let names = packages.join(", ");
     ensure!(find("apt-get").is_some(), "not a Debian: install by hand: {names}");
     ensure!(output(program("id").arg("-u"))?.trim() == "0", "not root: install by hand: {names}");
@@ -96,7 +114,7 @@ fn debian() -> Result<()> {
     ensure!(succeeds(&mut update)?, "`apt-get update` failed");
     let mut install = program("apt-get");
     install.env("DEBIAN_FRONTEND", "noninteractive");
-    install.args(["install", "--quiet", "-y", "--no-install-recommends"]).args(&packages);
+    install.args(["install", "--quiet", "-y", "--no-install-recommends"]).args(packages);
     ensure!(succeeds(&mut install)?, "`apt-get install {}` failed", packages.join(" "));
     Ok(())
 }

@@ -27,6 +27,7 @@ const TABLE: &[(&str, May)] = &[
     // An independent witness: it must not share the code that it judges.
     ("loadtest", May::Use(&["tickcast-wire", "tickcast-client"])),
     ("tickcast-benches", May::UseAny),
+    ("tickcast-fuzz", May::UseAny),
 ];
 
 /// The only dependencies from elsewhere that these crates may have.
@@ -34,7 +35,10 @@ const OUTSIDE_ONLY: &[(&str, &[&str])] =
     &[("tickcast-market", &["thiserror"]), ("tickcast-xtask", &["anyhow"])];
 
 /// Who may depend on what not everyone may.
-const RESERVED: &[(&str, &[&str])] = &[("anyhow", &["tickcast", "tickcast-xtask"])];
+///
+/// The fuzz targets have the binary's settings in them.
+const RESERVED: &[(&str, &[&str])] =
+    &[("anyhow", &["tickcast", "tickcast-xtask", "tickcast-fuzz"])];
 
 /// What must not occur anywhere below a crate.
 const ABSENT: &[(&str, &str)] = &[("tickcast-gateway", "h2")];
@@ -160,7 +164,7 @@ mod tests {
         );
         check(
             "0tickcast-client v0.1.0 (/x)\n1anyhow v1.0.0\n",
-            "crate tickcast-client: anyhow is for tickcast and tickcast-xtask only",
+            "crate tickcast-client: anyhow is for tickcast and tickcast-xtask and tickcast-fuzz only",
         );
         check(
             "0tickcast-extra v0.1.0 (/x)\n",

@@ -1,7 +1,7 @@
 //! `cargo xtask …`: what whoever changes tickcast runs, with one command each.
 //!
 //! `run` starts the service, `check` judges the sources without running them, `test` brings what
-//! the tests need and runs all of them, `bench` compares the service with others. Nothing here is needed to use tickcast, and nothing here
+//! the tests need and runs all of them, `fuzz` only the fuzz targets, `bench` compares the service with others. Nothing here is needed to use tickcast, and nothing here
 //! depends on its crates: it must build in seconds on a machine that has nothing yet.
 
 mod bench;
@@ -10,6 +10,8 @@ mod bring_autobahn;
 mod check;
 mod command;
 mod direction;
+mod fuzz;
+mod fuzz_report;
 mod rules;
 mod suite;
 mod tally;
@@ -24,6 +26,8 @@ usage: cargo xtask <command>
   check            format, clippy, documentation, dependency direction, house rules
   test [--full]    bring what the tests need, then run every test;
                    --full also asks for the long ones (TICKCAST_FULL=1)
+  fuzz [--seconds N] [TARGET…]
+                   build the fuzz targets and run each for 60 (or N) seconds
   bench [ARGS]     build the service, the load tester and what it is compared with
                    for speed, compare them and write benches/RESULTS.md;
                    `bench --help` lists ARGS
@@ -48,6 +52,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         (Some("check"), []) => check::run(),
         (Some("test"), []) => suite::run(suite::Extent::Usual),
         (Some("test"), [flag]) if flag == "--full" => suite::run(suite::Extent::Full),
+        (Some("fuzz"), _) => fuzz::run(rest),
         (Some("bench"), _) => bench::run(rest),
         (Some("help" | "--help" | "-h"), _) => {
             println!("{USAGE}");

@@ -1,9 +1,9 @@
-//! `cargo xtask test`: brings what the tests need, runs all of them in one profile, and says in
-//! one line how it went.
+//! `cargo xtask test`: brings what the tests need, runs all of them in one profile and then the
+//! fuzz targets for a while, and says in one line how it went.
 
 use crate::bring::{Brought, bring};
-use crate::command;
 use crate::tally::{Libtest, Nextest, Reader, Tally};
+use crate::{command, fuzz};
 use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, ExitCode, Stdio};
@@ -33,7 +33,8 @@ pub(crate) fn run(extent: Extent) -> Result<ExitCode> {
     for missing in &brought.missing {
         eprintln!("MISSING: {missing}");
     }
-    let (tally, all_succeeded) = run_tests(&brought, extent)?;
+    let (tests, all_succeeded) = run_tests(&brought, extent)?;
+    let tally = tests.and(fuzz::test(extent == Extent::Full || command::is_ci())?);
     let is_lacking = tally.skipped > 0 || !brought.missing.is_empty();
     let is_good = all_succeeded && tally.failed == 0 && !(command::is_ci() && is_lacking);
     if is_lacking && command::is_ci() {

@@ -1,0 +1,38 @@
+//! A client's requests: what is taken means the same when a client writes it down again.
+//!
+//! But for the last digit of a rate: `serde_json` reads decimal fractions to within one unit of it.
+
+use tickcast_wire::{Encoding, REQ_ID_BYTES_MAX, ReqId, Request, write_request};
+
+/// Tries one input: a message of text.
+pub fn run(data: &[u8]) {
+    match Request::parse(data) {
+        Ok(request) => {
+            assert!(request.req_id().is_none_or(|id| ReqId::as_json(id).len() <= REQ_ID_BYTES_MAX));
+            judge(&request);
+        }
+        Err(error) => assert!(!error.error.is_empty()),
+    }
+}
+
+/// Writes a request down and reads it again.
+pub(crate) fn judge(request: &Request) {
+    let mut written = Vec::new();
+    write_request(&mut written, Encoding::Json, request);
+    let text = String::from_utf8_lossy(&written);
+    let mut read = Request::parse(&written).unwrap_or_else(|error| panic!("{error}: {text}"));
+    if let (Some(rate), Some(again)) = (max_rate(request), max_rate(&read)) {
+        assert!((again - rate).abs() <= 2.0 * f64::EPSILON * rate, "{rate} {again}");
+        if let Request::Subscribe { params, .. } = &mut read {
+            params.max_rate = Some(rate);
+        }
+    }
+    assert_eq!(&read, request, "{text}");
+}
+
+fn max_rate(request: &Request) -> Option<f64> {
+    match request {
+        Request::Subscribe { params, .. } => params.max_rate,
+        _ => None,
+    }
+}
