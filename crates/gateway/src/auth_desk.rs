@@ -4,7 +4,7 @@ use crate::auth::{Admitted, Auth, AuthError};
 use crate::connection::Token;
 use crate::handoff::{Control, Shards};
 use crate::identity::Who;
-use crate::limits::{GIVE_PAUSE, GIVE_TRIES_MAX};
+use crate::limits::GIVE_PAUSE;
 use crate::tokens::Secret;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -12,6 +12,9 @@ use tokio::sync::mpsc;
 /// Tokens that may wait to be judged; beyond it a shard answers for itself that there is too much
 /// to do.
 const ASKS_MAX: usize = 4096;
+
+/// How often a verdict is offered to a shard that has no room.
+const VERDICT_TRIES_MAX: u32 = 3_000;
 
 /// A token that a client has shown in band.
 #[derive(Debug)]
@@ -60,6 +63,17 @@ impl AuthDesk {
     }
 }
 
+/// Offers a control until the shard has room; after half a minute there is no shard any more.
+async fn insist(shards: &Shards, shard: u8, mut control: Control) {
+    for _ in 0..VERDICT_TRIES_MAX {
+        tokio::time::sleep(GIVE_PAUSE).await;
+        match shards.offer(shard, control) {
+            Ok(()) => return,
+            Err(back) => control = back,
+        }
+    }
+}
+
 impl AuthAsks {
     /// The next token that was brought; `None` when every shard has ended.
     pub async fn next(&mut self) -> Option<AuthAsk> {
@@ -76,14 +90,12 @@ impl AuthAsks {
         while let Some(ask) = self.next().await {
             let AuthAsk { shard, connection, session, token, held } = ask;
             let result = auth.judge(&token, &held);
-            let mut control = Control::Verdict(Verdict { connection, session, result });
-            // A verdict that never arrives is an authentication that took too long.
-            for _ in 0..GIVE_TRIES_MAX {
-                match shards.offer(shard, control) {
-                    Ok(()) => break,
-                    Err(back) => control = back,
-                }
-                tokio::time::sleep(GIVE_PAUSE).await;
+            let control = Control::Verdict(Verdict { connection, session, result });
+            if let Err(control) = shards.offer(shard, control) {
+                // The others need not wait for a shard that is busy; there is at most one verdict
+                // for each connection.
+                let shards = shards.clone();
+                tokio::spawn(async move { insist(&shards, shard, control).await });
             }
         }
     }

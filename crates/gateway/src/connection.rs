@@ -116,6 +116,8 @@ pub(crate) struct Standing {
     pub(crate) asking: Option<Option<ReqId>>,
     /// Requests that came behind that token, from somebody who is nobody yet.
     pub(crate) pending: Vec<Box<str>>,
+    /// When this began, on the shard's clock.
+    pub(crate) begun_at: Stamp,
 }
 
 static ANYBODY: Who = Who::Anybody;
@@ -194,6 +196,18 @@ impl RequestBudget {
     }
 }
 
+impl RequestBudget {
+    /// Takes out what a request has cost beyond itself: it was done, and later ones wait for it.
+    pub(crate) fn charge(&mut self, now: Nanos, requests: usize, per_second: u32) {
+        let each = 1_000_000_000 / i64::from(per_second.max(1));
+        let span = Nanos(each.saturating_mul(i64::try_from(requests).unwrap_or(i64::MAX)));
+        self.full_at = self.full_at.max(now).plus(span.min(CHARGE_MAX));
+    }
+}
+
+/// What one request may cost at most.
+const CHARGE_MAX: Nanos = Nanos::from_secs(60);
+
 /// Control frames and refused requests a second, and for how many seconds there were too many.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ControlRate {
@@ -203,13 +217,18 @@ pub(crate) struct ControlRate {
 }
 
 impl ControlRate {
-    /// Counts one; `false` when it has been more than `per_second` for `over_seconds` running.
+    /// Counts one; `false` when it has been more than `per_second` for `over_seconds` more
+    /// than it has not.
     pub(crate) fn count(&mut self, now: Nanos, per_second: u16, over_seconds: u16) -> bool {
         let second = (now.0 / 1_000_000_000) as u32;
         if second != self.second {
-            let was_over = self.count > per_second;
-            let adjoins = second == self.second.wrapping_add(1);
-            self.seconds_over = if was_over && adjoins { self.seconds_over + 1 } else { 0 };
+            if self.count > per_second {
+                self.seconds_over += 1;
+            }
+            // Each quiet second takes one away, so that pauses do not buy further floods.
+            let quiet = second.wrapping_sub(self.second).saturating_sub(1);
+            let quiet = quiet.saturating_add(u32::from(self.count <= per_second));
+            self.seconds_over = self.seconds_over.saturating_sub(quiet.min(u16::MAX.into()) as u16);
             self.second = second;
             self.count = 0;
         }
@@ -340,5 +359,31 @@ mod tests {
         for twentieth in 0..2000 {
             assert!(rate.count(Nanos::from_millis(10_000 + twentieth * 50), 20, 5));
         }
+    }
+
+    #[test]
+    fn pauses_do_not_buy_further_floods() {
+        let mut rate = ControlRate::default();
+        let mut refused_at = None;
+        // Four seconds of too many, two of silence, again and again.
+        for second in (0..600).filter(|second| second % 6 < 4) {
+            let now = Nanos::from_secs(1_000 + second);
+            if !(0..30).all(|_| rate.count(now, 20, 5)) {
+                refused_at.get_or_insert(second);
+            }
+        }
+        assert!(refused_at.is_some_and(|second| second < 20), "{refused_at:?}");
+    }
+
+    #[test]
+    fn a_request_that_costs_much_is_paid_by_those_after_it() {
+        let mut budget = RequestBudget::default();
+        let now = Nanos::from_secs(100);
+        assert!(budget.take(now, 10, 50));
+        budget.charge(now, 49, 10);
+        assert!(!budget.take(now, 10, 50));
+        assert!(budget.take(now.plus(Nanos::from_millis(100)), 10, 50));
+        budget.charge(now, usize::MAX, 10);
+        assert!(budget.take(now.plus(Nanos::from_secs(61)), 10, 50), "not for ever");
     }
 }

@@ -5,7 +5,7 @@
 //! dropped with unread input resets the line, and the code is lost with it.
 
 use crate::clients::session_name;
-use crate::connection::{Account, Connection, Framing, Phase, Standing, Token};
+use crate::connection::{Account, Connection, Framing, Phase, Stamp, Standing, Token};
 use crate::frame::write_close;
 use crate::handoff::{Arrival, Transport};
 use crate::identity::Who;
@@ -64,7 +64,8 @@ impl<S: Socket> Shard<S> {
         connection.waiting = answer;
         connection.compresses = compresses;
         if !matches!(who, Who::Anybody) {
-            let standing = Standing { who, seat, asking: None, pending: Vec::new() };
+            let (pending, begun_at) = (Vec::new(), Stamp::at(self.pace.now()));
+            let standing = Standing { who, seat, asking: None, pending, begun_at };
             connection.rare.get_or_insert_default().standing = Some(standing);
         }
         let token = self.connections.insert(connection) as u32;
@@ -75,7 +76,8 @@ impl<S: Socket> Shard<S> {
         self.tally.opened(framing);
         self.welcome(token);
         if let Transport::Sse { query, last_event_id } = transport {
-            self.begin_events(token, &query, last_event_id.as_deref());
+            let last = last_event_id.as_deref();
+            self.guarded(token, |shard| shard.begin_events(token, &query, last));
         }
         if self.stopped {
             self.close(token, 1001, "the service stops");

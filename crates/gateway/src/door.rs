@@ -22,6 +22,7 @@ use crate::limits::{ACCEPT_PAUSE, DoorLimits, GIVE_PAUSE, GIVE_TRIES_MAX, LINGER
 use crate::metrics::Metrics;
 use crate::origin::Origins;
 use crate::refusal::Refusal;
+use crate::rest::Rest;
 use parking_lot::RwLock;
 use prometheus::IntCounter;
 use rustls::ServerConfig;
@@ -75,6 +76,7 @@ pub struct Door {
     /// Connections that no shard has yet.
     present: AtomicUsize,
     pub(crate) telling: Telling,
+    pub(crate) rest: Rest,
     left: Notify,
     /// Handshakes and requests for events that were answered.
     upgrades: IntCounter,
@@ -86,6 +88,13 @@ struct Prepared {
     transport: Transport,
     answer: Vec<u8>,
     admitted: Admitted,
+}
+
+/// A client that may not come in, and why.
+struct TurnedAway {
+    socket: Stream,
+    refusal: Refusal,
+    visitor: Visitor,
 }
 
 impl std::fmt::Debug for Door {
@@ -133,6 +142,7 @@ impl Door {
             is_succeeded: AtomicBool::new(false),
             present: AtomicUsize::new(0),
             telling: Telling::new(),
+            rest: Rest::new(),
             left: Notify::new(),
             upgrades: metrics.requests.with_label_values(&["GET", "101"]),
             events: metrics.requests.with_label_values(&["GET", "200"]),
@@ -280,10 +290,13 @@ impl Door {
     /// Lets hyper answer requests until the connection ends or asks for what is the door's.
     async fn serve_http(self: &Arc<Self>, socket: Stream, mut visitor: Visitor, prefix: Vec<u8>) {
         let draining = self.draining.subscribe();
-        let caller = Caller { peer: visitor.peer, by_proxy: visitor.by_proxy };
+        let asked_before = AtomicBool::new(false);
+        let caller = Caller { peer: visitor.peer, by_proxy: visitor.by_proxy, again: false };
         let service = |request| {
             let door = self.clone();
-            async move { answer(&door, caller, &request) }
+            // Relaxed: one task serves the connection.
+            let again = asked_before.swap(true, Ordering::Relaxed);
+            answer(door, Caller { again, ..caller }, request)
         };
         let limits = self.limits();
         let left = serve_http(socket, prefix, &limits, draining, service).await;
@@ -299,10 +312,15 @@ impl Door {
             false => Ok(()),
         };
         let first = (route, read_ahead);
-        if let Err(refused) = self.hand_over(socket, visitor, first, known) {
-            let (socket, refusal) = *refused;
-            self.refuse(socket, &refusal).await;
+        if let Err(turned_away) = self.hand_over(socket, visitor, first, known) {
+            self.send_off(*turned_away).await;
         }
+    }
+
+    /// Tells a client why it may not come in; until it has gone it keeps its place.
+    async fn send_off(&self, TurnedAway { socket, refusal, visitor }: TurnedAway) {
+        self.refuse(socket, &refusal).await;
+        drop(visitor);
     }
 
     async fn refuse(&self, socket: Stream, refusal: &Refusal) {
@@ -320,11 +338,11 @@ impl Door {
         visitor: Visitor,
         (route, read_ahead): First,
         known: Result<(), Refusal>,
-    ) -> Result<(), Box<(Stream, Refusal)>> {
+    ) -> Result<(), Box<TurnedAway>> {
         let Prepared { transport, answer, admitted } =
             match known.and_then(|()| self.prepare(route)) {
                 Ok(prepared) => prepared,
-                Err(refusal) => return Err(Box::new((socket, refusal))),
+                Err(refusal) => return Err(Box::new(TurnedAway { socket, refusal, visitor })),
             };
         let (socket, tls, decrypted) = socket.into_parts();
         let read_ahead =
@@ -458,9 +476,8 @@ async fn welcome(
         }
         Ok(Ok(Some(first))) => {
             let known = door.learn_client(&mut visitor, &kept);
-            if let Err(refused) = door.hand_over(socket, *visitor, first, known) {
-                let (socket, refusal) = *refused;
-                Box::pin(door.refuse(socket, &refusal)).await;
+            if let Err(turned_away) = door.hand_over(socket, *visitor, first, known) {
+                Box::pin(door.send_off(*turned_away)).await;
             }
         }
         Ok(Ok(None)) => {}

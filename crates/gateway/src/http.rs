@@ -9,11 +9,13 @@ use crate::http_line::{Answer, Disposal};
 use crate::identity::Who;
 use crate::page::page;
 use crate::refusal::Refusal;
+use crate::rest::Asked;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Version};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Where the answers come from. Queries are what follows `?`, still encoded.
@@ -40,6 +42,8 @@ pub(crate) struct Caller {
     pub(crate) peer: SocketAddr,
     /// That is a trusted proxy: each request says whom it is from, and is counted for itself.
     pub(crate) by_proxy: bool,
+    /// The connection has asked before.
+    pub(crate) again: bool,
 }
 
 impl Caller {
@@ -54,18 +58,37 @@ impl Caller {
 }
 
 /// Answers a request, or leaves it to the door.
-pub(crate) fn answer(door: &Door, caller: Caller, request: &Request<Incoming>) -> Disposal {
-    let headers = request.headers();
-    let client = caller.client(door, headers);
-    let found = read_route(door, request).and_then(|route| match route {
-        Route::Other if caller.by_proxy => {
+pub(crate) async fn answer(
+    door: Arc<Door>,
+    caller: Caller,
+    request: Request<Incoming>,
+) -> Disposal {
+    let door = &*door;
+    let client = caller.client(door, request.headers());
+    // A connection's first request was counted with it.
+    let is_counted = caller.by_proxy || (caller.again && request.uri().path().starts_with("/v1/"));
+    let found = read_route(door, &request).and_then(|route| match route {
+        Route::Other if is_counted => {
             door.admission.knock(client.ip(), Instant::now())?;
             Ok(Route::Other)
         }
         route => Ok(route),
     });
     let method = method_label(request.method());
-    let mut answer = match found.and_then(|route| respond(door, client, request, route)) {
+    let outcome = found.and_then(|route| respond(door, client, &request, route));
+    // A body that came with it is nobody's business while its answer is made.
+    let (head, body) = request.into_parts();
+    let headers = &head.headers;
+    let disposal = match outcome {
+        Ok(Outcome::Make { asked, query, who }) => {
+            let made = door.rest.make(door.source.clone(), asked, query, who).await;
+            made.map(|body| Disposal::Answer(json(StatusCode::OK, body)))
+        }
+        Ok(Outcome::Ready(disposal)) => Ok(disposal),
+        Err(refusal) => Err(refusal),
+    };
+    drop(body);
+    let mut answer = match disposal {
         Ok(Disposal::Answer(answer)) => answer,
         // The door counts and answers it.
         Ok(leave) => return leave,
@@ -108,14 +131,25 @@ fn read_route(door: &Door, request: &Request<Incoming>) -> Result<Route, Refusal
     route(request.method().as_str(), target, is_http11, headers, &door.origins)
 }
 
+/// What comes of a request.
+enum Outcome {
+    Ready(Disposal),
+    /// An answer that has to be made.
+    Make {
+        asked: Asked,
+        query: String,
+        who: Who,
+    },
+}
+
 fn respond(
     door: &Door,
     client: SocketAddr,
     request: &Request<Incoming>,
     route: Route,
-) -> Result<Disposal, Refusal> {
+) -> Result<Outcome, Refusal> {
     if route != Route::Other {
-        return Ok(Disposal::Leave(route, client));
+        return Ok(Outcome::Ready(Disposal::Leave(route, client)));
     }
     if let Some(origin) = request.headers().get(header::ORIGIN)
         && admitted_origin(door, request.headers()).is_none()
@@ -129,22 +163,18 @@ fn respond(
     }
     match *request.method() {
         Method::GET | Method::HEAD => {}
-        Method::OPTIONS => return Ok(Disposal::Answer(preflight())),
+        Method::OPTIONS => return Ok(Outcome::Ready(Disposal::Answer(preflight()))),
         ref method => return Err(Refusal::wrong_method(method.as_str())),
     }
     if let Some(page) = page {
-        return Ok(Disposal::Answer(page));
+        return Ok(Outcome::Ready(Disposal::Answer(page)));
     }
     let query = request.uri().query().unwrap_or("");
     let authorization = request.headers().get(header::AUTHORIZATION);
     let authorization = authorization.and_then(|value| value.to_str().ok());
     let who = door.auth.admit_request(token_of(authorization, query)?.as_ref())?;
-    let mut body = Vec::new();
-    match path {
-        "/v1/instruments" => door.source.instruments(query, &who, &mut body)?,
-        _ => door.source.snapshot(query, &who, &mut body)?,
-    }
-    Ok(Disposal::Answer(json(StatusCode::OK, body)))
+    let asked = if path == "/v1/instruments" { Asked::Instruments } else { Asked::Snapshot };
+    Ok(Outcome::Make { asked, query: query.to_owned(), who })
 }
 
 fn preflight() -> Answer {

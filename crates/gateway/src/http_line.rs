@@ -6,7 +6,8 @@
 //! gives back the socket and what it has read ahead.
 
 use crate::door_stream::Stream;
-use crate::handshake::{HEADERS_MAX, Route, has_bare_lf};
+use crate::endings::Endings;
+use crate::handshake::{HEADERS_MAX, Route};
 use crate::limits::DoorLimits;
 use crate::refusal::Refusal;
 use http_body_util::Full;
@@ -74,8 +75,7 @@ where
         progress_deadline: limits.progress_deadline,
         stalled: None,
         is_blocked: is_blocked.clone(),
-        last: 0,
-        has_bare_lf: false,
+        endings: Endings::default(),
     };
     let service = service_fn(|request| {
         let disposal = service(request);
@@ -135,7 +135,8 @@ where
     read_ahead.extend_from_slice(&line.prefix[line.prefix_at..]);
     let (route, client) = leaving.lock().take()?;
     // hyper takes such lines; the door does not.
-    let route = if line.has_bare_lf { Err(Refusal::bare_lf()) } else { Ok(route) };
+    let has_bare_lf = line.endings.bare_lf_in_head(parts.read_buf.len());
+    let route = if has_bare_lf { Err(Refusal::bare_lf()) } else { Ok(route) };
     Some(Left { socket: line.socket, route, client, read_ahead })
 }
 
@@ -152,18 +153,10 @@ struct Line {
     stalled: Option<Pin<Box<Sleep>>>,
     /// Whether the last write found no room.
     is_blocked: Arc<AtomicBool>,
-    /// The last byte that was read, and whether a line among all of them ended with LF alone.
-    last: u8,
-    has_bare_lf: bool,
+    endings: Endings,
 }
 
 impl Line {
-    /// Looks at how lines end in what was read.
-    fn note_lines(&mut self, read: &[u8]) {
-        self.has_bare_lf |= has_bare_lf(self.last, read);
-        self.last = read.last().copied().unwrap_or(self.last);
-    }
-
     /// Looks at what a write came to: progress, or how long there has been none.
     fn watch(
         &mut self,
@@ -193,11 +186,12 @@ impl AsyncRead for Line {
         if waiting.is_empty() {
             let before = into.filled().len();
             let read = Pin::new(&mut line.socket).poll_read(cx, into);
-            line.note_lines(&into.filled()[before..]);
+            line.endings.note(&into.filled()[before..]);
             return read;
         }
         let some = waiting.len().min(into.remaining());
         into.put_slice(&waiting[..some]);
+        line.endings.note(&line.prefix[line.prefix_at..line.prefix_at + some]);
         line.prefix_at += some;
         if line.prefix_at == line.prefix.len() {
             line.prefix = Vec::new();

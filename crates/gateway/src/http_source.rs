@@ -63,7 +63,7 @@ impl Source for HubSource {
         let known = self.hub.directory().list_from(0);
         out.extend_from_slice(b"{\"instruments\":[");
         let is_shown = |instrument: &&Arc<Instrument>| {
-            matches(&pattern, instrument) && who.may_see(&instrument.name)
+            who.may_see(&instrument.name) && matches(&pattern, instrument)
         };
         for instrument in known.iter().filter(is_shown) {
             next_item(out);
@@ -102,7 +102,7 @@ impl Source for HubSource {
         let directory = self.hub.directory();
         for pattern in asked.symbols.iter().filter(|pattern| matches!(pattern, Pattern::Exact(_))) {
             // One that is not there yet is waited for while the list is not complete.
-            match find_exact(directory, pattern.as_str()) {
+            match find_exact(directory, pattern.as_str(), who) {
                 Ok(instrument) => check_right(&instrument, &asked, who)?,
                 Err(refusal) if refusal.status != 503 => return Err(refusal),
                 Err(_) => {}
@@ -159,15 +159,15 @@ fn find(
     for pattern in &asked.symbols {
         let matched = match pattern {
             Pattern::Exact(name) => {
-                let instrument = find_exact(directory, name)?;
+                let instrument = find_exact(directory, name, who)?;
                 check_right(&instrument, asked, who)?;
                 vec![instrument]
             }
             Pattern::Glob(glob) => {
                 let mut known = directory.list_from(0);
                 known.retain(|instrument| {
-                    glob.matches(&instrument.name)
-                        && who.may_receive(&instrument.name, asked.view.channel())
+                    who.may_receive(&instrument.name, asked.view.channel())
+                        && glob.matches(&instrument.name)
                 });
                 known
             }
@@ -191,13 +191,14 @@ fn check_right(instrument: &Instrument, asked: &Subscribe, who: &Who) -> Result<
 }
 
 /// The instrument of that name; a bare symbol where just one venue has it.
-fn find_exact(directory: &Directory, name: &str) -> Result<Arc<Instrument>, Refusal> {
+fn find_exact(directory: &Directory, name: &str, who: &Who) -> Result<Arc<Instrument>, Refusal> {
     if let Some(instrument) = directory.find(name) {
         return Ok(instrument);
     }
     let mut bare = if name.contains(':') { Vec::new() } else { directory.find_bare(name) };
     if bare.len() > 1 {
-        let names: Vec<&str> = bare.iter().map(|instrument| &*instrument.name).take(5).collect();
+        let seen = bare.iter().map(|instrument| &*instrument.name).filter(|name| who.may_see(name));
+        let names: Vec<&str> = seen.take(5).collect();
         let error = format!("symbol: {name:?} is ambiguous: {}", names.join(", "));
         return Err(Refusal::bad_request(error));
     }

@@ -17,12 +17,15 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tickcast_market::Nanos;
 use tickcast_wire::{
-    Answer, ErrorCode, Method, Request, RequestError, Stats, Welcome, write_answer,
+    Answer, ErrorCode, Method, Pattern, Request, RequestError, Stats, Welcome, write_answer,
     write_answer_frame,
 };
 
 /// Sockets that one turn reads.
 const READS_MAX: usize = 256;
+
+/// Pairs of a glob and an instrument that count as one more request.
+const PAIRS_A_REQUEST: usize = 20_000;
 
 /// Buffers that are read from one socket before the others have their turn.
 const READ_ROUNDS_MAX: usize = 4;
@@ -127,13 +130,7 @@ impl<S: Socket> Shard<S> {
             (decoder, result, is_whole)
         }));
         self.inflater = inflater; // Whatever has happened: it begins anew with every message.
-        let Ok((decoder, result, is_whole)) = handled else {
-            self.tally.panics += 1;
-            self.edit.clear();
-            self.forget_gathered();
-            self.close(token, ErrorCode::Internal.number(), "internal error");
-            return;
-        };
+        let Ok((decoder, result, is_whole)) = handled else { return self.contain(token) };
         if let Err(violation) = result {
             self.close(token, violation.code, violation.reason);
             return;
@@ -146,6 +143,21 @@ impl<S: Socket> Shard<S> {
             (true, _) => now,
         };
         connection.decoder = decoder;
+    }
+
+    /// Does something for one connection; a fault of ours in it closes that connection alone.
+    pub(crate) fn guarded(&mut self, token: u32, act: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| act(self))).is_err() {
+            self.contain(token);
+        }
+    }
+
+    /// Handling a connection has failed in the middle.
+    fn contain(&mut self, token: u32) {
+        self.tally.panics += 1;
+        self.edit.clear();
+        self.forget_gathered();
+        self.close(token, ErrorCode::Internal.number(), "internal error");
     }
 
     fn take_event(&mut self, token: u32, event: Event<'_>) -> ControlFlow<()> {
@@ -230,10 +242,31 @@ impl<S: Socket> Shard<S> {
             let error = RequestError { method: Some(method), req_id, code, error };
             return self.refuse(token, &error);
         }
+        self.charge(token, &request);
         if connection_waits {
             return self.take_early(token, request, text);
         }
         self.fulfil(token, request);
+    }
+
+    /// Counts what a request costs that is matched against every instrument.
+    fn charge(&mut self, token: u32, request: &Request) {
+        let (now, rate) = (self.pace.now(), self.settings.requests_per_second);
+        let known = self.hub.directory().len();
+        let Some(connection) = self.get_mut(token) else { return };
+        let is_glob = |pattern: &&Pattern| matches!(pattern, Pattern::Glob(_));
+        let globs = match request {
+            Request::Subscribe { params, .. } => params.symbols.iter().filter(is_glob).count(),
+            Request::Unsubscribe { params, .. } => params.symbols.iter().filter(is_glob).count(),
+            // With new rights the globs that it has are matched again.
+            Request::Auth { .. } => {
+                connection.subscriptions.wishes().map_or(0, |wishes| wishes.globs.len())
+            }
+            Request::Ping { .. } | Request::Stats { .. } => 0,
+        };
+        if globs * known >= PAIRS_A_REQUEST {
+            connection.requests.charge(now, globs * known / PAIRS_A_REQUEST, rate);
+        }
     }
 
     /// Does what somebody asks who may ask for it.

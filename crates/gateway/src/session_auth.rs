@@ -5,7 +5,7 @@
 
 use crate::auth::Admitted;
 use crate::auth_desk::{AuthAsk, Verdict};
-use crate::connection::{Framing, Phase, Standing, Token};
+use crate::connection::{Framing, Phase, Stamp, Standing, Token};
 use crate::decoder::MessageLimits;
 use crate::identity::Who;
 use crate::shard::Shard;
@@ -79,7 +79,7 @@ impl<S: Socket> Shard<S> {
 
     /// Brings a token to where it is judged.
     pub(crate) fn authenticate(&mut self, token: u32, req_id: Option<ReqId>, shown: Secret) {
-        let shard = self.index.0;
+        let (shard, now) = (self.index.0, self.pace.now());
         let Some(connection) = self.connections.get_mut(token as usize) else { return };
         let session = connection.account.session;
         let refusal = match &self.settings.auth_desk {
@@ -91,6 +91,7 @@ impl<S: Socket> Shard<S> {
                     seat: None,
                     asking: None,
                     pending: Vec::new(),
+                    begun_at: Stamp::at(now),
                 });
                 let (connection, held) = (Token(token), standing.who.clone());
                 if standing.asking.is_some() {
@@ -113,6 +114,11 @@ impl<S: Socket> Shard<S> {
     /// Hears what is said to a token that a client has shown.
     pub fn hear(&mut self, now: Nanos, verdict: Verdict) {
         self.set_time(now);
+        let Token(token) = verdict.connection;
+        self.guarded(token, |shard| shard.take_verdict(verdict));
+    }
+
+    fn take_verdict(&mut self, verdict: Verdict) {
         let Verdict { connection: Token(token), session, result } = verdict;
         let is_there = self
             .get(token)

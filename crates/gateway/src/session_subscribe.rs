@@ -100,7 +100,7 @@ impl<S: Socket> Shard<S> {
         let instrument = match self.resolve(asked) {
             Resolved::Known(instrument) => instrument,
             Resolved::Ambiguous(names) => {
-                let error = format!("more than one venue has it: {}", names.join(", "));
+                let error = self.ambiguous(token, &names);
                 return wanted.fail(asked, ErrorCode::BadRequest, error);
             }
             Resolved::Unknown if self.hub.directory().is_complete() => {

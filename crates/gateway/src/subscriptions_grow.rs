@@ -83,6 +83,14 @@ impl<S: Socket> Shard<S> {
         }
     }
 
+    /// Says which instruments a bare symbol may mean, as far as the client may know them.
+    pub(crate) fn ambiguous(&self, token: u32, names: &[String]) -> String {
+        let who = self.get(token).map(|connection| connection.who());
+        let is_seen = |name: &&String| who.is_some_and(|who| who.may_see(name));
+        let seen: Vec<&str> = names.iter().filter(is_seen).map(String::as_str).collect();
+        format!("more than one venue has it: {}", seen.join(", "))
+    }
+
     /// Matches new instruments against the globs of all connections, a bounded number per turn.
     fn match_globs(&mut self) {
         let (to, mut next) = match self.growth.round {
@@ -100,7 +108,8 @@ impl<S: Socket> Shard<S> {
             let globs = wishes.map_or(0, |wishes| wishes.globs.len());
             budget = budget.saturating_sub(1 + globs * new);
             if globs > 0 {
-                self.match_globs_of(token, self.growth.matched, to);
+                let from = self.growth.matched;
+                self.guarded(token, |shard| shard.match_globs_of(token, from, to));
             }
         }
         self.growth.round = (next < self.lanes.len()).then_some((to, next));
@@ -147,18 +156,22 @@ impl<S: Socket> Shard<S> {
         }
         self.growth.looked_up = self.instruments.len();
         for token in std::mem::take(&mut self.growth.waiters) {
-            let Some(connection) = self.get_mut(token) else { continue };
-            let waiting = std::mem::take(&mut connection.subscriptions.wishes_mut().waiting);
-            self.begin_edit(token);
-            for name in waiting {
-                self.settle_waiting(token, name, is_complete);
-            }
-            self.finish_edit(token);
+            self.guarded(token, |shard| shard.settle_names(token, is_complete));
             if self.get(token).is_some_and(|connection| connection.subscriptions.is_waiting()) {
                 self.growth.waiters.push(token);
             }
             self.flush(token);
         }
+    }
+
+    fn settle_names(&mut self, token: u32, is_complete: bool) {
+        let Some(connection) = self.get_mut(token) else { return };
+        let waiting = std::mem::take(&mut connection.subscriptions.wishes_mut().waiting);
+        self.begin_edit(token);
+        for name in waiting {
+            self.settle_waiting(token, name, is_complete);
+        }
+        self.finish_edit(token);
     }
 
     fn settle_waiting(&mut self, token: u32, waiting: WaitingName, is_complete: bool) {
@@ -182,9 +195,7 @@ impl<S: Socket> Shard<S> {
                 let error = format!("more than {} instruments", self.settings.instruments_max);
                 (ErrorCode::TooManySubscriptions, error)
             }
-            Resolved::Ambiguous(names) => {
-                (ErrorCode::BadRequest, format!("more than one venue has it: {}", names.join(", ")))
-            }
+            Resolved::Ambiguous(names) => (ErrorCode::BadRequest, self.ambiguous(token, &names)),
             Resolved::Unknown if is_complete => {
                 (ErrorCode::UnknownSymbol, "unknown symbol".to_owned())
             }

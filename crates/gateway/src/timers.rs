@@ -133,7 +133,7 @@ impl<S: Socket> Shard<S> {
             return;
         }
         if let Some(standing) = connection.standing() {
-            let waited = self.now.since(connection.account.opened_at);
+            let waited = standing.begun_at.age(now);
             let is_late = waited >= Nanos::from_millis(self.settings.auth_within_ms.into());
             match &standing.who {
                 Who::Unknown if is_late => return self.end_rights(token, "no token came in time"),

@@ -33,6 +33,14 @@ pub enum PairError {
         /// Why.
         error: pem::Error,
     },
+    /// There is nothing of the kind in the file.
+    #[error("{}: holds no {what} in PEM", file.display())]
+    Empty {
+        /// Which.
+        file: PathBuf,
+        /// What was looked for.
+        what: &'static str,
+    },
     /// The key is of a kind that is not supported.
     #[error("{}: no usable private key: {error}", file.display())]
     Key {
@@ -157,9 +165,12 @@ fn read_pair(certificate: &Path, key: &Path) -> Result<CertifiedKey, PairError> 
         .and_then(Iterator::collect)
         .map_err(broken(certificate))?;
     if chain.is_empty() {
-        return Err(broken(certificate)(pem::Error::NoItemsFound));
+        return Err(PairError::Empty { file: certificate.into(), what: "certificate" });
     }
-    let secret = PrivateKeyDer::from_pem_file(key).map_err(broken(key))?;
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| match error {
+        pem::Error::NoItemsFound => PairError::Empty { file: key.into(), what: "private key" },
+        error => broken(key)(error),
+    })?;
     let secret = ring::sign::any_supported_type(&secret)
         .map_err(|error| PairError::Key { file: key.into(), error })?;
     let pair = CertifiedKey::new(chain, secret);

@@ -197,7 +197,7 @@ fn requests_sent_in_one_go_are_answered_in_order_before_the_upgrade() {
     client.send([ask.as_bytes(), UPGRADE.as_bytes(), b"\x81\x80abcd"].concat());
     let (head, body) = client.answer();
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    assert_eq!(body.len(), 64 << 20);
+    assert_eq!(body.len(), 32 << 20);
     assert!(client.answer().0.starts_with("HTTP/1.1 101 "));
     assert_eq!(server.next().read_ahead, b"\x81\x80abcd");
 }
@@ -391,6 +391,6 @@ fn an_answer_that_is_on_its_way_arrives_whole_when_the_door_drains() {
     });
     server.door.drain();
     for client in clients {
-        assert!(client.rest().len() > 64 << 20);
+        assert!(client.rest().len() > 32 << 20);
     }
 }

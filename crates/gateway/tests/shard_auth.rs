@@ -288,3 +288,33 @@ fn more_rights_let_globs_grow() {
     accept(&mut world, ask, &["*"]);
     assert_eq!(symbols(&client.messages()), ["sim:S1", "sim:S2"]);
 }
+
+#[test]
+fn names_that_somebody_may_not_know_of_are_not_told() {
+    let (mut world, _asks) = guarded();
+    for venue in [Venue::Kraken, Venue::Coinbase] {
+        world.instrument(venue, "BTC-USD");
+    }
+    let mut client = known(&mut world, Nanos::MAX, &["kraken:BTC-USD"]);
+    client.send(&subscribe(ticker("BTC-USD")));
+    world.settle();
+    let got = client.messages();
+    let error = got.last().unwrap()["result"]["failed"][0]["error"].as_str().unwrap().to_owned();
+    assert!(error.contains("kraken:BTC-USD") && !error.contains("coinbase"), "{error}");
+}
+
+#[test]
+fn requests_that_are_matched_against_everything_cost_more_than_one() {
+    let mut world = World::new();
+    world.instruments(1_000);
+    let mut client = world.connect();
+    let globs: Vec<String> = (0..100).map(|number| format!("sim:{number}*x")).collect();
+    // Each is five more: of fifty that may come at once it is at most nine.
+    for _ in 0..20 {
+        client.send(&subscribe(json!({"channel": "ticker", "symbol": globs})));
+    }
+    world.settle();
+    let got = client.messages();
+    let refused = got.iter().filter(|message| message["code"] == 4529).count();
+    assert_eq!(refused, 11, "{}", got.len());
+}

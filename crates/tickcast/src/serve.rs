@@ -25,7 +25,7 @@ use tickcast_gateway::{
 use tickcast_market::Directory;
 use tickcast_publisher::{Config, Inbox, Publisher, Resync, ShardIndex};
 use tokio::runtime::{Handle, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// Batches of events that wait for a partition before feeds stop reading.
@@ -100,6 +100,7 @@ async fn serve(
     reread: impl Fn() -> Result<Limits>,
     venues: Handle,
 ) -> Result<()> {
+    let mut signals = Signals::new()?;
     let descriptors = tickcast_gateway::raise_descriptor_limit().context("descriptor limit")?;
     tracing::info!(descriptors, "at most so many descriptors, about as many clients");
     let registry = Registry::new();
@@ -210,7 +211,13 @@ async fn serve(
     if let Some(predecessor) = listeners.predecessor.take() {
         let may_wait = settings.replay_wait; // What starts with a subscriber is not waited for.
         let is_ready = || if may_wait { Ok(()) } else { readiness.check() };
-        predecessor.succeed(settings.takeover.wait, is_ready).await?;
+        tokio::select! {
+            succeeded = predecessor.succeed(settings.takeover.wait, is_ready) => succeeded?,
+            () = signals.stop(|| keys.reload(&gateway_metrics)) => {
+                tracing::info!("asked to stop before anything was taken over");
+                return Ok(());
+            }
+        }
     }
     let admin_task = admin_listener.map(&serve_admin).or(admin_own);
     let door_task = {
@@ -230,8 +237,8 @@ async fn serve(
         reload_limits(&door, &shards, &settings.limits, reread());
     };
     service_manager::notify(Notice::Ready);
-    give_way(&door, &admin_page, successors, reload).await?;
-    drain(&door, &shards, settings.drain_window, reload).await;
+    give_way(&door, &admin_page, successors, &mut signals, &reload).await;
+    drain(&door, &shards, settings.drain_window, &mut signals, &reload).await;
     stop.store(true, Ordering::Relaxed); // A flag that loops look at; orders nothing.
     stop_drivers.send_replace(true);
     shards.stop();
@@ -328,16 +335,30 @@ async fn watch_topics(hub: Arc<tickcast_publisher::Hub>, metrics: tickcast_publi
     }
 }
 
-/// Waits for SIGTERM or SIGINT; SIGHUP calls `reload`.
-pub(crate) async fn wait_for_stop(reload: impl Fn()) -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
-    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => reload(),
+/// What this process is asked by signals, from now on: one that comes while nobody waits is kept.
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    pub(crate) fn new() -> Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate()).context("SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("SIGINT")?,
+            hangup: signal(SignalKind::hangup()).context("SIGHUP")?,
+        })
+    }
+
+    /// Waits for SIGTERM or SIGINT; SIGHUP calls `reload`.
+    pub(crate) async fn stop(&mut self, reload: impl Fn()) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => reload(),
+            }
         }
     }
 }
@@ -370,8 +391,9 @@ async fn give_way(
     door: &Door,
     admin: &Admin,
     successors: Option<Successors>,
+    signals: &mut Signals,
     reload: impl Fn(),
-) -> Result<()> {
+) {
     let succeeded = async {
         match &successors {
             Some(successors) => successors.next().await,
@@ -379,19 +401,19 @@ async fn give_way(
         }
     };
     let successor = tokio::select! {
-        stop = wait_for_stop(reload) => { stop?; None }
+        () = signals.stop(reload) => None,
         successor = succeeded => Some(successor),
     };
-    let Some(successor) = successor else {
+    // Who has the listeners already goes on with them, ready or not: its line ends with this.
+    let attended = successors.as_ref().and_then(Successors::attended);
+    let Some(pid) = successor.as_ref().map(|successor| successor.pid).or(attended) else {
         service_manager::notify(Notice::Stopping);
-        // Whoever comes now binds for itself: the listeners end here.
+        // Whoever comes when this process has ended binds for itself.
         if let Some(successors) = successors {
             successors.close();
         }
-        door.drain();
-        return Ok(());
+        return door.drain();
     };
-    let pid = successor.pid;
     tracing::info!(pid, "another process has taken over");
     door.drain_to_successor();
     admin.leave();
@@ -399,8 +421,9 @@ async fn give_way(
         true => Notice::GoesOnIn(pid),
         false => Notice::Stopping,
     });
-    successor.give_way().await;
-    Ok(())
+    if let Some(successor) = successor {
+        successor.give_way().await;
+    }
 }
 
 /// Where the next process will ask. Nobody is heard before this one serves.
@@ -423,7 +446,13 @@ fn run_number(predecessor: Option<&Predecessor>) -> u64 {
 }
 
 /// Sends every client away at its own moment within the window. A second signal cuts it short.
-async fn drain(door: &Arc<Door>, shards: &Arc<Shards>, window: Duration, reload: impl Fn()) {
+async fn drain(
+    door: &Arc<Door>,
+    shards: &Arc<Shards>,
+    window: Duration,
+    signals: &mut Signals,
+    reload: impl Fn(),
+) {
     tracing::info!(clients = shards.connections(), ?window, "draining");
     let window_ms = u32::try_from(window.as_millis()).unwrap_or(u32::MAX);
     let all = shards.clone();
@@ -437,7 +466,9 @@ async fn drain(door: &Arc<Door>, shards: &Arc<Shards>, window: Duration, reload:
     };
     tokio::select! {
         () = emptied => {}
-        _ = wait_for_stop(reload) => tracing::warn!("asked to stop a second time: closing everything"),
+        () = signals.stop(reload) => {
+            tracing::warn!("asked to stop a second time: closing everything");
+        }
     }
 }
 

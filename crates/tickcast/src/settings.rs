@@ -250,6 +250,7 @@ impl Settings {
         };
         let listen = self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
         let proxies = Proxies::parse(non_empty(&self.trust_proxy)).context("trust_proxy")?;
+        self.allow_origin.iter().try_for_each(|origin| check_origin(origin))?;
         Ok(Resolved {
             feeds,
             symbols: self.symbols,
@@ -300,6 +301,21 @@ impl Resolved {
             symbols: or(own.symbols, self.symbols.clone()),
         }
     }
+}
+
+/// An origin as browsers send it, or it would never match.
+fn check_origin(origin: &str) -> Result<()> {
+    let (scheme, authority) = origin.split_once("://").unwrap_or_default();
+    let is_plain = |text: &str| {
+        let odd = |c: char| c.is_ascii_uppercase() || c.is_whitespace() || "/?#@".contains(c);
+        !text.is_empty() && !text.contains(odd)
+    };
+    ensure!(
+        origin.is_empty() || (is_plain(scheme) && is_plain(authority)),
+        "allow_origin: {origin:?} is not an origin such as https://desk.example, in small letters \
+         and without a path"
+    );
+    Ok(())
 }
 
 /// The simulator when nothing is asked for; no feed beside replays unless it is named.
@@ -401,6 +417,12 @@ mod tests {
             ("flush_mode = \"epoll\"", "flush_mode: \"epoll\" is not one of auto, uring, send"),
             ("deflate = \"yes\"", "deflate: \"yes\" is not one of on, off"),
             ("log_format = \"xml\"", "log_format: \"xml\""),
+            (
+                "allow_origin = [\"https://desk.example/\"]",
+                "allow_origin: \"https://desk.example/\"",
+            ),
+            ("allow_origin = [\"https://Desk.example\"]", "allow_origin: \"https://Desk.example\""),
+            ("allow_origin = [\"desk.example\"]", "allow_origin: \"desk.example\""),
             (
                 "trust_proxy = [\"10.0.0.0/8\", \"proxy\"]",
                 "trust_proxy: \"proxy\" is not an address",

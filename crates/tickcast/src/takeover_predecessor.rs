@@ -123,7 +123,8 @@ impl Predecessor {
     fn went(&self, said: &Result<Say>) -> Result<()> {
         tracing::warn!(
             pid = self.pid,
-            ?said,
+            said =
+                said.as_ref().map_or_else(|error| format!("{error:#}"), |said| format!("{said:?}")),
             "the other process did not give way: serving at once"
         );
         Ok(())

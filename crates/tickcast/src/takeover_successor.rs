@@ -3,6 +3,7 @@
 
 use crate::takeover::{Line, Name, Offered, Say, VERSION};
 use anyhow::{Context, Result, bail};
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -27,6 +28,8 @@ pub(crate) struct Successors {
     run: u64,
     /// What successors are offered.
     shared: Vec<(Offered, OwnedFd)>,
+    /// Who has been offered it and has not broken off.
+    attended: Cell<Option<i32>>,
 }
 
 /// A successor that is ready.
@@ -59,7 +62,8 @@ impl Successors {
         let own = bound.as_fd().try_clone_to_owned()?;
         shared.push((Offered { name: Name::Takeover, address: None }, own));
         let listener = UnixListener::from_std(bound)?;
-        Ok(Successors { listener, path: path.to_owned(), file: identity(path), run, shared })
+        let (file, attended) = (identity(path), Cell::new(None));
+        Ok(Successors { listener, path: path.to_owned(), file, run, shared, attended })
     }
 
     /// The next one that is ready. Whoever breaks off before changes nothing. One at a time: the
@@ -74,7 +78,11 @@ impl Successors {
                     continue;
                 }
             };
-            match self.attend(line).await {
+            let attended = self.attend(line).await;
+            if attended.is_err() {
+                self.attended.set(None);
+            }
+            match attended {
                 Ok(successor) => return successor,
                 Err(error) => tracing::warn!(
                     error = format!("{error:#}"),
@@ -82,6 +90,11 @@ impl Successors {
                 ),
             }
         }
+    }
+
+    /// The process that has the listeners already and has not broken off.
+    pub(crate) fn attended(&self) -> Option<i32> {
+        self.attended.get()
     }
 
     async fn attend(&self, mut line: Line) -> Result<Successor> {
@@ -99,6 +112,7 @@ impl Successors {
             Say::Offer { version: VERSION, pid: std::process::id(), run: self.run, listeners };
         let descriptors: Vec<BorrowedFd<'_>> =
             self.shared.iter().map(|(_, fd)| fd.as_fd()).collect();
+        self.attended.set(Some(pid));
         line.say(&offer, &descriptors).await?;
         tracing::info!(pid, "another process prepares to take over");
         let ready = tokio::time::timeout(READY_WITHIN, line.hear()).await;

@@ -365,6 +365,47 @@ fn a_predecessor_that_is_killed_leaves_its_listeners_to_who_waits_for_them() {
 }
 
 #[test]
+fn a_predecessor_that_is_asked_to_stop_gives_way_to_who_waits() {
+    let (meeting, silent) = (Meeting::new(), Silent::new());
+    let mut old = Service::start(&meeting.args(&["--drain-window", "2s"]));
+    let held = subscribed(&old);
+    let args = meeting.args(&["--config", silent.config(), "--takeover-wait", "10m"]);
+    let waiting = Service::begin(old.public, old.admin, &args);
+    waiting.until_logged("taking over from it");
+    waiting.until_logged("sends");
+    // A reload is not an end, also of a process that waits.
+    signal(waiting.pid(), "-HUP");
+    let visitors = Visitors::start(old.public);
+    old.ask_to_stop();
+    let new = waiting.listening();
+    assert_eq!(until_sent_away(held).code, 1001);
+    assert_eq!(old.wait(), Some(0));
+    subscribed(&new);
+    visitors.end();
+    // The meeting place is still there for the next.
+    let next = Service::begin(new.public, new.admin, &meeting.args(&[])).listening();
+    subscribed(&next);
+}
+
+#[test]
+fn who_waits_to_take_over_can_be_asked_to_stop() {
+    let (meeting, silent) = (Meeting::new(), Silent::new());
+    let old = Service::start(&meeting.args(&[]));
+    let args = meeting.args(&["--config", silent.config(), "--takeover-wait", "10m"]);
+    let waiting = Service::begin(old.public, old.admin, &args);
+    waiting.until_logged("taking over from it");
+    waiting.until_logged("sends");
+    signal(waiting.pid(), "-TERM");
+    assert_eq!(waiting.ended().0, Some(0));
+    subscribed(&old);
+}
+
+fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill").args([name, &pid.to_string()]).status().expect("kill runs");
+    assert!(status.success());
+}
+
+#[test]
 fn killed_in_the_middle_of_its_drain_the_old_process_takes_nothing_along() {
     let meeting = Meeting::new();
     let args = meeting.args(&["--drain-window", "10m"]);

@@ -40,7 +40,7 @@ pub use items::{
     BarItem, BarsItem, BookItem, Field, LevelItem, Mark, Number, StatusItem, TickerItem, TradeItem,
     TradesItem,
 };
-pub use pattern::{Glob, Pattern, SYMBOL_BYTES_MAX};
+pub use pattern::{Glob, Pattern, STARS_MAX, SYMBOL_BYTES_MAX};
 pub use pieces::{BarPiece, BookPieces, Head, Kind, LevelPiece, Pieces, TickerPieces, TradePiece};
 pub use query::{parse_event_id, parse_query, percent_decode, write_event_id};
 pub use request::{

@@ -2,7 +2,7 @@
 
 use crate::channel::{Channel, DEPTHS, Depth, FieldSet, TickerField};
 use crate::object::{Object, Text};
-use crate::pattern::{Pattern, SYMBOL_BYTES_MAX};
+use crate::pattern::{Pattern, STARS_MAX, SYMBOL_BYTES_MAX};
 use crate::request::{Subscribe, view_of};
 use crate::text::{shown, shown_quoted};
 use serde_json::value::RawValue;
@@ -209,6 +209,9 @@ fn read_symbols(name: &str, value: &Value<'_>) -> Checked<Vec<Pattern>> {
 fn read_symbol(name: &str, text: &str) -> Checked<Pattern> {
     match text.len() {
         0 => Err(format!("{name}: empty")),
+        1..=SYMBOL_BYTES_MAX if text.matches('*').count() > STARS_MAX => {
+            Err(format!("{name}: {} has more than {STARS_MAX} *", shown_quoted(text)))
+        }
         1..=SYMBOL_BYTES_MAX => Ok(Pattern::new(text)),
         _ => {
             let text = shown_quoted(text);

@@ -5,6 +5,9 @@ use std::fmt;
 /// The longest name or glob that is accepted, in bytes.
 pub const SYMBOL_BYTES_MAX: usize = 128;
 
+/// How many `*` a glob of a request may have: each costs a search in every name.
+pub const STARS_MAX: usize = 8;
+
 /// One entry of a request's `symbol`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Pattern {

@@ -35,7 +35,7 @@ impl Source for Echo {
             "" => Err(Refusal::bad_request("channel: missing")),
             // More than any socket's buffers hold.
             "large" => {
-                out.resize(64 << 20, b' ');
+                out.resize(32 << 20, b' ');
                 Ok(())
             }
             _ => {

@@ -233,6 +233,10 @@ impl Starting {
         Service { child, public, admin, tls: None, log: Mutex::new(log) }
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it is taken out once").id()
+    }
+
     /// Waits until it logs a line with these words.
     pub(crate) fn until_logged(&self, words: &str) {
         let log = self.log.as_ref().expect("it is taken out once");
