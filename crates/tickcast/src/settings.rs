@@ -249,7 +249,7 @@ impl Settings {
             (None, Some(_)) => bail!("tls_key: without tls_cert"),
         };
         let listen = self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
-        let has_proxies = non_empty(&self.trust_proxy).next().is_some();
+        let proxies = Proxies::parse(non_empty(&self.trust_proxy)).context("trust_proxy")?;
         Ok(Resolved {
             feeds,
             symbols: self.symbols,
@@ -261,7 +261,7 @@ impl Settings {
             replay_loop: self.replay_loop.unwrap_or(false),
             replay_wait: self.replay_wait.unwrap_or(false),
             sim,
-            auth: self.auth.resolve(listen, has_proxies)?,
+            auth: self.auth.resolve(listen, !proxies.is_empty())?,
             listen,
             admin: self.admin.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8081))),
             tls,
@@ -280,7 +280,7 @@ impl Settings {
             tiers,
             allow_origin: self.allow_origin,
             // An empty variable of the environment says nothing.
-            proxies: Proxies::parse(non_empty(&self.trust_proxy)).context("trust_proxy")?,
+            proxies,
             limits: self.limits.resolve()?,
             drain_window: time("drain_window", self.drain_window.as_deref(), "30s")?,
             takeover: self.takeover.resolve()?,
