@@ -51,8 +51,8 @@ fn judge_upgrade(head: &[u8], accept: &Accept, origins: &Origins) {
     let expected = 3 + usize::from(accept.subprotocol.is_some()) + usize::from(accept.compress);
     assert_eq!(answered(&answer), (101, expected, answer.len()));
     assert!(accept.subprotocol.is_none_or(|name| names("sec-websocket-protocol", name)));
-    let mut offers = headers.all("sec-websocket-extensions");
-    assert!(!accept.compress || offers.any(|value| value.contains("permessage-deflate")));
+    let mut offers = headers.all("sec-websocket-extensions").map(str::to_ascii_lowercase);
+    assert!(!accept.compress || offers.any(|offer| offer.contains("permessage-deflate")));
 }
 
 fn judge_events(head: &[u8], request: &SseRequest, origins: &Origins) {
