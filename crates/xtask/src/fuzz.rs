@@ -27,6 +27,10 @@ const RUSTFLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module \
 /// What every target is held to: bytes of an input, memory, seconds for one input.
 const LIMITS: [&str; 3] = ["-max_len=4096", "-rss_limit_mb=1024", "-timeout=10"];
 
+/// libFuzzer's seed where it is a test: the same inputs each time, as far as it gets, so that a change
+/// is judged by what it changes. `cargo xtask fuzz` looks elsewhere each time (0 is a seed of its own).
+const TEST_SEED: u32 = 1;
+
 /// What a log has to say of a fault begins with one of these; so much of it is shown.
 const REASONS: [&str; 3] = [" panicked at ", "ERROR: libFuzzer", "error while loading"];
 const SHOWN_LINES_MAX: usize = 30;
@@ -53,7 +57,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         bail!("{unknown:?} is not one of {}", all.join(", "));
     }
     let compiler = crate::bring::compiler()?;
-    let tally = fuzz(if names.is_empty() { &all } else { &names }, seconds, &compiler)?;
+    let tally = fuzz(if names.is_empty() { &all } else { &names }, seconds, 0, &compiler)?;
     println!("{tally}");
     Ok(if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -65,7 +69,10 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
 pub(crate) fn test(is_long: bool) -> Result<Tally> {
     let all = targets()?;
     match crate::bring::compiler() {
-        Ok(compiler) => fuzz(&all, if is_long { SECONDS_CI } else { SECONDS_USUAL }, &compiler),
+        Ok(compiler) => {
+            let seconds = if is_long { SECONDS_CI } else { SECONDS_USUAL };
+            fuzz(&all, seconds, TEST_SEED, &compiler)
+        }
         Err(error) => {
             println!("SKIPPED: fuzz: {error:#}");
             Ok(Tally { skipped: all.len() as u32, ..Tally::default() })
@@ -86,7 +93,7 @@ fn targets() -> Result<Vec<String>> {
 }
 
 /// Builds them and runs each for so long, one per core at a time.
-fn fuzz(names: &[String], seconds: u32, compiler: &Path) -> Result<Tally> {
+fn fuzz(names: &[String], seconds: u32, seed: u32, compiler: &Path) -> Result<Tally> {
     let folder = folder();
     let programs = build(names, &folder, compiler)?;
     let jobs = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -97,7 +104,7 @@ fn fuzz(names: &[String], seconds: u32, compiler: &Path) -> Result<Tally> {
         let mut tally = Tally::default();
         while let Some(name) = next() {
             let run = Run { name, folder: &folder, program: programs.join(name) };
-            match run.run(seconds)? {
+            match run.run(seconds, seed)? {
                 true => tally.passed += 1,
                 false => tally.failed += 1,
             }
@@ -144,7 +151,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Whether it found nothing.
-    fn run(&self, seconds: u32) -> Result<bool> {
+    fn run(&self, seconds: u32, seed: u32) -> Result<bool> {
         let name = self.name;
         let (work, findings) = (self.folder.join("work").join(name), self.findings());
         // What a run has collected is there until the next one.
@@ -160,6 +167,7 @@ impl Run<'_> {
         let file = File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
         let mut program = self.program(&findings);
         program.arg(format!("-max_total_time={seconds}")).arg("-print_final_stats=1");
+        program.arg(format!("-seed={seed}"));
         program.arg(&work).arg(command::root().join("fuzz/corpus").join(name));
         program.stdout(file.try_clone()?).stderr(file);
         let is_good = command::succeeds(&mut program)?;
