@@ -5,20 +5,18 @@
 //! tokio is for what waits.
 
 use crate::admission::{Admission, AdmissionLimits};
-use crate::auth::{Admitted, Auth};
+use crate::auth::Auth;
 use crate::descriptors::is_exhausted;
 use crate::door_client::Visitor;
-use crate::door_close::{Telling, linger, refuse};
-use crate::door_head::{AtOnce, First, read_at_once, read_first};
+use crate::door_close::{Telling, refuse};
+use crate::door_head::{AtOnce, read_at_once, read_first};
 use crate::door_listener::Listener;
 use crate::door_stream::Stream;
-use crate::frame::write_close;
-use crate::handoff::{Handoff, Shards, Transport};
-use crate::handshake::{Accept, Route};
+use crate::handoff::Shards;
+use crate::handshake::Route;
 use crate::http::{Caller, Source, answer};
 use crate::http_line::{Left, serve_http};
-use crate::identity::Who;
-use crate::limits::{ACCEPT_PAUSE, DoorLimits, GIVE_PAUSE, GIVE_TRIES_MAX, LINGER};
+use crate::limits::{ACCEPT_PAUSE, DoorLimits};
 use crate::metrics::Metrics;
 use crate::origin::Origins;
 use crate::refusal::Refusal;
@@ -30,17 +28,13 @@ use std::io;
 use std::net::{SocketAddr, TcpStream as Accepted};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// Connections that are accepted before whoever else runs on this thread has a turn.
 const ACCEPTS_MAX: usize = 64;
-
-/// About the length of the head of an answer, the welcome that a shard writes after it included.
-const ANSWER_BYTES: usize = 512;
 
 /// Who comes in.
 #[derive(Clone, Debug)]
@@ -65,36 +59,22 @@ pub struct Door {
     /// [`DoorLimits::connections_max`], for whom even a lock is too much.
     connections_max: AtomicUsize,
     /// [`DoorLimits::deflate`], which stays as it is.
-    deflate: bool,
-    shards: Arc<Shards>,
+    pub(crate) deflate: bool,
+    pub(crate) shards: Arc<Shards>,
     pub(crate) auth: Arc<Auth>,
     /// There where connections are encrypted.
     tls: Option<Arc<ServerConfig>>,
     draining: watch::Sender<bool>,
     /// Another process accepts in our place.
-    is_succeeded: AtomicBool,
+    pub(crate) is_succeeded: AtomicBool,
     /// Connections that no shard has yet.
     present: AtomicUsize,
     pub(crate) telling: Telling,
     pub(crate) rest: Rest,
     left: Notify,
     /// Handshakes and requests for events that were answered.
-    upgrades: IntCounter,
-    events: IntCounter,
-}
-
-/// A request that is right: what the shard will speak, the head of the answer, and who it is.
-struct Prepared {
-    transport: Transport,
-    answer: Vec<u8>,
-    admitted: Admitted,
-}
-
-/// A client that may not come in, and why.
-struct TurnedAway {
-    socket: Stream,
-    refusal: Refusal,
-    visitor: Visitor,
+    pub(crate) upgrades: IntCounter,
+    pub(crate) events: IntCounter,
 }
 
 impl std::fmt::Debug for Door {
@@ -264,7 +244,7 @@ impl Door {
     }
 
     /// Counts a connection for as long as it is at the door.
-    fn presence(self: &Arc<Self>) -> Presence {
+    pub(crate) fn presence(self: &Arc<Self>) -> Presence {
         self.present.fetch_add(1, Ordering::Relaxed); // Pairs with `Presence::drop`.
         Presence { door: self.clone(), of: |door| &door.present }
     }
@@ -317,143 +297,9 @@ impl Door {
         }
     }
 
-    /// Tells a client why it may not come in; until it has gone it keeps its place.
-    async fn send_off(&self, TurnedAway { socket, refusal, visitor }: TurnedAway) {
-        self.refuse(socket, &refusal).await;
-        drop(visitor);
-    }
-
-    async fn refuse(&self, socket: Stream, refusal: &Refusal) {
+    pub(crate) async fn refuse(&self, socket: Stream, refusal: &Refusal) {
         self.metrics.refuse(refusal.reason);
         refuse(socket, refusal).await;
-    }
-
-    /// Gives the socket to a shard, with the answer that it is to write; where no shard has room
-    /// that is tried for a while. `known` is what came of asking whom it is from.
-    ///
-    /// *Errors:* gives it back with what to tell the client.
-    fn hand_over(
-        self: &Arc<Self>,
-        socket: Stream,
-        visitor: Visitor,
-        (route, read_ahead): First,
-        known: Result<(), Refusal>,
-    ) -> Result<(), Box<TurnedAway>> {
-        let Prepared { transport, answer, admitted } =
-            match known.and_then(|()| self.prepare(route)) {
-                Ok(prepared) => prepared,
-                Err(refusal) => return Err(Box::new(TurnedAway { socket, refusal, visitor })),
-            };
-        let (socket, tls, decrypted) = socket.into_parts();
-        let read_ahead =
-            if decrypted.is_empty() { read_ahead } else { [read_ahead, decrypted].concat() };
-        // A socket that has no place in the runtime is as good as gone.
-        let Ok(socket) = socket.into_std() else { return Ok(()) };
-        let peer = visitor.peer;
-        let Admitted { who, seat } = admitted;
-        let handoff = Handoff { socket, tls, peer, answer, read_ahead, transport, who, seat };
-        self.give(handoff, visitor);
-        Ok(())
-    }
-
-    /// The same for a connection whose request was there when it was accepted: the runtime never
-    /// comes to know it.
-    fn hand_over_at_once(
-        self: &Arc<Self>,
-        socket: Accepted,
-        visitor: Visitor,
-        (route, read_ahead): First,
-    ) {
-        match self.prepare(route) {
-            Ok(Prepared { transport, answer, admitted }) => {
-                let Admitted { who, seat } = admitted;
-                let (tls, peer) = (None, visitor.peer);
-                let handoff =
-                    Handoff { socket, tls, peer, answer, read_ahead, transport, who, seat };
-                self.give(handoff, visitor);
-            }
-            Err(refusal) => {
-                let Ok(socket) = TcpStream::from_std(socket) else { return };
-                let at_the_door = self.presence();
-                tokio::spawn(async move {
-                    let _its_place = visitor;
-                    at_the_door.door.refuse(Stream::plain(socket), &refusal).await;
-                });
-            }
-        }
-    }
-
-    fn note_answer(&self, transport: &Transport, begun: Instant) {
-        self.metrics.handshake.observe(begun.elapsed().as_secs_f64());
-        match transport {
-            Transport::WebSocket { .. } => self.upgrades.inc(),
-            Transport::Sse { .. } => self.events.inc(),
-        }
-    }
-
-    /// Judges what came with a request, and writes the head of the answer.
-    fn prepare(&self, route: Route) -> Result<Prepared, Refusal> {
-        // Relaxed: see `drain_to_successor`.
-        if self.is_draining() && !self.is_succeeded.load(Ordering::Relaxed) {
-            return Err(Refusal::overloaded("draining", "this server is about to stop"));
-        }
-        let mut answer = Vec::with_capacity(ANSWER_BYTES);
-        match route {
-            Route::WebSocket(mut accept) => {
-                let admitted = self.auth.admit(accept.token.as_ref(), true)?;
-                // Nothing is inflated for who has not said who it is.
-                accept.compress &= self.deflate && !matches!(admitted.who, Who::Unknown);
-                accept.write(&mut answer);
-                let Accept { encoding, compress, .. } = accept;
-                let transport = Transport::WebSocket { encoding, compress };
-                Ok(Prepared { transport, answer, admitted })
-            }
-            Route::Sse(request) => {
-                // Events cannot ask for a token later.
-                let admitted = self.auth.admit(request.token.as_ref(), false)?;
-                self.source.check_events(&request.query, &admitted.who)?;
-                request.write(&mut answer);
-                let (query, last_event_id) = (request.query, request.last_event_id);
-                Ok(Prepared {
-                    transport: Transport::Sse { query, last_event_id },
-                    answer,
-                    admitted,
-                })
-            }
-            Route::Other => Err(Refusal::internal("this request is not the door's")),
-        }
-    }
-
-    fn give(self: &Arc<Self>, handoff: Handoff, visitor: Visitor) {
-        self.note_answer(&handoff.transport, visitor.accepted);
-        match self.shards.give(handoff) {
-            Ok(()) => visitor.pass_on(),
-            Err(handoff) => {
-                let at_the_door = self.presence();
-                tokio::spawn(async move { at_the_door.door.insist(handoff, visitor).await });
-            }
-        }
-    }
-
-    /// Offers the connection to the shards for a second; without success it is told to come back.
-    async fn insist(&self, mut handoff: Handoff, visitor: Visitor) {
-        for _ in 0..GIVE_TRIES_MAX {
-            sleep(GIVE_PAUSE).await;
-            match self.shards.give(handoff) {
-                Ok(()) => return visitor.pass_on(),
-                Err(back) => handoff = back,
-            }
-        }
-        self.metrics.refuse("shards");
-        let Ok(socket) = TcpStream::from_std(handoff.socket) else { return };
-        let mut socket = Stream::of(socket, handoff.tls);
-        let mut answer = handoff.answer;
-        if matches!(handoff.transport, Transport::WebSocket { .. }) {
-            write_close(&mut answer, 4503, "overloaded");
-        }
-        if let Ok(Ok(())) = timeout(LINGER, socket.write_all(&answer)).await {
-            linger(socket).await;
-        }
     }
 }
 

@@ -24,6 +24,7 @@ mod descriptors;
 mod door;
 mod door_client;
 mod door_close;
+mod door_hand_over;
 mod door_head;
 mod door_listener;
 mod door_stream;

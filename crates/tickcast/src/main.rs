@@ -4,6 +4,7 @@
 
 mod clock;
 mod feeds;
+mod keys;
 mod listeners;
 mod record;
 mod serve;
@@ -12,6 +13,7 @@ mod settings;
 mod settings_auth;
 mod settings_limits;
 mod settings_takeover;
+mod signals;
 mod system;
 mod takeover;
 mod takeover_predecessor;
@@ -101,7 +103,7 @@ fn main() -> ExitCode {
         },
         Command::Check(args) => {
             let settings = Settings::from_file(&args.config).and_then(Settings::resolve);
-            match settings.and_then(|settings| serve::Keys::load(&settings)) {
+            match settings.and_then(|settings| keys::Keys::load(&settings)) {
                 Ok(_) => {
                     println!("{}: nothing is wrong", args.config.display());
                     ExitCode::SUCCESS
@@ -114,7 +116,7 @@ fn main() -> ExitCode {
 
 fn run_serve(args: ServeArgs) -> ExitCode {
     let settings = args.clone().resolve();
-    match settings.and_then(|settings| Ok((serve::Keys::load(&settings)?, settings))) {
+    match settings.and_then(|settings| Ok((keys::Keys::load(&settings)?, settings))) {
         Ok((keys, settings)) => {
             let _log = start_log(settings.log_json);
             let reread = move || Ok(args.clone().resolve()?.limits);

@@ -94,13 +94,13 @@ pub(crate) fn run(args: &RecordArgs, ready: Ready) -> Result<()> {
         let recorder = Some(Box::new(recorder) as Box<dyn tickcast_feed::Recorder>);
         let driver = Driver::new(handler, outlet, metrics, DriverConfig::new(venue), recorder);
         let (stop, stopping) = watch::channel(false);
-        let mut signals = crate::serve::Signals::new()?;
+        let mut signals = crate::signals::Signals::new()?;
         let began = clock::now();
         tracing::info!(%venue, file = %args.output.display(), "recording");
         let run = tokio::spawn(driver.run(stopping));
         tokio::select! {
             () = wait(duration) => {}
-            () = signals.stop(crate::serve::nothing_to_reload) => {}
+            () = signals.stop(crate::signals::nothing_to_reload) => {}
         }
         stop.send_replace(true);
         run.await??;

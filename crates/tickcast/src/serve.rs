@@ -2,10 +2,12 @@
 
 use crate::clock;
 use crate::feeds::{FeedHealth, Feeds, Lists, Resyncs, Started};
+use crate::keys::Keys;
 use crate::listeners::Listeners;
 use crate::service_manager::{self, Notice};
 use crate::settings::Resolved;
 use crate::settings_limits::Limits;
+use crate::signals::Signals;
 use crate::system;
 use crate::takeover_predecessor::Predecessor;
 use crate::takeover_successor::Successors;
@@ -18,14 +20,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tickcast_feed::InboxSender;
 use tickcast_gateway::{
-    Admin, Admission, Auth, AuthDesk, Certificates, Door, DoorLimits, DoorRules, FeedReport,
-    HubSource, Line, Metrics, Origins, Poller, Readiness, Shard, ShardHandle, ShardInbox,
-    ShardSettings, Shards,
+    Admin, Admission, AuthDesk, Certificates, Door, DoorLimits, DoorRules, FeedReport, HubSource,
+    Line, Origins, Poller, Readiness, Shard, ShardHandle, ShardInbox, ShardSettings, Shards,
 };
 use tickcast_market::Directory;
 use tickcast_publisher::{Config, Inbox, Publisher, Resync, ShardIndex};
 use tokio::runtime::{Handle, Runtime};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// Batches of events that wait for a partition before feeds stop reading.
@@ -36,39 +36,6 @@ const DRAIN_GRACE: Duration = Duration::from_secs(5);
 
 /// Threads that agree on keys with new connections; more than a few are not needed for long.
 const DOOR_THREADS_MAX: usize = 4;
-
-/// What is read from files of keys, and read again when they change.
-pub(crate) struct Keys {
-    /// The pair that clients are shown, if they are.
-    tls: Option<Arc<Certificates>>,
-    auth: Arc<Auth>,
-}
-
-impl Keys {
-    /// *Errors* name the file.
-    pub(crate) fn load(settings: &Resolved) -> Result<Keys> {
-        let pair = settings.tls.as_ref();
-        let pair = pair.map(|(certificate, key)| Certificates::load(certificate, key));
-        Ok(Keys { tls: pair.transpose().context("TLS")?, auth: settings.auth.load(clock::now)? })
-    }
-
-    /// On SIGHUP.
-    fn reload(&self, metrics: &Metrics) {
-        self.auth.reload_and_tell(metrics);
-        self.tls.iter().for_each(|tls| tls.reload_and_tell(metrics));
-    }
-
-    /// Reloads what has changed, for ever.
-    async fn watch(&self, metrics: &Metrics) {
-        let tls = async {
-            match &self.tls {
-                Some(tls) => tls.watch(metrics).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::join!(tls, self.auth.watch(metrics));
-    }
-}
 
 /// Runs until it is asked to stop; `reread` reads the limits again.
 pub(crate) fn run(
@@ -335,34 +302,6 @@ async fn watch_topics(hub: Arc<tickcast_publisher::Hub>, metrics: tickcast_publi
     }
 }
 
-/// What this process is asked by signals, from now on: one that comes while nobody waits is kept.
-pub(crate) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    pub(crate) fn new() -> Result<Signals> {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate()).context("SIGTERM")?,
-            interrupt: signal(SignalKind::interrupt()).context("SIGINT")?,
-            hangup: signal(SignalKind::hangup()).context("SIGHUP")?,
-        })
-    }
-
-    /// Waits for SIGTERM or SIGINT; SIGHUP calls `reload`.
-    pub(crate) async fn stop(&mut self, reload: impl Fn()) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => reload(),
-            }
-        }
-    }
-}
-
 /// Makes these limits hold from now on; what can only be had at the start stays as it was `first`.
 fn reload_limits(door: &Arc<Door>, shards: &Arc<Shards>, first: &Limits, again: Result<Limits>) {
     let limits = match again {
@@ -379,11 +318,6 @@ fn reload_limits(door: &Arc<Door>, shards: &Arc<Shards>, first: &Limits, again: 
     let (settings, shards) = (limits.apply(ShardSettings::default()), shards.clone());
     // It may wait for a shard's channel.
     tokio::task::spawn_blocking(move || shards.set_limits(settings));
-}
-
-/// For those that have nothing to read again.
-pub(crate) fn nothing_to_reload() {
-    tracing::info!("SIGHUP: there is nothing to reload");
 }
 
 /// Waits until this process is asked to stop or another one takes over, and stops accepting.
