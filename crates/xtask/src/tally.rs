@@ -60,15 +60,22 @@ impl Said {
         self.by_this_test = false;
     }
 
-    /// Whether `line` says it.
+    /// Whether `line` says it, or tells a figure.
     fn hears(&mut self, line: &str) -> bool {
-        let says = line.trim_start().starts_with("SKIPPED:");
+        let line = line.trim_start();
+        let says = line.starts_with("SKIPPED:");
         if says && !self.by_this_test {
             self.by_this_test = true;
             self.count += 1;
         }
-        says
+        says || is_figure(line)
     }
+}
+
+/// Whether a line tells the figure that a promise of the edge has come to: `row 4: head 5.0 s`.
+fn is_figure(line: &str) -> bool {
+    let number = line.strip_prefix("row ").and_then(|rest| rest.split_once(": "));
+    number.is_some_and(|(number, _)| number.parse::<u32>().is_ok())
 }
 
 /// Reads `cargo nextest run --success-output immediate`.
@@ -290,5 +297,14 @@ test result: FAILED. 0 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; 
     fn the_last_line_reads_as_promised() {
         let tally = Tally { passed: 12, failed: 0, skipped: 3 };
         assert_eq!(tally.to_string(), "12 passed, 0 failed, 3 skipped");
+    }
+
+    #[test]
+    fn figures_of_passed_tests_are_shown() {
+        let mut reader = Nextest::default();
+        assert!(reader.line("        PASS [   0.010s] tickcast row_04_slowloris"));
+        assert!(reader.line("    row 4: closed after 5.0 s"));
+        assert!(!reader.line("    row by row nothing is told"));
+        assert!(!reader.line("    something else"));
     }
 }
