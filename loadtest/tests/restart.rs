@@ -61,9 +61,9 @@ fn clients(service: &Service, count: usize, symbols: usize, more: &[&str]) -> Ru
 }
 
 fn show(ran: &Ran) {
-    println!("returns {}", ran.report["returns"]);
-    println!("closed {}", ran.report["correctness"]["closed"]);
-    println!("compared {}", ran.report["correctness"]["compared"]);
+    println!("row 3: returns {}", ran.report["returns"]);
+    println!("row 3: closed {}", ran.report["correctness"]["closed"]);
+    println!("row 3: compared {}", ran.report["correctness"]["compared"]);
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn row_06_connection_floods_are_slowed_to_the_rate_of_one_address_and_hurt_nobod
         }
     }
     let seconds = began.elapsed().as_secs() + 1;
-    println!("600 came in {seconds} s: {served} served, {told} told 429, {closed} closed");
+    println!("row 6: 600 came in {seconds} s: {served} served, {told} told 429, {closed} closed");
     assert!((40..=40 + 20 * seconds).contains(&served), "{served} in {seconds} s");
     assert_eq!(refused(&service), BTreeMap::from([("address_rate".to_owned(), told + closed)]));
     let counted = service.metric("tickcast_gateway_refused_total", "reason=\"address_rate\"");
