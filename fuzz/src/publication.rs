@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::Arc;
 use tickcast_feed::{InboxSender, Outlet};
 use tickcast_market::{
-    Directory, Event, EventBatch, EventBody, InstrumentIndex, InstrumentSpec, Nanos, Scales, Sink,
+    Directory, Event, EventBatch, EventBody, InstrumentIndex, InstrumentSpec, Nanos, Sink,
     SourceIndex,
 };
 use tickcast_publisher::{
@@ -33,7 +33,7 @@ pub(crate) struct Publication {
     recycled: Sender<EventBatch>,
     publisher: Publisher,
     crossed: Receiver<InstrumentIndex>,
-    scales: Vec<Scales>,
+    instruments: usize,
     listened: usize,
     log: Vec<String>,
 }
@@ -62,7 +62,7 @@ impl Publication {
             recycled,
             publisher,
             crossed,
-            scales: Vec::new(),
+            instruments: 0,
             listened: 0,
             log: Vec::new(),
         }
@@ -70,7 +70,7 @@ impl Publication {
 
     /// Whether there is such an instrument.
     pub(crate) fn knows(&self, instrument: InstrumentIndex) -> bool {
-        instrument.index() < self.scales.len()
+        instrument.index() < self.instruments
     }
 
     /// The instruments whose books were found crossed since this was last asked.
@@ -97,7 +97,7 @@ impl Publication {
 
     /// Listens to instruments that are new.
     fn listen(&mut self) {
-        for at in self.listened..self.scales.len().min(LISTENED_MAX) {
+        for at in self.listened..self.instruments.min(LISTENED_MAX) {
             for view in views() {
                 let key = key(InstrumentIndex(at as u32), view);
                 self.publisher.hub.acquire(SHARD, &key).expect("the instrument is known");
@@ -109,7 +109,7 @@ impl Publication {
     /// Reads every view of every instrument, and says what was said.
     pub(crate) fn end(mut self) -> Vec<String> {
         let (mut scratch, mut item) = (Scratch::default(), Vec::new());
-        for at in 0..self.scales.len() {
+        for at in 0..self.instruments {
             for view in views() {
                 item.clear();
                 let key = key(InstrumentIndex(at as u32), view);
@@ -158,19 +158,17 @@ impl Sink for Publication {
     fn instrument(&mut self, spec: &InstrumentSpec) -> InstrumentIndex {
         assert!(!spec.symbol.is_empty() && !spec.venue_symbol.is_empty(), "{spec:?}");
         let index = self.outlet.instrument(spec);
-        if index.index() == self.scales.len() {
-            self.scales.push(Scales::default());
-        }
+        self.instruments = self.instruments.max(index.index() + 1);
         assert!(self.knows(index));
         index
     }
 
     fn event(&mut self, event: &Event<'_>) {
         assert!(self.knows(event.instrument), "an event of nobody");
-        let (now, before) = (event.scales, &mut self.scales[event.instrument.index()]);
-        assert_eq!(before.finest(now), now, "an event is never coarser than one before it");
+        // It may be coarser than one before it (a state has no numbers, two names may mean one
+        // instrument): a publisher brings every event to the finest scales it has seen.
+        let now = event.scales;
         assert!(now.price.max(now.size).max(now.volume) <= SCALE_MAX, "{now:?}");
-        *before = now;
         match event.body {
             EventBody::Trades(trades) => assert!(!trades.is_empty(), "no trades are no event"),
             EventBody::BookUpdate(_) | EventBody::BookSnapshot(_) | EventBody::Quote(_) => {}
