@@ -145,20 +145,31 @@ fn npm() -> Result<PathBuf> {
 
 /// A Python that has the packages of `tests/clients`.
 fn python() -> Result<PathBuf> {
-    let folder = root().join(".tools/venv");
+    python_with(".tools/venv", &clients().join("requirements.txt"))
+}
+
+/// A Python that has what the SDK and its tests need.
+pub(crate) fn python_sdk() -> Result<PathBuf> {
+    python_with(".tools/venv-sdk", &root().join("clients/python/requirements-dev.txt"))
+}
+
+/// A virtual environment with the packages that a file pins.
+fn python_with(folder: &str, pins: &Path) -> Result<PathBuf> {
+    let folder = root().join(folder);
     let python = folder.join("bin/python");
-    let requirements = pinned("requirements.txt")?;
+    let requirements =
+        std::fs::read_to_string(pins).with_context(|| format!("cannot read {}", pins.display()))?;
     if is_complete(&folder, &requirements) && python.is_file() {
         return Ok(python);
     }
     ensure!(find("python3").is_some(), "no `python3` on the path");
-    println!("bring: PyPI packages");
+    println!("bring: PyPI packages of {}", pins.display());
     let mut venv = program("python3");
     venv.args(["-m", "venv", "--clear"]).arg(&folder);
     ensure!(succeeds(&mut venv)?, "`python3 -m venv` failed");
     let mut pip = program(&python);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]);
-    pip.arg(clients().join("requirements.txt"));
+    pip.arg(pins);
     ensure!(succeeds(&mut pip)?, "`pip install` failed");
     std::fs::write(folder.join(STAMP), requirements)?;
     Ok(python)
