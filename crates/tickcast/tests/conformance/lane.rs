@@ -103,6 +103,11 @@ impl Lane {
         self.state["connection"]["state"] == "live"
     }
 
+    /// Whether it has given up for good.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state["connection"]["state"] == "closed"
+    }
+
     /// Whether it has left all connections that there were when the step began, and is back.
     pub(crate) fn is_back(&self) -> bool {
         self.is_live() && self.proxy.has_only_newer(self.accepted_before)

@@ -13,6 +13,7 @@ mod forge;
 mod judge;
 mod lane;
 mod messages;
+mod passing;
 mod play;
 mod proxy;
 mod script;
@@ -51,16 +52,20 @@ fn every_sdk_ends_with_the_services_state_whatever_happens_on_the_way() {
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-/// The drivers; `TICKCAST_CONFORMANCE=js` takes only those with that in their name.
+/// Says where a driver's program is.
+type Find = fn() -> Option<PathBuf>;
+
+/// The drivers; `TICKCAST_CONFORMANCE=js,python-sse` takes only those with one of these in
+/// their name.
 fn entries() -> Option<Vec<Entry>> {
-    let part = std::env::var("TICKCAST_CONFORMANCE").unwrap_or_default();
+    let parts = std::env::var("TICKCAST_CONFORMANCE").unwrap_or_default();
     let file = |path: &str| root().join(path).to_str().expect("text").to_owned();
-    let control = |name, more: Option<&str>| {
+    let control = |name: &'static str, more: Option<&str>| {
         let script = file("crates/tickcast/tests/conformance/control.mjs");
         let args = [script].into_iter().chain(more.map(str::to_owned)).collect();
-        (name, node as fn() -> _, args, &ENCODINGS[..1])
+        (name, node as Find, args, &ENCODINGS[..1])
     };
-    let programs: [(&str, fn() -> Option<PathBuf>, Vec<String>, &[&'static str]); 5] = [
+    let programs: [(&str, Find, Vec<String>, &[&'static str]); 5] = [
         ("js", node, vec![file("clients/js/conformance/driver.mjs")], &ENCODINGS),
         ("python", python, vec![file("clients/python/conformance/driver.py")], &ENCODINGS),
         ("rust", rust, Vec::new(), &ENCODINGS),
@@ -71,7 +76,7 @@ fn entries() -> Option<Vec<Entry>> {
     for (driver, find, args, encodings) in programs {
         for encoding in encodings {
             let name = format!("{driver}-{encoding}");
-            if name.contains(&part) {
+            if parts.split(',').any(|part| name.contains(part)) {
                 let (program, args) = (find()?, args.clone());
                 entries.push(Entry { name, encoding, program, args, is_wrong: driver == "blind" });
             }

@@ -60,6 +60,10 @@ pub(crate) enum Step {
     Drain {},
     /// The service ends without a word, and starts again.
     Kill {},
+    /// The recording comes to its end, and all hold what the service shows.
+    Compare {},
+    /// All are sent away with a code that says not to come back, and stay away.
+    Dismiss { code: u16 },
 }
 
 /// How a connection is cut.
