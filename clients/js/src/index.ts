@@ -1,0 +1,3 @@
+// What `import … from "tickcast"` gives.
+
+export type * from "./types.js";
