@@ -270,8 +270,9 @@ export interface Instrument {
   readonly symbol: string;
   readonly venue: string;
   readonly venueSymbol: string;
-  readonly tickSize: string;
-  readonly lotSize: string;
+  /** Null where the venue gives none. */
+  readonly tickSize: string | null;
+  readonly lotSize: string | null;
   readonly state: TradingState;
 }
 
