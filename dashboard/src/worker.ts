@@ -1,0 +1,217 @@
+// The worker that has the connection: the SDK runs here. Messages are decoded beside the page, so
+// that no burst costs it a frame, and the slow link can block this thread without blocking it.
+//
+// The page gets a batch only after it has drawn the one before (`ready`). What comes meanwhile is
+// merged: a set of changed tickers, the newest book. So nothing queues between worker and page,
+// as nothing queues between service and worker.
+
+import { connect, type Stats, type Subscription, type Tickcast, type Ticker } from "tickcast";
+import { protobuf } from "tickcast/protobuf";
+import { isAmong } from "./glob.js";
+import type { Batch, Command, LinkCopy, Report, TickerCopy, Wishes } from "./messages.js";
+import { SlowLink } from "./slow.js";
+import { Streams } from "./streams.js";
+import { TokenDesk } from "./token.js";
+
+const LINK_EVERY_MS = 250;
+const STATS_EVERY_MS = 1_000;
+const INSTRUMENTS_EVERY_MS = 30_000;
+const INSTRUMENTS_RETRY_MS = 2_000;
+const PROBLEMS_MAX = 20;
+
+const report = (message: Report) => postMessage(message);
+
+const slow = new SlowLink();
+const streams = new Streams(wake);
+const desk = new TokenDesk((why) => report({ kind: "token-wanted", why }));
+const changed = new Set<Ticker>();
+const problems: string[] = [];
+
+let url = "";
+let wishes: Wishes | null = null;
+let tick: Tickcast | null = null;
+let watch: Subscription<"ticker"> | null = null;
+/** The ticker of an instrument that no pattern of the watchlist names. */
+let single: Subscription<"ticker"> | null = null;
+let stats: Stats | undefined;
+let linkChanged = true;
+let isPageReady = false;
+let posting: ReturnType<typeof setTimeout> | undefined;
+
+const maxRate = ({ rate }: Wishes) => (rate === 0 ? undefined : rate);
+
+/** There is news: it goes out with the end of this turn, if the page is ready for it. */
+function wake(): void {
+  if (isPageReady) posting ??= setTimeout(post, 0);
+}
+
+function post(): void {
+  posting = undefined;
+  if (!isPageReady || !(changed.size || linkChanged || streams.hasNews)) return;
+  isPageReady = false;
+  const batch: Batch = {
+    kind: "batch",
+    tickers: Array.from(changed, copy),
+    book: streams.takeBook(),
+    trades: streams.takeTrades(),
+    bars: streams.takeBars(),
+    link: linkChanged ? linkCopy() : undefined,
+  };
+  changed.clear();
+  linkChanged = false;
+  report(batch);
+}
+
+function copy(ticker: Ticker): TickerCopy {
+  const { symbol, epoch, seq, state, stale, last, lastSize, bid, bidSize, ask, askSize, open, high,
+    low, volume, tsEvent, tsPublish, receivedAt } = ticker;
+  return { symbol, epoch, seq, state, stale, last, lastSize, bid, bidSize, ask, askSize, open, high,
+    low, volume, tsEvent, tsPublish, receivedAt };
+}
+
+function linkCopy(): LinkCopy | undefined {
+  if (!tick) return undefined;
+  const { state, transport, encoding, session, version, since, attempt, nextAttemptAt, reason,
+    reconnects, resyncs, missedTrades, messages, bytes, goaway, clockOffsetUs, rttUs } = tick.connection;
+  const granted = watch?.granted;
+  return {
+    state, transport, encoding, session, version, since, attempt, nextAttemptAt, reason,
+    reconnects, resyncs, missedTrades, messages, bytes, goaway, clockOffsetUs, rttUs, stats,
+    at: performance.timeOrigin + performance.now(),
+    granted: granted && { maxRate: granted.maxRate, matched: watch?.size ?? 0 },
+    problems: [...problems],
+  };
+}
+
+function problem(text: string): void {
+  if (problems.at(-1) === text) return;
+  problems.push(text);
+  if (problems.length > PROBLEMS_MAX) problems.shift();
+  linkChanged = true;
+  wake();
+}
+
+function heard(ticker: Ticker): void {
+  changed.add(ticker);
+  wake();
+}
+
+function open(): void {
+  tick?.close();
+  streams.forget();
+  watch = single = null;
+  stats = undefined;
+  changed.clear();
+  const opened = connect(url, {
+    token: () => desk.token(),
+    encoding: wishes!.encoding === "protobuf" ? protobuf : "json",
+  });
+  tick = opened;
+  opened.on("connection", () => {
+    if (tick !== opened) return;
+    const { state, reason } = opened.connection;
+    if (state === "closed" && reason?.code === 4401) desk.refused(reason.text);
+    if (state === "live") void loadInstruments();
+    linkChanged = true;
+    wake();
+  });
+  opened.on("error", (error) => problem(error.message));
+  follow(null);
+}
+
+/** Makes the subscriptions what the wishes say; `old` is what they were on this connection. */
+function follow(old: Wishes | null): void {
+  if (!tick || !wishes) return;
+  if (!watch) {
+    watch = tick.ticker(wishes.symbols, { maxRate: maxRate(wishes) }, heard);
+    watch.on("failed", (symbol, { code, error }) => problem(`${symbol}: ${code} ${error}`));
+    watch.on("granted", () => { linkChanged = true; });
+  } else if (old) {
+    if (old.symbols.join() !== wishes.symbols.join()) watch.setSymbols(wishes.symbols);
+    if (old.rate !== wishes.rate) watch.change({ maxRate: maxRate(wishes) });
+  }
+  followSingle(wishes);
+  streams.follow(tick, wishes);
+}
+
+function followSingle({ instrument, symbols, rate }: Wishes): void {
+  const isNeeded = instrument !== null && !isAmong(instrument, symbols);
+  if (single && (!isNeeded || single.symbols[0] !== instrument)) {
+    single.close();
+    single = null;
+  }
+  if (!isNeeded) return;
+  const options = { maxRate: rate === 0 ? undefined : rate };
+  if (single) single.change(options);
+  else {
+    single = tick!.ticker(instrument, options, heard);
+    single.on("failed", (symbol, { code, error }) => problem(`${symbol}: ${code} ${error}`));
+  }
+}
+
+let loading: ReturnType<typeof setTimeout> | undefined;
+async function loadInstruments(): Promise<void> {
+  clearTimeout(loading);
+  let waitMs = INSTRUMENTS_RETRY_MS;
+  try {
+    const list = await tick!.instruments();
+    report({ kind: "instruments", instruments: list.map(({ symbol, tickSize, lotSize }) => ({ symbol, tickSize, lotSize })) });
+    if (list.length) waitMs = INSTRUMENTS_EVERY_MS;
+  } catch (error) {
+    problem(`list of instruments: ${String(error)}`);
+  }
+  clearTimeout(loading);
+  loading = setTimeout(() => void loadInstruments(), waitMs);
+}
+
+async function loadStats(): Promise<void> {
+  if (tick?.connection.state !== "live" || tick.connection.transport !== "websocket") return;
+  const asked = tick;
+  try {
+    const told = await asked.stats();
+    if (asked !== tick) return;
+    stats = told;
+    linkChanged = true;
+  } catch {
+    // The connection went away while we asked; its end is reported as such.
+  }
+}
+
+setInterval(() => {
+  linkChanged = true;
+  wake();
+}, LINK_EVERY_MS);
+setInterval(() => void loadStats(), STATS_EVERY_MS);
+
+onmessage = ({ data }: MessageEvent<Command>) => {
+  switch (data.kind) {
+    case "open":
+      url = data.url;
+      wishes = data.wishes;
+      desk.give(data.token);
+      open();
+      break;
+    case "wish": {
+      const old = wishes;
+      wishes = data.wishes;
+      if (old && old.encoding !== wishes.encoding) open();
+      else follow(old);
+      break;
+    }
+    case "ready":
+      isPageReady = true;
+      wake();
+      break;
+    case "slow":
+      slow.set(data.isSlow);
+      break;
+    case "token":
+      desk.give(data.token);
+      if (tick?.connection.state === "closed") open();
+      break;
+    case "retry":
+      if (tick?.connection.state === "closed") open();
+      else tick?.reconnect();
+      break;
+  }
+};
