@@ -75,7 +75,7 @@ async function hear(message, line) {
   return undefined;
 }
 
-/** Subscribes, and replaces the token before it ends. */
+/** Subscribes, and replaces the token before it ends; one that is not good closes the line. */
 function authenticated({ success, result }, line) {
   if (!success) return;
   const life = result.expires * 1_000 - Date.now();

@@ -103,6 +103,10 @@ impl Lane {
         self.state["connection"]["state"] == "live"
     }
 
+    pub(crate) fn is_sse(&self) -> bool {
+        self.entry.encoding == "sse"
+    }
+
     /// Whether it has given up for good.
     pub(crate) fn is_closed(&self) -> bool {
         self.state["connection"]["state"] == "closed"
@@ -115,7 +119,7 @@ impl Lane {
 
     /// Whether nothing has ended since the step began; events have to come anew with each token.
     pub(crate) fn has_stayed(&self) -> bool {
-        self.entry.encoding == "sse" || self.proxy.accepted() == self.accepted_before
+        self.is_sse() || self.proxy.accepted() == self.accepted_before
     }
 
     /// Tokens that it was given since the step began.

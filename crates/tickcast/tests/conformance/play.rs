@@ -47,7 +47,8 @@ impl Play {
         ];
         let args = Vec::from(args);
         let service = Service::start(&args.iter().map(String::as_str).collect::<Vec<_>>());
-        let tokens = TokenDesk::start(entries.iter().map(|entry| entry.name.clone()));
+        let tokens =
+            TokenDesk::start(script.tokens, entries.iter().map(|entry| entry.name.clone()));
         let wanted = serde_json::to_string(&script.subscriptions).expect("JSON");
         let start = |entry| Lane::start(entry, service.public, &tokens, &wanted);
         let mut lanes: Vec<Lane> = entries.iter().map(start).collect();
@@ -63,7 +64,9 @@ impl Play {
 
     /// Plays all of it.
     pub(crate) fn run(&mut self) {
-        self.until("all are live", |lane, _| lane.is_live());
+        self.until("all are live", |lane, tokens| {
+            lane.is_live() && tokens.has_given_bad(&lane.entry.name)
+        });
         let began = Instant::now();
         for step in self.script.steps.clone() {
             self.step(&step);
@@ -76,7 +79,10 @@ impl Play {
     fn step(&mut self, step: &Step) {
         for lane in &mut self.lanes {
             lane.begin(&self.tokens);
-            lane.proxy.begin(step);
+            // Events have no code to be closed with: whoever may not have them is refused by HTTP.
+            if !(lane.is_sse() && matches!(step, Step::Dismiss { .. })) {
+                lane.proxy.begin(step);
+            }
         }
         let what = format!("{step:?}");
         match *step {
@@ -85,12 +91,9 @@ impl Play {
                 self.until(&what, |lane, _| lane.proxy.is_idle());
             }
             Step::Cut { .. } | Step::Close { .. } | Step::Stall {} => {
-                self.until(&what, |lane, tokens| {
-                    let has_had_bad = tokens.has_given_bad(&lane.entry.name);
-                    lane.proxy.is_idle() && has_had_bad && lane.is_back()
-                });
+                self.until(&what, |lane, _| lane.proxy.is_idle() && lane.is_back());
             }
-            Step::Tokens { life_s, bad } => self.tokens.set(life_s, bad),
+            Step::Tokens { life_s } => self.tokens.set_life(life_s),
             Step::Refresh { tokens: new } => {
                 self.until(&what, |lane, tokens| lane.new_tokens(tokens) >= new);
                 for lane in self.lanes.iter_mut().filter(|lane| !lane.has_stayed()) {
@@ -107,7 +110,7 @@ impl Play {
                 self.again(&what);
             }
             Step::Compare {} => self.compare(),
-            Step::Dismiss { .. } => self.until(&what, |lane, _| lane.is_closed()),
+            Step::Dismiss { .. } => self.until(&what, |lane, _| lane.is_closed() || lane.is_sse()),
         }
     }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Script {
     pub(crate) service: ServiceRules,
+    pub(crate) tokens: TokenRules,
     /// The `params` of subscribe requests.
     pub(crate) subscriptions: Vec<Map<String, Value>>,
     pub(crate) steps: Vec<Step>,
@@ -21,6 +22,15 @@ pub(crate) struct ServiceRules {
     pub(crate) recording: String,
     pub(crate) replay_speed: f64,
     pub(crate) drain_window: String,
+}
+
+/// What tokens are at first.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TokenRules {
+    pub(crate) life_s: i64,
+    /// So many have ended when a driver gets them.
+    pub(crate) bad: u64,
 }
 
 /// What a driver's own counts come to, at least.
@@ -52,10 +62,10 @@ pub(crate) enum Step {
     Close { code: u16 },
     /// All connections fall silent, and stay open.
     Stall {},
-    /// From now on tokens live so long; so many have ended already.
-    Tokens { life_s: i64, bad: u64 },
     /// So many tokens are asked for; who is connected stays so.
     Refresh { tokens: u64 },
+    /// From now on tokens live so long.
+    Tokens { life_s: i64 },
     /// The service sends everybody away in order, and starts again.
     Drain {},
     /// The service ends without a word, and starts again.

@@ -2,6 +2,7 @@
 //! ended already, is the script's to say.
 
 use crate::forge::{Keys, claims};
+use crate::script::TokenRules;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -28,11 +29,11 @@ pub(crate) struct TokenDesk {
 
 impl TokenDesk {
     /// For drivers of these lanes.
-    pub(crate) fn start(lanes: impl Iterator<Item = String>) -> TokenDesk {
+    pub(crate) fn start(rules: TokenRules, lanes: impl Iterator<Item = String>) -> TokenDesk {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
-        let lanes = lanes.map(|lane| (lane, (0, 0))).collect();
-        let state = Arc::new(Mutex::new(State { keys: Keys::new(), life_s: 600, lanes }));
+        let lanes = lanes.map(|lane| (lane, (0, rules.bad))).collect();
+        let state = Arc::new(Mutex::new(State { keys: Keys::new(), life_s: rules.life_s, lanes }));
         let desk = TokenDesk { address, state: state.clone() };
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -43,11 +44,9 @@ impl TokenDesk {
         desk
     }
 
-    /// From now on.
-    pub(crate) fn set(&self, life_s: i64, bad: u64) {
-        let mut state = self.state.lock().expect("nobody panics with it");
-        state.life_s = life_s;
-        state.lanes.values_mut().for_each(|(_, bad_left)| *bad_left = bad);
+    /// How long tokens live from now on.
+    pub(crate) fn set_life(&self, life_s: i64) {
+        self.state.lock().expect("nobody panics with it").life_s = life_s;
     }
 
     /// How many tokens this lane has been given.
