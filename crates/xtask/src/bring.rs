@@ -21,6 +21,7 @@ const PROGRAMS: &[(&[&str], &str)] = &[
     (&["python3"], "python3"),
     // Carries what makes virtual environments with pip inside.
     (&["python3"], "python3-venv"),
+    (&["curl"], "curl"),
     (&["nginx"], "nginx"),
     (&["haproxy"], "haproxy"),
     (COMPILERS, "g++"),
@@ -50,6 +51,7 @@ pub(crate) fn bring() -> Brought {
     brought.note("TICKCAST_CHROMIUM", "Chromium", browser());
     brought.note("TICKCAST_NODE", "Node", find("node").context("no `node` on the path"));
     brought.note("TICKCAST_NODE_PATH", "npm packages (ws, playwright-core)", npm());
+    brought.note("TICKCAST_CURL", "curl", find("curl").context("no `curl` on the path"));
     brought.note("TICKCAST_NGINX", "nginx", server("nginx"));
     brought.note("TICKCAST_HAPROXY", "haproxy", server("haproxy"));
     brought.note("TICKCAST_PYTHON", "Python with websockets", python());

@@ -1,13 +1,14 @@
 //! A driver: a program around an SDK that keeps what it is sent and says on demand what it holds.
 //! Its contract is in `clients/conformance/README.md`.
 
+use crate::scripts::lines;
 use crate::service::PATIENCE;
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Instant;
 
 /// What a driver exits with that cannot do an encoding.
@@ -117,15 +118,4 @@ impl Drop for Driver {
         let _already_ended = self.child.kill();
         let _nothing_to_wait_for = self.child.wait();
     }
-}
-
-/// The lines of a pipe, read by a thread so that the writer never waits for us.
-fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-            let _nobody_listens = sender.send(line);
-        }
-    });
-    receiver
 }

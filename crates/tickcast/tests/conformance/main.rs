@@ -17,6 +17,8 @@ mod passing;
 mod play;
 mod proxy;
 mod script;
+#[path = "../scripts/mod.rs"]
+mod scripts;
 #[path = "../service/mod.rs"]
 mod service;
 mod tokens;
@@ -24,6 +26,7 @@ mod tokens;
 use lane::Entry;
 use play::Play;
 use script::Script;
+use scripts::{example, node, python_sdk, root};
 use std::path::{Path, PathBuf};
 
 /// Encodings that an SDK may offer; a driver says which ones it does not.
@@ -67,7 +70,7 @@ fn entries() -> Option<Vec<Entry>> {
     };
     let programs: [(&str, Find, Vec<String>, &[&'static str]); 5] = [
         ("js", node, vec![file("clients/js/conformance/driver.mjs")], &ENCODINGS),
-        ("python", python, vec![file("clients/python/conformance/driver.py")], &ENCODINGS),
+        ("python", python_sdk, vec![file("clients/python/conformance/driver.py")], &ENCODINGS),
         ("rust", rust, Vec::new(), &ENCODINGS),
         control("control", None),
         control("blind", Some("blind")),
@@ -85,36 +88,6 @@ fn entries() -> Option<Vec<Entry>> {
     Some(entries)
 }
 
-fn node() -> Option<PathBuf> {
-    tool("TICKCAST_NODE", "/usr/bin/node")
-}
-
-fn python() -> Option<PathBuf> {
-    tool("TICKCAST_PYTHON_SDK", ".tools/venv-sdk/bin/python")
-}
-
-/// Cargo puts examples beside the binary.
 fn rust() -> Option<PathBuf> {
-    let examples = Path::new(env!("CARGO_BIN_EXE_tickcast")).with_file_name("examples");
-    let example = examples.join(format!("conformance{}", std::env::consts::EXE_SUFFIX));
-    if example.is_file() { Some(example) } else { skip("the example of tickcast-client") }
-}
-
-fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).expect("crates/tickcast lies two folders below the root").into()
-}
-
-/// A program that the environment names, or that lies where it usually does.
-fn tool(variable: &str, usual: &str) -> Option<PathBuf> {
-    let path = std::env::var_os(variable).map_or_else(|| root().join(usual), PathBuf::from);
-    if path.is_file() { Some(path) } else { skip(&path.display().to_string()) }
-}
-
-/// Says that the test is skipped; with `CI=true` none is.
-fn skip<T>(missing: &str) -> Option<T> {
-    let is_ci = std::env::var("CI").is_ok_and(|value| value == "true" || value == "1");
-    assert!(!is_ci, "{missing} is missing, and with CI=true nothing is skipped");
-    println!("SKIPPED: {missing} is missing; `cargo xtask test` brings it");
-    None
+    example("conformance")
 }
