@@ -371,16 +371,23 @@ class Session:
                 del self._awaited[view]
                 self._missing(view, now)
 
+    def is_wanted(self, request: Json) -> bool:
+        """Whether a request that waits is still of use: one that was superseded is not."""
+        if request["method"] != "subscribe":
+            return True
+        pending = self._pending.get(request["req_id"])
+        if pending is not None and pending.entry not in self.plan.entries:
+            del self._pending[request["req_id"]]
+            pending = None
+        return pending is not None
+
     def sent(self, request: Json, now: float) -> bool:
         """A request is about to be sent: from now on its answer is awaited. False where it is of
         no use any more."""
-        pending = self._pending.get(request["req_id"])
-        if request["method"] != "subscribe" or pending is None:
-            return bool(request["method"] != "subscribe")
-        if pending.entry not in self.plan.entries:
-            del self._pending[request["req_id"]]
+        if not self.is_wanted(request):
             return False
-        pending.made_at = now
+        if request["method"] == "subscribe":
+            self._pending[request["req_id"]].made_at = now
         return True
 
     def rights_changed(self) -> None:
