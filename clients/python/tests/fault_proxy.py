@@ -7,19 +7,23 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import websockets
+from tickcast.protobuf import ProtobufCodec
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+SUBPROTOCOLS = ("tickcast.v1.json", "tickcast.v1.protobuf")
 Message = dict[str, Any]
 Fault = Callable[[Message], list[Message]]
 
 
 class FaultProxy:
-    """Messages from the service go through `fault`, which gives what to send in their place."""
+    """Messages from the service go through `fault`, which gives what to send in their place. Of
+    the binary encoding they can be dropped and doubled, not changed."""
 
-    def __init__(self, upstream_port: int) -> None:
+    def __init__(self, upstream_port: int, subprotocols: tuple[str, ...] = SUBPROTOCOLS) -> None:
         self.upstream_port = upstream_port
+        self.subprotocols = [Subprotocol(name) for name in subprotocols]
         self.fault: Fault = lambda message: [message]
         self.is_silent = False
         self.requests: list[Message] = []
@@ -32,7 +36,7 @@ class FaultProxy:
             self._serve,
             "127.0.0.1",
             0,
-            subprotocols=[Subprotocol("tickcast.v1.json")],
+            subprotocols=self.subprotocols,
             process_request=self._process,
             compression=None,
         )
@@ -91,12 +95,16 @@ class FaultProxy:
         self.opened += 1
         url = f"ws://127.0.0.1:{self.upstream_port}/v1/ws"
         try:
-            async with websockets.connect(url, proxy=None, max_size=None) as upstream:
+            spoken = [client.subprotocol] if client.subprotocol else None
+            async with websockets.connect(
+                url, proxy=None, max_size=None, subprotocols=spoken
+            ) as upstream:
                 self._connections.add(client)
                 down = asyncio.create_task(self._down(client, upstream))
                 try:
                     async for text in client:
-                        self.requests.append(json.loads(text))
+                        if isinstance(text, str):
+                            self.requests.append(json.loads(text))
                         await upstream.send(text)
                 finally:
                     down.cancel()
@@ -107,11 +115,13 @@ class FaultProxy:
             self._connections.discard(client)
 
     async def _down(self, client: ServerConnection, upstream: websockets.ClientConnection) -> None:
+        codec = ProtobufCodec()
         try:
-            async for text in upstream:
-                for message in self.fault(json.loads(text)):
+            async for data in upstream:
+                binary = isinstance(data, bytes)
+                for message in self.fault(codec.decode(data) if binary else json.loads(data)):
                     if not self.is_silent:
-                        await client.send(json.dumps(message))
+                        await client.send(data if binary else json.dumps(message))
             await client.close(upstream.close_code or 1011, upstream.close_reason or "")
         except websockets.ConnectionClosed:
             client.transport.abort()

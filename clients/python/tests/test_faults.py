@@ -30,8 +30,14 @@ def every(count: int, fault: Callable[[Message], list[Message]]) -> Callable[[Me
     return judged
 
 
-async def test_what_was_dropped_is_asked_for_again_for_that_symbol_only(proxy: FaultProxy) -> None:
-    async with tickcast.connect(proxy.url, backoff=QUICK, verify_checksums=True) as tick:
+@pytest.mark.parametrize("encoding", ["json", "protobuf"])
+async def test_what_was_dropped_is_asked_for_again_for_that_symbol_only(
+    proxy: FaultProxy, encoding: Any
+) -> None:
+    client = tickcast.connect(
+        proxy.url, backoff=QUICK, verify_checksums=True, encoding=encoding
+    )
+    async with client as tick:
         book = tick.book("sim:*", depth=10)
         ticker = tick.ticker("sim:*")
         trades = tick.trades("sim:*")
@@ -44,6 +50,8 @@ async def test_what_was_dropped_is_asked_for_again_for_that_symbol_only(proxy: F
         await assert_equals_snapshot(proxy.service_url, ticker)
         await assert_equals_snapshot(proxy.service_url, trades)
         assert proxy.opened == 1 and tick.connection.reconnects == 0
+        if encoding == "protobuf":
+            return
         again = [request["params"] for request in proxy.asked("subscribe") if "since" in request["params"]]
         assert again and all(params["symbol"] == ["sim:*"] for params in again)
         assert all(set(params["since"]) <= set(tick.statuses()) for params in again)
@@ -131,6 +139,30 @@ async def test_an_answer_that_never_comes_is_asked_for_again(
     async with tickcast.connect(proxy.url) as tick:
         held = await within(tick.ticker("sim:*").ready())
         assert len(held) == 5 and len(proxy.asked("subscribe")) > 1
+
+
+@pytest.mark.parametrize("encoding", ["json", "protobuf"])
+async def test_first_messages_that_never_come_are_asked_for_again(
+    proxy: FaultProxy, encoding: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the binary encoding what follows does not even say which instrument it is of."""
+    monkeypatch.setattr("tickcast.session.ANSWER_WITHIN_S", 0.5)
+    lost: list[Message] = []
+
+    def lose(message: Message) -> list[Message]:
+        if message.get("type") == "snapshot" and message["channel"] in ("ticker", "book"):
+            if len(lost) < 8:
+                lost.append(message)
+                return []
+        return [message]
+
+    proxy.fault = lose
+    async with tickcast.connect(proxy.url, encoding=encoding) as tick:
+        ticker, book = tick.ticker("sim:*"), tick.book(["sim:S0-USD", "sim:S4-USD"])
+        await until(lambda: len(ticker) == 5 and len(book) == 2, "all first messages")
+        await assert_equals_snapshot(proxy.service_url, ticker)
+        await assert_equals_snapshot(proxy.service_url, book)
+        assert len(lost) >= 7 and tick.connection.reconnects == 0
 
 
 async def test_a_cut_connection_resumes_with_since(proxy: FaultProxy) -> None:
@@ -243,15 +275,14 @@ async def test_messages_that_cannot_be_read_end_the_connection_and_it_comes_back
 ) -> None:
     async with tickcast.connect(proxy.url, backoff=QUICK) as tick:
         held = await within(tick.ticker("sim:*").ready())
-        for number, broken in enumerate(
-            [
-                {"channel": "ticker", "type": "update", "data": [{"symbol": "sim:S0-USD"}]},
-                {"channel": "ticker", "type": "update", "data": 7},
-                {"channel": "system", "type": "goaway", "data": []},
-            ]
-        ):
-            await proxy.send(broken)
-            await until(lambda n=number: tick.connection.reconnects == n + 1, "another connection")
+        broken: list[Message] = [
+            {"channel": "ticker", "type": "update", "data": [{"symbol": "sim:S0-USD"}]},
+            {"channel": "ticker", "type": "update", "data": 7},
+            {"channel": "system", "type": "goaway", "data": []},
+        ]
+        while broken:
+            await proxy.send(broken.pop())
+            await until(lambda: tick.connection.reconnects == 3 - len(broken), "another connection")
             await within(held.ready())
 
 

@@ -25,7 +25,7 @@ async def assert_equals_snapshot(url: str, held: Subscription[Any], **options: A
         ask: Any = tickcast.connect(url).snapshot
         for now in await ask(held.channel, sorted(left), **options):
             mine = held[now.symbol]
-            if (mine.epoch, mine.seq) != (now.epoch, now.seq):
+            if (mine.epoch, mine.seq, mine.state) != (now.epoch, now.seq, now.state):
                 await asyncio.sleep(0)
                 continue
             ours, theirs = without_publish_time(mine.raw), without_publish_time(now.raw)
