@@ -107,13 +107,11 @@ async def main() -> int:
         subscriptions = [subscribe(tick, params) for params in wanted]
         print("ready", flush=True)
         commands = await lines()
-        while line := (await commands.readline()).decode().strip():
-            if line == "stop":
+        while line := await commands.readline():
+            if line.strip() == b"stop":
                 break
-            if line == "state":
+            if line.strip() == b"state":
                 print(json.dumps(state(tick, subscriptions)), flush=True)
-        else:
-            pass
     return 1 if faults else 0
 
 

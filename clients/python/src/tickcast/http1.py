@@ -2,12 +2,11 @@
 to a connection, cancellable anywhere."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any
 
 from tickcast.errors import LinkClosed
 from tickcast.link import LinkOptions
+from tickcast.refusal import refusal
 
 HEAD_BYTES_MAX = 64 * 1024
 LINE_BYTES_MAX = 16 * 1024 * 1024
@@ -67,16 +66,11 @@ class Response:
 
     async def refusal(self) -> LinkClosed:
         """What an answer other than 200 says."""
-        code, error = 4000 + self.status, f"HTTP {self.status}"
-        if self.status in (408, 425, 429) or self.status >= 500:
-            code = 4529 if self.status == 429 else 4503
         try:
-            body: Any = json.loads(await self.body())
-            code, error = int(body["code"]), str(body["error"])
-        except (LinkClosed, ValueError, LookupError, TypeError):
-            pass
-        after = self.headers.get("retry-after", "")
-        return LinkClosed(code, error, retry_after_s=float(after) if after.isdecimal() else None)
+            body = await self.body()
+        except LinkClosed:
+            body = b""
+        return refusal(self.status, self.headers.get("retry-after", ""), body)
 
     def close(self) -> None:
         """Ends the connection at once."""

@@ -289,6 +289,8 @@ class Keeper:
         while True:
             if not self._outbox:
                 self._outbox.extend(self._session.ask_again(loop.time()))
+            while self._outbox and not self._session.is_wanted(self._outbox[0]):
+                self._outbox.popleft()
             if self._outbox:
                 await asyncio.sleep(pace.wait_s(loop.time()))
                 if self._outbox:

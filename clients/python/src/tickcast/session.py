@@ -6,7 +6,7 @@ changed is told to a listener.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -233,6 +233,8 @@ class Session:
                 if is_snapshot or message["type"] == "update":
                     for item in message["data"]:
                         self._item(channel, item, is_snapshot, now, received_at)
+                elif message["type"] == "unopened":
+                    self._unopened(channel, now)
             elif channel == "status":
                 for item in message["data"]:
                     self._status(item, message["type"] == "snapshot", now)
@@ -255,9 +257,7 @@ class Session:
             if self.plan.find(key, symbol) is None:
                 self.counts.unexpected += 1
                 return
-            view = views[symbol] = VIEWS[channel](symbol, key)
-            if isinstance(view, BookView):
-                view.verify = self._verify
+            view = self._view_of(key, symbol)
         try:
             verdict = view.take(item, is_snapshot, received_at)
         except Violation as violation:
@@ -282,6 +282,15 @@ class Session:
                 self._sound(view)
                 self._listener.changed(view)
 
+    def _view_of(self, key: StreamKey, symbol: str) -> View[Any]:
+        views = self._views.setdefault(key, {})
+        view = views.get(symbol)
+        if view is None:
+            view = views[symbol] = VIEWS[key.channel](symbol, key)
+            if isinstance(view, BookView):
+                view.verify = self._verify
+        return view
+
     def _status(self, item: Json, is_snapshot: bool, now: float) -> None:
         self.counts.items += 1
         symbol: str = item["symbol"]
@@ -292,6 +301,8 @@ class Session:
                 self.counts.unexpected += 1
                 return
             status = self._statuses[symbol] = Status(Rule())
+            for entry in self.plan.entries:
+                self._expect(entry, (symbol,), now)
         rule = status.rule
         if is_snapshot:
             verdict = rule.snapshot(item["epoch"], item["seq"])
@@ -310,6 +321,23 @@ class Session:
                 view = views.get(symbol)
                 if view is not None and view.rule.holds:
                     self._listener.changed(view)
+
+    def _unopened(self, channel: str, now: float) -> None:
+        """In the binary encoding an update of a stream that was never opened does not say what it
+        is of: any of the channel may have lost its opening."""
+        self.counts.gaps += 1
+        for key, views in self._views.items():
+            if key.channel == channel:
+                for view in views.values():
+                    self._missing(view, now)
+
+    def _expect(self, entry: Entry, symbols: Iterable[str], now: float) -> None:
+        """The first messages of these instruments have to come."""
+        for symbol in symbols:
+            if self.plan.find(entry.key, symbol) is entry:
+                view = self._view_of(entry.key, symbol)
+                if not view.confirmed or view.gap:
+                    self._awaited[view] = now
 
     def _sound(self, view: View[Any]) -> None:
         """Nothing is missing."""
@@ -371,16 +399,23 @@ class Session:
                 del self._awaited[view]
                 self._missing(view, now)
 
+    def is_wanted(self, request: Json) -> bool:
+        """Whether a request that waits is still of use: one that was superseded is not."""
+        if request["method"] != "subscribe":
+            return True
+        pending = self._pending.get(request["req_id"])
+        if pending is not None and pending.entry not in self.plan.entries:
+            del self._pending[request["req_id"]]
+            pending = None
+        return pending is not None
+
     def sent(self, request: Json, now: float) -> bool:
         """A request is about to be sent: from now on its answer is awaited. False where it is of
         no use any more."""
-        pending = self._pending.get(request["req_id"])
-        if request["method"] != "subscribe" or pending is None:
-            return bool(request["method"] != "subscribe")
-        if pending.entry not in self.plan.entries:
-            del self._pending[request["req_id"]]
+        if not self.is_wanted(request):
             return False
-        pending.made_at = now
+        if request["method"] == "subscribe":
+            self._pending[request["req_id"]].made_at = now
         return True
 
     def rights_changed(self) -> None:
@@ -454,8 +489,7 @@ class Session:
         for view in self._views.get(key, {}).values():
             if self.plan.find(key, view.symbol) is entry:
                 view.restrict(result)
-                if not view.confirmed or view.gap:
-                    self._awaited[view] = now
+        self._expect(entry, {*names, *self._statuses, *self._views.get(key, {})}, now)
 
     def _refused(self, pending: Pending | None, message: Json, now: float) -> None:
         failure = Failure(message["code"], message["error"])

@@ -153,17 +153,18 @@ class Subscription(Generic[V]):
         Raises SubscriptionError where nothing of it is served, ClosedError where the connection
         was closed for good.
         """
-        while not self._is_complete():
+        while True:
             ended = self.ended
             if ended is not None:
                 raise ended
+            if self._is_complete():
+                return self
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.add(waiter)
             try:
                 await waiter
             finally:
                 self._waiters.discard(waiter)
-        return self
 
     # ------------------------------------------------------------ what to do
 

@@ -3,7 +3,7 @@
 from collections import deque
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from tickcast.view import Mark, View, Violation
@@ -153,10 +153,10 @@ class TradesView(View[Trades]):
         if mark is None or mark.epoch != self.rule.epoch:
             fresh = tuple(self.ring)
             return self._made(state, fresh, mark.missed if mark else 0)
-        last = self.ring[-1].seq if self.ring else 0
-        fresh = self._last(max(0, min(len(self.ring), last - mark.seq)))
-        upto = fresh[0].seq - 1 if fresh else self.rule.seq
-        return self._made(state, fresh, mark.missed + max(0, upto - mark.seq))
+        # Seqs are dense but for what was missed, so every seq without a trade is one of those.
+        count = sum(1 for _ in takewhile(lambda trade: trade.seq > mark.seq, reversed(self.ring)))
+        missed = max(0, self.rule.seq - mark.seq - count)
+        return self._made(state, self._last(count), mark.missed + missed)
 
     def mark(self, value: Trades) -> Mark:
         return Mark(value.epoch, value.seq, value.missed)

@@ -1,7 +1,5 @@
 """A connection over WebSocket: the package `websockets`, with the service's codes read out of it."""
 
-import json
-
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
     ConnectionClosed,
@@ -10,18 +8,16 @@ from websockets.exceptions import (
     InvalidStatus,
     WebSocketException,
 )
-from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
 from tickcast.codec import codec_for
 from tickcast.errors import LinkClosed
 from tickcast.link import MESSAGE_BYTES_MAX, LinkOptions
+from tickcast.refusal import refusal
 from tickcast.words import Json
 
 QUEUE_FRAMES_MAX = 64
 """Frames that wait to be read. Beyond them the socket is not read, and the service conflates."""
-
-RETRIED_STATUSES = frozenset((408, 425, 429))
 
 
 class WebSocketLink:
@@ -73,7 +69,9 @@ async def open_websocket(options: LinkOptions) -> WebSocketLink:
             max_queue=QUEUE_FRAMES_MAX,
         )
     except InvalidStatus as refused:
-        raise refusal(refused.response) from refused
+        response = refused.response
+        after = response.headers.get("Retry-After", "")
+        raise refusal(response.status_code, after, bytes(response.body or b"")) from refused
     except (InvalidMessage, EOFError) as fault:
         raise LinkClosed(None, f"no handshake: {fault}", blocked=True) from fault
     except TimeoutError as fault:
@@ -87,26 +85,6 @@ async def open_websocket(options: LinkOptions) -> WebSocketLink:
         await socket.close()
         raise LinkClosed(4400, f"the service does not speak {codec.subprotocol}")
     return WebSocketLink(socket, options)
-
-
-def refusal(response: Response) -> LinkClosed:
-    """What an HTTP answer in place of a handshake says. Only the service's own words are final:
-    something on the way may answer anything."""
-    status = response.status_code
-    code, error = 4000 + status, f"HTTP {status}"
-    is_ours = False
-    try:
-        body = json.loads(response.body or b"")
-        code, error, is_ours = int(body["code"]), str(body["error"]), True
-    except (ValueError, LookupError, TypeError):
-        pass
-    if not is_ours or status in RETRIED_STATUSES:
-        code = 4503 if code < 4500 and status != 401 else code
-    retry_after_s = None
-    after = response.headers.get("Retry-After", "")
-    if after.isdecimal():
-        retry_after_s = float(after)
-    return LinkClosed(code, error, retry_after_s=retry_after_s, blocked=not is_ours)
 
 
 def _ended(closed: ConnectionClosed) -> LinkClosed:
