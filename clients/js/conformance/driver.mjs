@@ -5,10 +5,10 @@
 
 import { createInterface } from "node:readline";
 import { connect } from "../dist/index.js";
+import { itemOf } from "./items.mjs";
 
 const { TICKCAST_URL, TICKCAST_ENCODING = "json", TICKCAST_TOKEN_URL, TICKCAST_SUBSCRIPTIONS = "[]" } = process.env;
 const CAMEL = { last_size: "lastSize", bid_size: "bidSize", ask_size: "askSize" };
-const FIELDS = ["last", "last_size", "bid", "bid_size", "ask", "ask_size", "open", "high", "low", "volume"];
 
 function fail(error) {
   console.error(error);
@@ -47,31 +47,6 @@ const subscriptions = JSON.parse(TICKCAST_SUBSCRIPTIONS).map((params) => {
   return tick[channel](symbol, Object.fromEntries(given));
 });
 
-/** What all channels say; `state` is the instrument's status. */
-const head = ({ symbol, epoch, seq, state }) => ({ symbol, epoch, seq, state });
-
-const writers = {
-  ticker(out, view) {
-    const item = head(view);
-    for (const name of FIELDS) {
-      const value = view[CAMEL[name] ?? name];
-      if (value !== undefined) item[name] = value;
-    }
-    out.ticker[view.symbol] = { ...item, ts_event: view.tsEvent };
-  },
-  book(out, view) {
-    const { depth, bids, asks, checksum, tsEvent } = view;
-    out.book[view.symbol] = { ...head(view), depth, bids, asks, checksum, ts_event: tsEvent };
-  },
-  trades(out, view) {
-    const trades = view.trades.map(({ tsEvent, ...trade }) => ({ ...trade, ts_event: tsEvent }));
-    out.trades[view.symbol] = { ...head(view), trades };
-  },
-  bars(out, view) {
-    (out.bars[view.symbol] ??= {})[view.interval] = { ...head(view), interval: view.interval, bars: view.bars };
-  },
-};
-
 function state() {
   const { connection } = tick;
   const out = {
@@ -84,7 +59,9 @@ function state() {
   };
   for (const subscription of subscriptions) {
     for (const view of subscription.values()) {
-      writers[subscription.channel](out, view);
+      const item = itemOf(subscription.channel, view);
+      if (subscription.channel === "bars") (out.bars[view.symbol] ??= {})[view.interval] = item;
+      else out[subscription.channel][view.symbol] = item;
       out.status[view.symbol] = tick.status(view.symbol);
     }
   }

@@ -12,8 +12,8 @@ const RETRY_MS_MIN = 1_000;
 
 export interface AuthenticationListener {
   send(request: Request): void;
-  /** The first token of a connection was accepted; undefined: it was refused. */
-  verdict(loss: Loss | undefined): void;
+  /** What was said to the first token of a connection; with `result` it was accepted. */
+  verdict(loss: Loss | undefined, result: AuthResult | undefined): void;
   /** A token could not be renewed; it is tried again. */
   fault(error: Error): void;
   /** The service's clock less ours, ms. */
@@ -34,11 +34,11 @@ export class Authentication {
       // Where there was no answer the connection is given up by others.
       if (answer === undefined) return;
       if (answer.success !== true) {
-        this.listener.verdict({ code: answer.code, text: answer.error ?? "refused" });
+        this.listener.verdict({ code: answer.code, text: answer.error ?? "refused" }, undefined);
         return;
       }
       this.#accepted(answer);
-      this.listener.verdict(undefined);
+      this.listener.verdict(undefined, answer.result as AuthResult);
     });
   }
 

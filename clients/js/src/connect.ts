@@ -24,6 +24,7 @@ class Connected implements Tickcast, Home {
   readonly connection = newConnection();
   readonly frames = new Frames();
   readonly session: Session;
+  ending: TickcastError | undefined;
   readonly #events = new Events<ConnectEvents>();
   readonly #subscriptions = new Set<{ end(error: Error | undefined): void; close?(): void }>();
   readonly #link: Link;
@@ -117,6 +118,7 @@ class Connected implements Tickcast, Home {
   }
 
   #closed(error: TickcastError): void {
+    this.ending = error;
     for (const subscription of this.#subscriptions) subscription.end(error);
     this.#fault(error);
   }
@@ -152,6 +154,7 @@ class Connected implements Tickcast, Home {
 
   reconnect(): void {
     if (this.#isClosed) throw new TickcastError("reconnect: the connection is closed");
+    this.ending = undefined;
     this.#link.start();
   }
 

@@ -14,12 +14,14 @@ import { probe, SseLine } from "./sse.js";
 import type { Tokens } from "./tokens.js";
 import type { Codec, ConnectOptions } from "./types.js";
 import { findWebSocket, WebSocketLine } from "./websocket.js";
-import type { Answer, DataMessage, Goaway, Welcome } from "./wire.js";
+import type { Answer, AuthResult, DataMessage, Goaway, Welcome } from "./wire.js";
 
 /** How long it may take until a line can be asked, ms. */
 const READY_WITHIN_MS = 10_000;
 /** A line that lived for so long has shown that the service is well, ms. */
 const WELL_AFTER_MS = 10_000;
+/** A token that was good for so long has expired, rather than been refused, ms. */
+const EXPIRED_AFTER_MS = 500;
 /** A line is dead after so many silent heartbeats. */
 const SILENT_HEARTBEATS = 3;
 const HEARTBEAT_MS = 5_000;
@@ -73,7 +75,7 @@ export class Link {
     this.#codec = options.encoding === "json" ? undefined : options.encoding;
     this.#authentication = new Authentication(tokens, session.calls, {
       send: (request) => this.#line?.send(request),
-      verdict: (loss) => this.#judged(loss),
+      verdict: (loss, result) => this.#judged(loss, result),
       fault: (error) => this.listener.fault(error),
       clockOffsetMs: () => (this.#clock.best?.offsetUs ?? 0) / 1000,
     });
@@ -150,18 +152,17 @@ export class Link {
   }
 
   /** What the service says to the token. */
-  #judged(loss: Loss | undefined): void {
-    if (loss === undefined) {
-      this.#hasRenewed = false;
-    } else if (loss.code === BAD_REQUEST && this.#welcomed?.auth_required === false) {
+  #judged(loss: Loss | undefined, result: AuthResult | undefined): void {
+    if (loss !== undefined) {
+      if (loss.code !== BAD_REQUEST || this.#welcomed?.auth_required !== false) {
+        this.#lost(loss);
+        return;
+      }
       // It takes no tokens, and needs none.
       this.listener.fault(new TickcastError(`token: ${loss.text}`, loss.code));
-    } else {
-      this.#lost(loss);
-      return;
     }
     this.#isAuthenticated = true;
-    if (this.#welcomed !== undefined) this.#ready(this.#welcomed.limits?.message_bytes);
+    if (this.#welcomed !== undefined) this.#ready((result ?? this.#welcomed).limits?.message_bytes);
   }
 
   /** It can be asked: everything that is subscribed to is. */
@@ -170,6 +171,7 @@ export class Link {
     clearTimeout(this.#readyTimer);
     if (this.#wasLive) connection.reconnects += 1;
     this.#wasLive = true;
+    this.#hasRenewed = false;
     connection.reason = undefined;
     connection.attempt = 0;
     enter(connection, "live");
@@ -199,20 +201,21 @@ export class Link {
   #lost(loss: Loss): void {
     const { connection } = this;
     const line = this.#line;
-    const wasWell = connection.state === "live" && now() - connection.since >= WELL_AFTER_MS;
+    const livedMs = connection.state === "live" ? now() - connection.since : undefined;
     this.#drop();
     connection.reason = { code: loss.code, text: loss.text };
     const closesIn = connection.goaway === undefined ? undefined : Math.max(0, connection.goaway.closesAt - now());
     if (loss.code === NOT_AUTHENTICATED && this.tokens.canRenew && !this.#hasRenewed) {
       this.#hasRenewed = this.#needsToken = true;
-      this.#wait(closesIn ?? 0);
+      const isAtOnce = livedMs === undefined || livedMs >= EXPIRED_AFTER_MS;
+      this.#wait(closesIn ?? (isAtOnce ? 0 : this.#backoff.next()));
       return;
     }
     if (isFinal(loss.code)) {
       this.#finish(loss);
       return;
     }
-    if (wasWell) this.#backoff.reset();
+    if (livedMs !== undefined && livedMs >= WELL_AFTER_MS) this.#backoff.reset();
     const waitMs = closesIn ?? this.#backoff.next() + (loss.retryAfterMs ?? 0);
     if (line?.transport === "sse") this.#blocked.streamsLost();
     const isAuto = (this.options.transport ?? "auto") === "auto";

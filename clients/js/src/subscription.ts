@@ -18,6 +18,8 @@ import type { GrantedResult, WireOptions } from "./wire.js";
 export interface Home {
   readonly session: Session;
   readonly frames: Frames;
+  /** Why the service has closed the connection for good. */
+  readonly ending: Error | undefined;
   /** A failure that no listener of the subscription hears of. */
   unheard(channel: Channel, symbol: string, failure: Failure): void;
   /** The subscription has ended. */
@@ -112,7 +114,7 @@ export class LiveSubscription<C extends Channel> implements Subscription<C>, Hol
   [Symbol.asyncIterator](): AsyncIterableIterator<ChannelState[C]> {
     const changes = new Changes<ChannelState[C]>((closed) => this.#iterators.delete(closed));
     for (const view of this.#views.values()) changes.add(view);
-    if (this.closed) changes.end(undefined);
+    if (this.closed || this.#home.ending !== undefined) changes.end(this.#home.ending);
     else this.#iterators.add(changes);
     return changes;
   }

@@ -75,12 +75,17 @@ export interface DataMessage {
   readonly type: "snapshot" | "update";
   readonly data: readonly Item[];
 }
+export interface Limits {
+  readonly subscriptions?: number;
+  readonly instruments?: number;
+  readonly message_bytes?: number;
+}
 export interface Welcome {
   readonly session: string;
   readonly version: string;
   readonly heartbeat_ms: number;
   readonly auth_required: boolean;
-  readonly limits?: { readonly subscriptions?: number; readonly instruments?: number; readonly message_bytes?: number };
+  readonly limits?: Limits;
 }
 export interface Goaway {
   readonly reconnect_after_ms: number;
@@ -103,6 +108,8 @@ export interface AuthResult {
   readonly sub: string;
   /** Unix seconds. */
   readonly expires: number;
+  /** They were narrower before. */
+  readonly limits?: Limits;
 }
 export interface StatsResult {
   readonly subscriptions: number;

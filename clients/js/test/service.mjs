@@ -71,7 +71,7 @@ export async function startService(t, args = [], port = 0) {
   const bound = await listening;
   const http = `http://127.0.0.1:${bound}`;
   await eventually(async () => (await fetch(`${http}/v1/instruments`)).status !== 503, "an answer");
-  return { port: bound, http, url: `ws://127.0.0.1:${bound}`, log, stop, child };
+  return { port: bound, startedAt: Date.now(), http, url: `ws://127.0.0.1:${bound}`, log, stop, child };
 }
 
 /** A secret in a file, and tokens that it signs. */
