@@ -148,10 +148,13 @@ impl Lane {
 
     /// What it holds, for whoever has to find out.
     pub(crate) fn describe(&self) -> String {
-        format!(
-            "{}: {} on a line with {:?}",
-            self.entry.name, self.state["connection"], self.proxy.done
-        )
+        let (name, connection) = (&self.entry.name, &self.state["connection"]);
+        format!("{name}: {connection} on a line with {}", self.proxy.describe())
+    }
+
+    /// What it and its line have counted.
+    pub(crate) fn figures(&self) -> String {
+        format!("{}: {}; its line {:?}", self.entry.name, self.state["connection"], self.proxy.done)
     }
 
     /// Ends the driver.

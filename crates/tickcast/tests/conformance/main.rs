@@ -58,7 +58,7 @@ fn every_sdk_ends_with_the_services_state_whatever_happens_on_the_way() {
 /// Says where a driver's program is.
 type Find = fn() -> Option<PathBuf>;
 
-/// The drivers; `TICKCAST_CONFORMANCE=js,python-sse` takes only those with one of these in
+/// The drivers; `TICKCAST_CONFORMANCE=js-,python-sse` takes only those with one of these in
 /// their name.
 fn entries() -> Option<Vec<Entry>> {
     let parts = std::env::var("TICKCAST_CONFORMANCE").unwrap_or_default();

@@ -6,6 +6,7 @@ use crate::script::How;
 use std::collections::{HashSet, VecDeque};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,9 +20,13 @@ pub(crate) fn pass(shared: &Shared, number: u64, client: &TcpStream, target: Soc
     // While the service starts again nobody is there: the client gets an end, and tries again.
     let Ok(server) = TcpStream::connect(target) else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    shared.open.lock().expect("nobody panics with it").insert(number);
     let (from_client, to_server) = (copy(client), copy(&server));
-    let up = thread::spawn(move || up(from_client, to_server));
+    let (sender, asked) = channel();
+    let up = thread::spawn(move || up(from_client, to_server, &sender));
+    if let Ok(Some(asked)) = asked.recv() {
+        let mut open = shared.open.lock().expect("nobody panics with it");
+        open.insert(number, asked);
+    }
     let mut down = Down {
         shared,
         number,
@@ -57,7 +62,7 @@ fn copy(socket: &TcpStream) -> TcpStream {
 }
 
 /// Passes the client's bytes, and its request head without an offer to compress.
-fn up(mut from_client: TcpStream, mut to_server: TcpStream) {
+fn up(mut from_client: TcpStream, mut to_server: TcpStream, asked: &Sender<Option<String>>) {
     let mut head = Vec::new();
     let mut is_head = true;
     let mut buffer = [0; 4096];
@@ -69,7 +74,9 @@ fn up(mut from_client: TcpStream, mut to_server: TcpStream) {
                 continue;
             }
             is_head = false;
-            without_offer(&head, end.map_or(head.len(), |end| end + 4))
+            let (request, what) = adapted(&head, end.map_or(head.len(), |end| end + 4));
+            let _ = asked.send(what);
+            request
         } else {
             buffer[..some].to_vec()
         };
@@ -80,16 +87,21 @@ fn up(mut from_client: TcpStream, mut to_server: TcpStream) {
     let _ = to_server.shutdown(Shutdown::Write);
 }
 
-/// A request of which the head ends at `end`, without `Sec-WebSocket-Extensions`.
-fn without_offer(request: &[u8], end: usize) -> Vec<u8> {
+/// A request of which the head ends at `end`, and its first line if messages are to come: without
+/// an offer to compress, and with an end after any other answer, so that nobody asks for messages on
+/// the same connection later.
+fn adapted(request: &[u8], end: usize) -> (Vec<u8>, Option<String>) {
     let (head, rest) = request.split_at(end);
-    let lines = head.split_inclusive(|byte| *byte == b'\n');
-    let is_offer = |line: &&[u8]| {
-        let line = String::from_utf8_lossy(line).to_ascii_lowercase();
-        line.starts_with("sec-websocket-extensions:")
-    };
-    let kept: Vec<&[u8]> = lines.filter(|line| !is_offer(line)).chain([rest]).collect();
-    kept.concat()
+    let head = String::from_utf8_lossy(head);
+    let mut lines = head.split_inclusive('\n');
+    let first = lines.next().unwrap_or_default();
+    let has_messages = first.contains(" /v1/ws") || first.contains(" /v1/sse");
+    let left_out = if has_messages { "sec-websocket-extensions:" } else { "connection:" };
+    let kept = lines.filter(|line| !line.to_ascii_lowercase().starts_with(left_out));
+    let own = if has_messages { "" } else { "Connection: close\r\n" };
+    let adapted: String = [first, own].into_iter().chain(kept).collect();
+    let what = has_messages.then(|| first.trim_end().to_owned());
+    ([adapted.as_bytes(), rest].concat(), what)
 }
 
 /// The connection is over for us.
@@ -206,8 +218,7 @@ impl Down<'_> {
                 count(&done.repeated);
             }
         }
-        if plan.falsifications > 0 && item.channel == "book" && piece.falsify() {
-            plan.falsifications -= 1;
+        if item.channel == "book" && plan.falsifies() && piece.falsify() {
             count(&done.falsified);
         }
         let delay = plan.take_delay();

@@ -217,7 +217,7 @@ impl Play {
             if early > 0 {
                 lane.blame([format!("it came back {early} times before it should after a goaway")]);
             }
-            println!("{}", lane.describe());
+            println!("{}", lane.figures());
         }
     }
 }

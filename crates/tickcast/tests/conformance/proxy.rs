@@ -6,7 +6,7 @@
 
 use crate::passing::pass;
 use crate::script::{How, Step};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -43,7 +43,10 @@ pub(crate) struct Plan {
     pub(crate) lose_one_of: u64,
     /// By channel.
     pub(crate) losses: BTreeMap<&'static str, u64>,
-    pub(crate) falsifications: u64,
+    falsify_one_of: u64,
+    falsifications: u64,
+    /// Books seen, for each one of so many.
+    books: u64,
     pub(crate) refusals: u64,
     /// What is to become of connections that were accepted before this number.
     pub(crate) end: Option<(u64, End)>,
@@ -63,8 +66,8 @@ pub(crate) enum End {
 #[derive(Debug)]
 pub(crate) struct Shared {
     plan: Mutex<Plan>,
-    /// The numbers of connections that are open.
-    pub(crate) open: Mutex<BTreeSet<u64>>,
+    /// The connections that are open: by number, what they have asked for.
+    pub(crate) open: Mutex<BTreeMap<u64, String>>,
     pub(crate) done: Arc<Done>,
     is_over: AtomicBool,
 }
@@ -129,7 +132,9 @@ impl Proxy {
                     [("ticker", ticker), ("book", book), ("trades", trades), ("bars", bars)];
                 plan.losses = BTreeMap::from(counts);
             }
-            Step::Falsify { times } => plan.falsifications = times,
+            Step::Falsify { one_of, times } => {
+                (plan.falsify_one_of, plan.falsifications) = (one_of, times);
+            }
             Step::Cut { how, refuse } => {
                 (plan.end, plan.refusals) = (Some((before, End::Cut(how))), refuse);
             }
@@ -149,7 +154,13 @@ impl Proxy {
     /// Whether connections are open, and none of the first `before`.
     pub(crate) fn has_only_newer(&self, before: u64) -> bool {
         let open = self.shared.open.lock().expect("nobody panics with it");
-        open.first().is_some_and(|oldest| *oldest >= before)
+        open.keys().next().is_some_and(|oldest| *oldest >= before)
+    }
+
+    /// What is open and what is still to be done, for whoever has to find out.
+    pub(crate) fn describe(&self) -> String {
+        let open = self.shared.open.lock().expect("nobody panics with it");
+        format!("{:?}, open {open:?}, {:?}", self.done, self.shared.plan())
     }
 
     /// Whether all that was begun has been done.
@@ -192,6 +203,17 @@ impl Plan {
     pub(crate) fn repeats_back(&self) -> Option<usize> {
         let is_its_turn = self.repeats > 0 && self.updates.is_multiple_of(self.repeat_one_of);
         is_its_turn.then_some(self.back)
+    }
+
+    /// Whether this book is to be falsified.
+    pub(crate) fn falsifies(&mut self) -> bool {
+        if self.falsifications == 0 {
+            return false;
+        }
+        self.books += 1;
+        let is_its_turn = self.books % self.falsify_one_of == 1;
+        self.falsifications -= u64::from(is_its_turn);
+        is_its_turn
     }
 
     /// How long this message is held up.
