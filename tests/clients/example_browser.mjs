@@ -32,7 +32,7 @@ page.on("pageerror", (error) => {
   console.error(`FAILED: ${error.stack}`);
   process.exit(1);
 });
-const query = new URLSearchParams({ url, symbol });
+const query = new URLSearchParams({ url, symbols: symbol });
 await page.goto(`http://127.0.0.1:${server.address().port}/examples/browser/index.html?${query}`);
 let shown = "";
 for (;;) {

@@ -1,5 +1,5 @@
 //! Clients that we did not write, against the real binary: Python `websockets`, npm `ws`, headless
-//! Chromium's own WebSocket and EventSource, and the dashboard in it.
+//! Chromium's own WebSocket and EventSource.
 //!
 //! The scripts in `tests/clients` know the protocol and judge it; here the service is started on
 //! free ports, stopped with SIGTERM when a script says READY, and must end with exit code 0.
@@ -9,9 +9,8 @@
 mod scripts;
 mod service;
 
-use scripts::{Script, browser, node, python, root};
+use scripts::{Script, browser, node, python};
 use service::{Service, tls};
-use std::path::Path;
 
 /// A market of twenty instruments, and a quick end.
 const ARGS: [&str; 6] = ["--sim-instruments", "20", "--sim-rate", "200", "--drain-window", "1s"];
@@ -46,29 +45,6 @@ fn chromium_gets_it_encrypted() {
     drains_encrypted_after(Script::new(&node, "browser_client.mjs"));
 }
 
-#[test]
-fn the_dashboard_survives_lost_updates_dead_connections_and_a_restart() {
-    let Some(node) = browser() else { return };
-    drains_after(&Script::new(&node, "page_faults.mjs"));
-}
-
-/// With `TICKCAST_UPDATE_PICTURE=1` this makes the picture of the README.
-#[test]
-fn the_dashboard_shows_live_prices_of_every_instrument() {
-    let Some(node) = browser() else { return };
-    let picture = match std::env::var("TICKCAST_UPDATE_PICTURE") {
-        Ok(value) if value == "1" => root().join("docs/dashboard.png"),
-        _ => Path::new(env!("CARGO_TARGET_TMPDIR")).join("dashboard.png"),
-    };
-    let mut service = Service::start(&ARGS);
-    let script = Script::new(&node, "page_screenshot.mjs").arg(service.url());
-    script.arg(&picture).run(|wish| panic!("{wish} is not for now"));
-    let png = std::fs::read(&picture).expect("the script made a picture");
-    assert!(png.starts_with(b"\x89PNG"), "{} is a PNG", picture.display());
-    service.ask_to_stop();
-    assert_eq!(service.wait(), Some(0), "exit code of the service");
-}
-
 /// Runs a script against a service of its own, which is told to stop when the script is READY.
 fn drains_after(script: &Script) {
     drains(Service::start(&ARGS), script.clone());
@@ -89,6 +65,7 @@ fn drains(mut service: Service, script: Script) {
         assert_eq!(wish, "READY", "{wish} is not known");
         stops += 1;
         service.ask_to_stop();
+        None
     });
     assert_eq!(stops, 1, "the script says READY once");
     assert_eq!(service.wait(), Some(0), "exit code of the service");

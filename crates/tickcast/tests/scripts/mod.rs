@@ -8,14 +8,14 @@
 #![allow(dead_code)]
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 /// Longer than any script's own deadline.
-const SCRIPT_MAX: Duration = Duration::from_secs(150);
+const SCRIPT_MAX: Duration = Duration::from_secs(180);
 
 /// A script and what it is told.
 #[derive(Clone, Debug)]
@@ -44,25 +44,30 @@ impl Script {
         self
     }
 
-    /// Runs it to its end, which must be a good one. Each line in capitals is a wish, and given to
-    /// `on_wish`; the others are shown.
-    pub(crate) fn run(&self, mut on_wish: impl FnMut(&str)) {
+    /// Runs it to its end, which must be a good one. Each line in capitals is a wish: `on_wish` fulfils
+    /// it, and what it answers goes to the script. The others are shown.
+    pub(crate) fn run(&self, mut on_wish: impl FnMut(&str) -> Option<&'static str>) {
         let mut child = Command::new(&self.program)
             .arg(root().join("tests/clients").join(self.name))
             .args(&self.args)
             .env("TICKCAST_NODE_PATH", modules())
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", self.program.display()));
         let said = lines(child.stdout.take().expect("stdout is a pipe"));
         let complaints = lines(child.stderr.take().expect("stderr is a pipe"));
+        let mut stdin = child.stdin.take().expect("stdin is a pipe");
         let end = Instant::now() + SCRIPT_MAX;
         loop {
             match said.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                Ok(line) if is_wish(&line) => on_wish(&line),
+                Ok(line) if is_wish(&line) => {
+                    if let Some(answer) = on_wish(&line) {
+                        writeln!(stdin, "{answer}").expect("it reads");
+                    }
+                }
                 Ok(line) => println!("{}: {line}", self.name),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
@@ -144,13 +149,15 @@ pub(crate) fn tool(variable: &str, usual: &str) -> Option<PathBuf> {
     found(std::env::var_os(variable).map_or_else(|| root().join(usual), PathBuf::from))
 }
 
-/// A file that is there. Otherwise the test says that it is skipped; with `CI=true` none is.
+/// A file that is there.
 fn found(path: PathBuf) -> Option<PathBuf> {
-    if path.is_file() {
-        return Some(path);
-    }
+    if path.is_file() { Some(path) } else { skip(&path.display().to_string()) }
+}
+
+/// Says that the test is skipped; with `CI=true` none is.
+pub(crate) fn skip<T>(missing: &str) -> Option<T> {
     let is_ci = std::env::var("CI").is_ok_and(|value| value == "true" || value == "1");
-    assert!(!is_ci, "{} is missing, and with CI=true nothing is skipped", path.display());
-    println!("SKIPPED: {} is missing; `cargo xtask test` brings it", path.display());
+    assert!(!is_ci, "{missing} is missing, and with CI=true nothing is skipped");
+    println!("SKIPPED: {missing} is missing; `cargo xtask test` brings it");
     None
 }
