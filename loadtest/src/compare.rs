@@ -200,7 +200,7 @@ fn fetch(job: &Job, view: View, symbol: &str) -> Result<(Since, Facts), Refusal>
         let is_final = (400..500).contains(&status) && status != 429;
         return Err(Refusal { words: format!("{path}: status {status}"), is_final });
     }
-    let message = Message::decode(Encoding::Json, &body)
+    let message = Message::decode(&body)
         .map_err(|error| Refusal::because(error.to_string()))?;
     let mut session = Session::new();
     session.subscribe(Subscribe::new(view, vec![Pattern::new(symbol)]));

@@ -235,7 +235,7 @@ fn number_before(text: &[u8]) -> Option<(i64, &[u8])> {
 ///
 /// *Errors:* what wire's decoder does not read.
 pub(crate) fn decode(message: &[u8]) -> Result<Message<'_>, DecodeError> {
-    Message::decode(Encoding::Json, message)
+    Message::decode(message)
 }
 
 /// Gives each item of a data message to `each`; whether it was a data message.

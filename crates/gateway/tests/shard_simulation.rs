@@ -47,7 +47,7 @@ impl Follower {
         for got in self.client.take() {
             let Got::Message(value) = got else { panic!("seed {seed}: {got:?}") };
             let text = value.to_string();
-            let message = Message::decode(Encoding::Json, text.as_bytes()).expect("it is ours");
+            let message = Message::decode(text.as_bytes()).expect("it is ours");
             self.session.receive(&message);
             assert!(
                 !self.session.must_ask_again(),
