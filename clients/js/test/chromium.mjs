@@ -36,11 +36,11 @@ export async function openPage(t) {
 
 const KINDS = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css" };
 
-/** Serves the repository's files, as `python3 -m http.server` does. */
-export async function serveFiles(t) {
+/** Serves a folder's files, as `python3 -m http.server` does. */
+export async function serveFiles(t, folder = root) {
   const server = createServer(async (request, response) => {
     const path = normalize(new URL(request.url, "http://x").pathname);
-    const file = join(root, path.endsWith("/") ? `${path}index.html` : path);
+    const file = join(folder, path.endsWith("/") ? `${path}index.html` : path);
     try {
       const bytes = await readFile(file);
       response.writeHead(200, { "content-type": KINDS[extname(file)] ?? "application/octet-stream" }).end(bytes);
