@@ -81,8 +81,9 @@ export function listen(actions: KeyActions): void {
 
 function handlerOf(event: KeyboardEvent): Handler | undefined {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return undefined;
-  // A dialog has its own keys.
+  // A dialog has its own keys, a popover its own Escape.
   if (document.querySelector("dialog[open]")) return undefined;
+  if (event.key === "Escape" && document.querySelector(":popover-open")) return undefined;
   const focus = document.activeElement;
   if (event.key === "Escape") return (actions) => actions.back();
   if (focus instanceof HTMLInputElement) {

@@ -69,6 +69,7 @@ export class Ladder {
     this.#book = null;
     this.#isCentred = true;
     this.#centredAt = -1;
+    this.#sum();
     painter.ask(this.#draw);
   }
 
@@ -78,10 +79,12 @@ export class Ladder {
       this.#centredAt = -1;
     }
     this.#book = book;
+    this.#sum();
     painter.ask(this.#draw);
   }
 
-  readonly #draw = (): void => {
+  /** Keeps the number of lines in step with the book, whatever draws them first. */
+  #sum(): void {
     const book = this.#book;
     const sizes = (levels: readonly string[]) => levels.filter((_, index) => index % 2 === 1);
     this.#asks = runningSums(sizes(book?.asks ?? []));
@@ -89,6 +92,9 @@ export class Ladder {
     const total = (sums: Decimal[]) => (sums.length ? Number(decimalText(sums.at(-1)!)) : 0);
     this.#deepest = Math.max(total(this.#asks), total(this.#bids));
     this.#list.count = book ? this.#asks.length + this.#bids.length + 1 : 0;
+  }
+
+  readonly #draw = (): void => {
     this.#centre();
     this.#list.drawAll();
   };

@@ -3,6 +3,7 @@
 
 import type { Bar, ConnectionState, Depth, Interval, Stats, Ticker, Trade, TradingState } from "tickcast";
 import type { EncodingName, Rate } from "./address.js";
+import type { SlowState } from "./slow.js";
 
 /** What the page wants of the service; said again whenever it changes. */
 export interface Wishes {
@@ -82,14 +83,16 @@ export interface LinkCopy {
   readonly stats: Stats | undefined;
   /** What the watchlist was granted: updates per second, absent for real time. */
   readonly granted: { readonly maxRate?: number | undefined; readonly matched: number } | undefined;
+  /** null: it is off. */
+  readonly slow: SlowState | null;
   /** Failed symbols and faults, newest last. */
   readonly problems: readonly string[];
 }
 
 export interface InstrumentCopy {
   readonly symbol: string;
-  readonly tickSize: string;
-  readonly lotSize: string;
+  readonly tickSize: string | null;
+  readonly lotSize: string | null;
 }
 
 export interface Batch {

@@ -6,6 +6,7 @@ import { Choice, Line, byId, make, setText } from "./elements.js";
 import { NOTHING, bytes, count, duration, latency, rate } from "./format.js";
 import type { LinkCopy } from "./messages.js";
 import { every } from "./painter.js";
+import type { SlowState } from "./slow.js";
 
 const FIGURES_EVERY_MS = 1_000;
 const COUNTDOWN_EVERY_MS = 250;
@@ -97,7 +98,7 @@ export class Panel {
 
   set isSlow(isSlow: boolean) {
     this.#slow.ariaChecked = String(isSlow);
-    setText(byId("slow-note"), isSlow ? "reads for 0.25 s in 4.25 s" : "reads all");
+    if (!isSlow) setText(byId("slow-note"), "reads all");
     document.body.classList.toggle("slow", isSlow);
   }
 
@@ -107,6 +108,7 @@ export class Panel {
     document.body.dataset.link = state;
     setText(byId("link-state"), state === "live" && link.goaway ? "live, service restarting" : state);
     byId("retry").hidden = state === "live" || state === "connecting";
+    if (link.slow) setText(byId("slow-note"), slowText(link.slow));
     this.#drawDetail();
   }
 
@@ -157,6 +159,9 @@ export class Panel {
     for (const [id, element] of this.#values) setText(element, values[id] ?? NOTHING);
   }
 }
+
+const slowText = ({ speed, traffic }: SlowState) => (speed === null || traffic === null
+  ? "measures what comes" : `reads ${bytes(speed)} of ${bytes(traffic)}/s`);
 
 const grantedText = ({ maxRate, matched }: { readonly maxRate?: number | undefined; readonly matched: number }) =>
   `${count(matched)} at ${maxRate === undefined ? "real time" : `${maxRate}/s`}`;

@@ -49,21 +49,19 @@ export class Tape {
   }
 
   clear(): void {
-    this.#trades = [];
+    this.#show([]);
     setText(byId("tape-missed"), "");
-    painter.ask(this.#draw);
   }
 
   take({ isReset, trades, missed }: TradesCopy): void {
     const fresh = [...trades].reverse();
-    this.#trades = isReset ? fresh : [...fresh, ...this.#trades];
-    this.#trades.length = Math.min(this.#trades.length, TRADES_MAX);
+    this.#show((isReset ? fresh : [...fresh, ...this.#trades]).slice(0, TRADES_MAX));
     setText(byId("tape-missed"), missed ? `${count(missed)} missed` : "");
-    painter.ask(this.#draw);
   }
 
-  readonly #draw = (): void => {
-    this.#list.count = this.#trades.length;
-    this.#list.drawAll();
-  };
+  #show(trades: Trade[]): void {
+    this.#trades = trades;
+    this.#list.count = trades.length;
+    painter.ask(this.#list.drawAll);
+  }
 }

@@ -1,29 +1,23 @@
-// In the worker: the token that the connection shows, and asking the person for another one.
+// In the worker: the token that the connection shows. Where the service wants one that is not
+// there, or does not take the one that is (any longer), a person is asked for another.
 
 export class TokenDesk {
   readonly #ask: (why: string) => void;
-  #token: string | null = null;
-  #waiting: ((token: string) => void)[] = [];
+  #token: string | null;
 
   /** `ask` opens the form; `give` brings its answer. */
-  constructor(ask: (why: string) => void) { this.#ask = ask; }
-
-  /** The token, or the promise of one. */
-  token(): string | Promise<string> {
-    if (this.#token !== null) return this.#token;
-    this.#ask("");
-    return new Promise((given) => this.#waiting.push(given));
-  }
-
-  give(token: string | null): void {
-    this.#token = token;
-    if (token === null) return;
-    for (const given of this.#waiting.splice(0)) given(token);
-  }
-
-  /** The service does not accept it, or not any longer: the next one has to come from a person. */
-  refused(why: string): void {
+  constructor(ask: (why: string) => void) {
+    this.#ask = ask;
     this.#token = null;
-    this.#ask(why);
   }
+
+  /** What the SDK asks for a token; undefined where there is none, since not every service wants one. */
+  get source(): (() => string) | undefined {
+    const token = this.#token;
+    return token === null ? undefined : () => token;
+  }
+
+  give(token: string | null): void { this.#token = token; }
+
+  refused(why: string): void { this.#ask(this.#token === null ? "" : why); }
 }

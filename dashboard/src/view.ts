@@ -43,7 +43,7 @@ export class InstrumentView {
   }
 
   list(instruments: readonly InstrumentCopy[]): void {
-    this.#sizes = new Map(instruments.map(({ symbol, tickSize, lotSize }) => [symbol, `${tickSize}, ${lotSize}`]));
+    this.#sizes = new Map(instruments.map(({ symbol, tickSize, lotSize }) => [symbol, `${tickSize ?? NOTHING}, ${lotSize ?? NOTHING}`]));
     painter.ask(this.draw);
   }
 

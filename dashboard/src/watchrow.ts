@@ -5,7 +5,7 @@ import { Cell, PriceCell } from "./cells.js";
 import { ageMs } from "./clock.js";
 import { dayChange, spread } from "./decimal.js";
 import { Line, Words, make } from "./elements.js";
-import { NOTHING, age, shortVolume } from "./format.js";
+import { NOTHING, age, shortSize, shortVolume } from "./format.js";
 import type { Row } from "./rows.js";
 import type { RowView } from "./virtual.js";
 
@@ -21,9 +21,13 @@ export class WatchRow implements RowView {
   readonly #last: PriceCell;
   readonly #change: Cell;
   readonly #spark: Line;
+  readonly #bidSize: Cell;
   readonly #bid: PriceCell;
   readonly #ask: PriceCell;
+  readonly #askSize: Cell;
   readonly #spread: Cell;
+  readonly #high: Cell;
+  readonly #low: Cell;
   readonly #volume: Cell;
   readonly #age: Cell;
   readonly #badge: Words;
@@ -46,9 +50,13 @@ export class WatchRow implements RowView {
     spark.setAttribute("role", "gridcell");
     element.append(spark);
     this.#spark = new Line(spark, SPARK_WIDTH, SPARK_HEIGHT);
+    this.#bidSize = new Cell(element, "c-size wide", "gridcell");
     this.#bid = new PriceCell(element, "c-bid", "gridcell");
     this.#ask = new PriceCell(element, "c-ask", "gridcell");
+    this.#askSize = new Cell(element, "c-size wide", "gridcell");
     this.#spread = new Cell(element, "c-spread", "gridcell");
+    this.#high = new Cell(element, "c-high wide", "gridcell");
+    this.#low = new Cell(element, "c-low wide", "gridcell");
     this.#volume = new Cell(element, "c-volume", "gridcell");
     this.#age = new Cell(element, "c-age", "gridcell");
     const state = make("div", "c-state");
@@ -93,6 +101,10 @@ export class WatchRow implements RowView {
     const change = dayChange(ticker.last, ticker.open);
     this.#change.show(change?.percent ?? NOTHING, change ? SIGNS[change.sign] : "");
     this.#spread.show(spread(ticker.bid, ticker.ask)?.basisPoints ?? NOTHING);
+    this.#bidSize.show(shortSize(ticker.bidSize));
+    this.#askSize.show(shortSize(ticker.askSize));
+    this.#high.show(ticker.high ?? NOTHING);
+    this.#low.show(ticker.low ?? NOTHING);
     this.#volume.show(shortVolume(ticker.volume));
     this.drawAge();
     if (isOther) this.drawSpark();

@@ -9,7 +9,7 @@ import { connect, type Stats, type Subscription, type Tickcast, type Ticker } fr
 import { protobuf } from "tickcast/protobuf";
 import { isAmong } from "./glob.js";
 import type { Batch, Command, LinkCopy, Report, TickerCopy, Wishes } from "./messages.js";
-import { SlowLink } from "./slow.js";
+import { LOAD_INSTRUMENTS_MAX, SlowLink } from "./slow.js";
 import { Streams } from "./streams.js";
 import { TokenDesk } from "./token.js";
 
@@ -33,8 +33,12 @@ let tick: Tickcast | null = null;
 let watch: Subscription<"ticker"> | null = null;
 /** The ticker of an instrument that no pattern of the watchlist names. */
 let single: Subscription<"ticker"> | null = null;
+/** What was asked of the present connection. */
+let placed: Wishes | null = null;
 let stats: Stats | undefined;
 let linkChanged = true;
+/** The service's list, the most active first. */
+let listed: string[] = [];
 let isPageReady = false;
 let posting: ReturnType<typeof setTimeout> | undefined;
 
@@ -79,6 +83,7 @@ function linkCopy(): LinkCopy | undefined {
     reconnects, resyncs, missedTrades, messages, bytes, goaway, clockOffsetUs, rttUs, stats,
     at: performance.timeOrigin + performance.now(),
     granted: granted && { maxRate: granted.maxRate, matched: watch?.size ?? 0 },
+    slow: slow.state,
     problems: [...problems],
   };
 }
@@ -99,11 +104,11 @@ function heard(ticker: Ticker): void {
 function open(): void {
   tick?.close();
   streams.forget();
-  watch = single = null;
+  watch = single = placed = null;
   stats = undefined;
   changed.clear();
   const opened = connect(url, {
-    token: () => desk.token(),
+    token: desk.source,
     encoding: wishes!.encoding === "protobuf" ? protobuf : "json",
   });
   tick = opened;
@@ -115,23 +120,47 @@ function open(): void {
     linkChanged = true;
     wake();
   });
+  opened.on("message", (_, size) => slow.read(size));
   opened.on("error", (error) => problem(error.message));
-  follow(null);
+  if (slow.isOn) slow.begin(opened, loaded());
+  follow();
 }
 
-/** Makes the subscriptions what the wishes say; `old` is what they were on this connection. */
-function follow(old: Wishes | null): void {
+/** Makes the subscriptions what the wishes say. */
+function follow(): void {
   if (!tick || !wishes) return;
+  // A slow link has nothing to merge where a tier is slower still.
+  const wanted: Wishes = slow.isOn ? { ...wishes, rate: 0 } : wishes;
+  const old = placed;
+  placed = wanted;
   if (!watch) {
-    watch = tick.ticker(wishes.symbols, { maxRate: maxRate(wishes) }, heard);
+    watch = tick.ticker(wanted.symbols, { maxRate: maxRate(wanted) }, heard);
     watch.on("failed", (symbol, { code, error }) => problem(`${symbol}: ${code} ${error}`));
     watch.on("granted", () => { linkChanged = true; });
   } else if (old) {
-    if (old.symbols.join() !== wishes.symbols.join()) watch.setSymbols(wishes.symbols);
-    if (old.rate !== wishes.rate) watch.change({ maxRate: maxRate(wishes) });
+    if (old.rate !== wanted.rate) watch.change({ maxRate: maxRate(wanted) });
+    if (old.symbols.join() !== wanted.symbols.join()) {
+      watch.setSymbols(wanted.symbols);
+      if (slow.isOn) slow.begin(tick, loaded());
+    }
   }
-  followSingle(wishes);
-  streams.follow(tick, wishes);
+  followSingle(wanted);
+  streams.follow(tick, wanted);
+}
+
+/** The instruments of which the slow link asks for more: the most active of the watchlist. */
+function loaded(): string[] {
+  const { symbols, instrument } = wishes!;
+  return listed.filter((symbol) => symbol !== instrument && isAmong(symbol, symbols)).slice(0, LOAD_INSTRUMENTS_MAX);
+}
+
+function setSlow(isSlow: boolean): void {
+  if (isSlow === slow.isOn || !tick || !wishes) return;
+  if (isSlow) slow.begin(tick, loaded());
+  else slow.end();
+  follow();
+  linkChanged = true;
+  wake();
 }
 
 function followSingle({ instrument, symbols, rate }: Wishes): void {
@@ -155,6 +184,7 @@ async function loadInstruments(): Promise<void> {
   let waitMs = INSTRUMENTS_RETRY_MS;
   try {
     const list = await tick!.instruments();
+    listed = list.map(({ symbol }) => symbol);
     report({ kind: "instruments", instruments: list.map(({ symbol, tickSize, lotSize }) => ({ symbol, tickSize, lotSize })) });
     if (list.length) waitMs = INSTRUMENTS_EVERY_MS;
   } catch (error) {
@@ -195,7 +225,7 @@ onmessage = ({ data }: MessageEvent<Command>) => {
       const old = wishes;
       wishes = data.wishes;
       if (old && old.encoding !== wishes.encoding) open();
-      else follow(old);
+      else follow();
       break;
     }
     case "ready":
@@ -203,7 +233,7 @@ onmessage = ({ data }: MessageEvent<Command>) => {
       wake();
       break;
     case "slow":
-      slow.set(data.isSlow);
+      setSlow(data.isSlow);
       break;
     case "token":
       desk.give(data.token);

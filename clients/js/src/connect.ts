@@ -161,9 +161,10 @@ class Connected implements Tickcast, Home {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    // First, so that they are not told that all is stale now.
+    for (const subscription of [...this.#subscriptions]) subscription.close?.();
     this.#link.close("closed by the application");
     this.#abort.abort();
-    for (const subscription of [...this.#subscriptions]) subscription.close?.();
     this.#events.clear();
   }
 }

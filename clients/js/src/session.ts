@@ -17,6 +17,9 @@ import type { Answer, BarsItem, DataMessage, GrantedResult, Item, Request, Statu
 const REFUSED_MS = 1_000;
 const REFUSED_MS_MAX = 30_000;
 
+/** All streams of a channel are asked for again no sooner than this, ms. */
+const UNKNOWN_MS = 1_000;
+
 /** Whom the session tells. */
 export interface SessionListener {
   status(change: StatusChange): void;
@@ -37,6 +40,8 @@ export class Session implements AnswerListener {
   readonly held: Holdings;
   readonly outbox: Outbox;
   #refusals = 0;
+  /** When all streams of a channel were last asked for again. */
+  #unknownAt = -Infinity;
 
   constructor(verifiesBooks: boolean, readonly counters: Counters, readonly listener: SessionListener) {
     this.held = new Holdings(verifiesBooks);
@@ -118,6 +123,7 @@ export class Session implements AnswerListener {
     const isSnapshot = message.type === "snapshot";
     const { channel, data } = message;
     if (!Array.isArray(data)) return;
+    if (message.type === "unknown" && channel !== "status") this.#unknown(channel, now);
     for (const item of data as Item[]) {
       if (channel === "status") this.#status(item as StatusItem, isSnapshot);
       else this.#item(channel, item, isSnapshot, now);
@@ -172,6 +178,20 @@ export class Session implements AnswerListener {
     }
     stream.show(this.held.stateOf(stream));
     stream.tell();
+  }
+
+  /**
+   * What a stream's number stands for has got lost, so that it may be any of the channel: each is
+   * asked for again, also those of which nothing but a status has come.
+   */
+  #unknown(channel: Channel, now: number): void {
+    if (now < this.#unknownAt + UNKNOWN_MS) return;
+    this.#unknownAt = now;
+    const intervals = new Set([...this.held.placements.all()].filter((one) => one.channel === channel).map((one) => one.interval));
+    for (const interval of intervals) {
+      for (const symbol of this.held.statuses.symbols()) this.held.open(channel, interval, symbol);
+      for (const stream of this.held.streams.all(channel, interval)) this.#gap(stream, now);
+    }
   }
 
   #gap(stream: Stream, now: number): void {

@@ -16,6 +16,11 @@ export class Statuses {
     return this.#told.get(symbol)?.state;
   }
 
+  /** The instruments of which a status was told. */
+  symbols(): IterableIterator<string> {
+    return this.#told.keys();
+  }
+
   /** A new connection begins: what it says counts, wherever it stands. */
   reconnected(): void {
     for (const told of this.#told.values()) told.epoch = told.seq = 0;

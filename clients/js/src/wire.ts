@@ -72,7 +72,8 @@ export interface BarsItem extends Item {
 /** A push of data or status. */
 export interface DataMessage {
   readonly channel: Channel | "status";
-  readonly type: "snapshot" | "update";
+  /** `unknown`: an update of a stream whose number this connection was never told; only of codecs. */
+  readonly type: "snapshot" | "update" | "unknown";
   readonly data: readonly Item[];
 }
 export interface Limits {
