@@ -38,7 +38,10 @@ async def test_it_runs(service: Service, tmp_path: Path, program: str) -> None:
     lines = 0
     try:
         # Some end by themselves, the others have shown enough.
-        while lines < LINES_ENOUGH and await within(process.stdout.readline()):
+        while lines < LINES_ENOUGH:
+            line = await within(process.stdout.readline())
+            if not line:
+                break
             lines += 1
         if lines == LINES_ENOUGH:
             process.terminate()

@@ -125,7 +125,7 @@ async def test_a_service_that_always_answers_wrongly_is_not_asked_in_a_tight_loo
 async def test_an_answer_that_never_comes_is_asked_for_again(
     proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tickcast.session.ANSWER_WITHIN_S", 0.1)
+    monkeypatch.setattr("tickcast.asking.ANSWER_WITHIN_S", 0.1)
     lost: list[Message] = []
 
     def lose(message: Message) -> list[Message]:
@@ -146,7 +146,7 @@ async def test_first_messages_that_never_come_are_asked_for_again(
     proxy: FaultProxy, encoding: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the binary encoding what follows does not even say which instrument it is of."""
-    monkeypatch.setattr("tickcast.session.ANSWER_WITHIN_S", 0.5)
+    monkeypatch.setattr("tickcast.asking.ANSWER_WITHIN_S", 0.5)
     lost: list[Message] = []
 
     def lose(message: Message) -> list[Message]:
