@@ -15,7 +15,9 @@ PAGES = (ROOT / "README.md", ROOT.parent.parent / "docs" / "python.md")
 PROGRAMS = [
     pytest.param(program, id=f"{page.name}-{number}")
     for page in PAGES
-    for number, program in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
+    for number, program in enumerate(
+        re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    )
 ]
 LINES_ENOUGH = 30
 

@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+
+from tickcast.asking import ANSWER_WITHIN_S
 from tickcast.errors import Failure, ProtocolFault
 from tickcast.plan import Wish
-from tickcast.asking import ANSWER_WITHIN_S
 from tickcast.session import Session
 from tickcast.view import View
 from tickcast.words import StreamKey
@@ -63,12 +64,22 @@ class Stage:
         """A request is granted."""
         params = request["params"]
         whole = {"channel": params["channel"], "symbol": params["symbol"], "failed": [], **result}
-        self.say({"method": "subscribe", "req_id": request["req_id"], "success": True, "result": whole})
+        self.say(
+            {"method": "subscribe", "req_id": request["req_id"], "success": True, "result": whole}
+        )
 
     def refuse(self, request: dict[str, Any], code: int, error: str = "no") -> None:
         """A request is refused."""
         req_id = request["req_id"]
-        self.say({"method": "subscribe", "req_id": req_id, "success": False, "code": code, "error": error})
+        self.say(
+            {
+                "method": "subscribe",
+                "req_id": req_id,
+                "success": False,
+                "code": code,
+                "error": error,
+            }
+        )
 
     def ticker(self, kind: str, symbol: str, seq: int, prev: int = 0, epoch: int = 1) -> None:
         """A message of the channel `ticker`."""
@@ -226,7 +237,9 @@ def test_refusals_are_final_or_for_later_by_their_code(stage: Stage) -> None:
     (request,) = stage.subscribe(1, "a:X", "a:Y")
     stage.refuse(request, 4529)
     assert stage.session.asking.unanswered() and not stage.notes.failures
-    (again,) = stage.send([stage.session.asking.send_again(e) for e in stage.session.asking.unanswered()])
+    (again,) = stage.send(
+        [stage.session.asking.send_again(e) for e in stage.session.asking.unanswered()]
+    )
     stage.refuse(again, 4400)
     assert stage.notes.failures == [(1, "a:X", 4400), (1, "a:Y", 4400)]
     assert not stage.session.asking.unanswered()
@@ -248,7 +261,10 @@ def test_rights_that_end_are_told_without_being_asked(stage: Stage) -> None:
     failed = [{"symbol": "a:X", "code": 4403, "error": "not entitled"}]
     result = {"channel": "ticker", "symbol": [], "failed": failed}
     stage.say({"method": "subscribe", "success": True, "result": result})
-    assert stage.notes.failures == [(1, "a:X", 4403)] and stage.session.holdings.view(TICKER, "a:X") is None
+    assert (
+        stage.notes.failures == [(1, "a:X", 4403)]
+        and stage.session.holdings.view(TICKER, "a:X") is None
+    )
 
 
 def test_status_is_told_first_and_goes_before_what_snapshots_say(stage: Stage) -> None:
@@ -277,7 +293,11 @@ def test_an_exact_name_wins_over_globs_and_goes_back_to_who_had_it(stage: Stage)
     (gone,) = stage.session.unsubscribe(2, TICKER)
     assert gone["method"] == "unsubscribe" and gone["params"]["symbol"] == ["a:X"]
     entry = find(TICKER, "a:X")
-    assert entry is not None and entry.owner == 1 and stage.session.holdings.view(TICKER, "a:X") is view
+    assert (
+        entry is not None
+        and entry.owner == 1
+        and stage.session.holdings.view(TICKER, "a:X") is view
+    )
     stage.session.unsubscribe(1, TICKER)
     assert stage.session.holdings.view(TICKER, "a:X") is None
     stage.ticker("update", "a:X", 2, prev=1)
@@ -310,7 +330,11 @@ def test_a_bare_symbol_is_found_where_just_one_venue_has_it(stage: Stage) -> Non
         {"channel": "ticker"},
         {"channel": "ticker", "type": "update", "data": [{}]},
         {"channel": "ticker", "type": "snapshot", "data": {"symbol": "a:X"}},
-        {"channel": "ticker", "type": "snapshot", "data": [{"symbol": "a:X", "epoch": "1", "seq": 1}]},
+        {
+            "channel": "ticker",
+            "type": "snapshot",
+            "data": [{"symbol": "a:X", "epoch": "1", "seq": 1}],
+        },
         {"channel": "status", "type": "snapshot", "data": [{"symbol": "a:X"}]},
         {"method": "subscribe", "success": True},
     ],

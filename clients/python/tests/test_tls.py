@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tickcast
 from conftest import Service
 from patience import until, within
+
+import tickcast
 
 
 @pytest.mark.parametrize("transport", ["websocket", "sse"])

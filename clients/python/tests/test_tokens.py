@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import tickcast
 from conftest import Service
 from patience import until, within
+
+import tickcast
 from tickcast import Backoff
 from tickcast.tokens import Tokens, refresh_in_s
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tickcast.bars import BARS_MAX, BarsView
 from tickcast.book import BookView, Ladder, book_checksum, level_digits
 from tickcast.rule import Verdict
@@ -19,19 +20,40 @@ SYMBOL = "kraken:BTC-USD"
 
 def snapshot(view: View[Any], seq: int, epoch: int = 1, **more: Any) -> Verdict:
     """Takes a snapshot in."""
-    item = {"symbol": SYMBOL, "epoch": epoch, "seq": seq, "state": "live", "ts_event": 1, "ts_publish": 2}
+    item = {
+        "symbol": SYMBOL,
+        "epoch": epoch,
+        "seq": seq,
+        "state": "live",
+        "ts_event": 1,
+        "ts_publish": 2,
+    }
     return view.take({**item, **more}, True, 3)
 
 
 def update(view: View[Any], prev: int, seq: int, epoch: int = 1, **more: Any) -> Verdict:
     """Takes an update in."""
-    item = {"symbol": SYMBOL, "epoch": epoch, "prev": prev, "seq": seq, "ts_event": 4, "ts_publish": 5}
+    item = {
+        "symbol": SYMBOL,
+        "epoch": epoch,
+        "prev": prev,
+        "seq": seq,
+        "ts_event": 4,
+        "ts_publish": 5,
+    }
     return view.take({**item, **more}, False, 6)
 
 
 def trade(seq: int) -> dict[str, Any]:
     """A trade."""
-    return {"seq": seq, "id": str(seq), "price": "1.50", "size": "2", "side": "buy", "ts_event": seq}
+    return {
+        "seq": seq,
+        "id": str(seq),
+        "price": "1.50",
+        "size": "2",
+        "side": "buy",
+        "ts_event": seq,
+    }
 
 
 def bar(start: int, close: str = "1.0") -> dict[str, Any]:
@@ -186,7 +208,9 @@ LEVELS = st.lists(st.tuples(st.integers(1, 30), st.integers(0, 3)), max_size=80)
 
 
 @given(LEVELS, st.sampled_from([1, -1]))
-def test_a_ladder_is_what_a_sorted_mapping_would_be(levels: list[tuple[int, int]], sign: int) -> None:
+def test_a_ladder_is_what_a_sorted_mapping_would_be(
+    levels: list[tuple[int, int]], sign: int
+) -> None:
     ladder, model = Ladder(sign), dict[int, int]()
     ladder.clear(verify=True)
     for price, size in levels:

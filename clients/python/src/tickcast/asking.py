@@ -252,7 +252,9 @@ class Asking:
         for view in self._holdings.by_key.get(key, {}).values():
             if self._plan.find(key, view.symbol) is entry:
                 view.restrict(result)
-        self.expect(entry, {*names, *self._holdings.status, *self._holdings.by_key.get(key, {})}, now)
+        self.expect(
+            entry, {*names, *self._holdings.status, *self._holdings.by_key.get(key, {})}, now
+        )
 
     def _refused(self, pending: Pending | None, message: Json, now: float) -> None:
         failure = Failure(message["code"], message["error"])

@@ -83,7 +83,9 @@ class Keeper:
     @property
     def is_interactive(self) -> bool:
         """Whether `stats` and `ping` can be asked now."""
-        return self._session.holdings.is_live and self._link is not None and self._link.is_interactive
+        return (
+            self._session.holdings.is_live and self._link is not None and self._link.is_interactive
+        )
 
     def reconnect(self) -> None:
         """Gives up the connection, or the wait for the next, and tries now."""
@@ -229,7 +231,6 @@ class Keeper:
 
     async def _serve(self, link: Link) -> LinkClosed:
         """Lives with a connection until it ends."""
-        loop = asyncio.get_running_loop()
         connection = self._connection
         connection.transport, connection.encoding = link.transport, link.encoding
         connection.reconnects += 1 if self._lives else 0
@@ -337,7 +338,9 @@ class Keeper:
             if self._not_before is not None and now >= self._not_before:
                 return LinkClosed(1001, "its time after goaway has passed")
             self._session.asking.expire(now)
-            self.send([self._session.asking.send_again(e) for e in self._session.asking.unanswered()])
+            self.send(
+                [self._session.asking.send_again(e) for e in self._session.asking.unanswered()]
+            )
             if self._session.asking.next_ask_at() is not None:
                 self._outbox_filled.set()
             left = LOOK_EVERY_S

@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 from tickcast import http1
 from tickcast.errors import LinkClosed, NotLiveError, RequestError
-from tickcast.link import LinkOptions
 from tickcast.holdings import VIEWS
+from tickcast.link import LinkOptions
 from tickcast.words import Json, StreamKey, TradingState
 
 ANSWER_WITHIN_S = 30.0

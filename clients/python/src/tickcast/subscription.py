@@ -295,7 +295,9 @@ class Subscription(Generic[V]):
     # ------------------------------------------------------------ within
 
     def _views(self) -> Iterator[View[Any]]:
-        return (view for view in self._owner.session.holdings.views(self.key) if self._asks_for(view))
+        return (
+            view for view in self._owner.session.holdings.views(self.key) if self._asks_for(view)
+        )
 
     def _view(self, symbol: str) -> View[Any] | None:
         view = self._owner.session.holdings.view(self.key, symbol)

@@ -35,8 +35,8 @@ class View(Generic[V]):
     """The state of one stream: an instrument on a channel."""
 
     __slots__ = (
-        "symbol", "key", "rule", "confirmed", "gap", "behind", "asking", "strikes", "asked_at", "owners",
-        "ts_publish", "received_at", "told_state", "_value", "_value_state",
+        "symbol", "key", "rule", "confirmed", "gap", "behind", "asking", "strikes", "asked_at",
+        "owners", "ts_publish", "received_at", "told_state", "_value", "_value_state",
     )  # fmt: skip
     channel: ClassVar[Channel]
 
