@@ -13,7 +13,6 @@ import pytest_asyncio
 from fault_proxy import FaultProxy
 from patience import PATIENCE_S
 
-
 BINARY = os.environ.get("TICKCAST_BIN")
 LISTENING = re.compile(r"listening on \w+://127\.0\.0\.1:(\d+)")
 

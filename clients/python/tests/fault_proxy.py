@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import websockets
-from tickcast.protobuf import ProtobufCodec
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
+
+from tickcast.protobuf import ProtobufCodec
 
 SUBPROTOCOLS = ("tickcast.v1.json", "tickcast.v1.protobuf")
 Message = dict[str, Any]

@@ -6,9 +6,10 @@ from functools import partial
 from typing import Any
 
 import pytest
-import tickcast
 from conftest import Service
 from patience import until, within
+
+import tickcast
 from tickcast import Ticker, Trades
 
 

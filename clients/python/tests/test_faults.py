@@ -6,17 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import tickcast
 from conftest import Service
 from fault_proxy import Blockade, FaultProxy, Message
 from patience import until, within
 from test_service import assert_equals_snapshot
+
+import tickcast
 from tickcast import Backoff
 
 QUICK = Backoff(base_s=0.05, max_s=0.2)
 
 
-def every(count: int, fault: Callable[[Message], list[Message]]) -> Callable[[Message], list[Message]]:
+def every(
+    count: int, fault: Callable[[Message], list[Message]]
+) -> Callable[[Message], list[Message]]:
     """Every so many data messages are faulted."""
     seen = 0
 
@@ -34,9 +37,7 @@ def every(count: int, fault: Callable[[Message], list[Message]]) -> Callable[[Me
 async def test_what_was_dropped_is_asked_for_again_for_that_symbol_only(
     proxy: FaultProxy, encoding: Any
 ) -> None:
-    client = tickcast.connect(
-        proxy.url, backoff=QUICK, verify_checksums=True, encoding=encoding
-    )
+    client = tickcast.connect(proxy.url, backoff=QUICK, verify_checksums=True, encoding=encoding)
     async with client as tick:
         book = tick.book("sim:*", depth=10)
         ticker = tick.ticker("sim:*")
@@ -52,7 +53,11 @@ async def test_what_was_dropped_is_asked_for_again_for_that_symbol_only(
         assert proxy.opened == 1 and tick.connection.reconnects == 0
         if encoding == "protobuf":
             return
-        again = [request["params"] for request in proxy.asked("subscribe") if "since" in request["params"]]
+        again = [
+            request["params"]
+            for request in proxy.asked("subscribe")
+            if "since" in request["params"]
+        ]
         assert again and all(params["symbol"] == ["sim:*"] for params in again)
         assert all(set(params["since"]) <= set(tick.statuses()) for params in again)
         assert {params.get("depth") for params in again if params["channel"] == "book"} <= {10}
@@ -125,7 +130,7 @@ async def test_a_service_that_always_answers_wrongly_is_not_asked_in_a_tight_loo
 async def test_an_answer_that_never_comes_is_asked_for_again(
     proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tickcast.session.ANSWER_WITHIN_S", 0.1)
+    monkeypatch.setattr("tickcast.asking.ANSWER_WITHIN_S", 0.1)
     lost: list[Message] = []
 
     def lose(message: Message) -> list[Message]:
@@ -146,7 +151,7 @@ async def test_first_messages_that_never_come_are_asked_for_again(
     proxy: FaultProxy, encoding: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the binary encoding what follows does not even say which instrument it is of."""
-    monkeypatch.setattr("tickcast.session.ANSWER_WITHIN_S", 0.5)
+    monkeypatch.setattr("tickcast.asking.ANSWER_WITHIN_S", 0.5)
     lost: list[Message] = []
 
     def lose(message: Message) -> list[Message]:
@@ -232,7 +237,11 @@ async def test_goaway_holds_back_a_connection_that_is_lost_before(proxy: FaultPr
     async with tickcast.connect(proxy.url, backoff=Backoff(0.01, 0.02)) as tick:
         await within(tick.ticker("sim:*").ready())
         await proxy.send(
-            {"channel": "system", "type": "goaway", "data": [{"reconnect_after_ms": 700, "reason": "drain"}]}
+            {
+                "channel": "system",
+                "type": "goaway",
+                "data": [{"reconnect_after_ms": 700, "reason": "drain"}],
+            }
         )
         await until(lambda: tick.connection.goaway, "goaway")
         goaway = tick.connection.goaway
@@ -248,7 +257,11 @@ async def test_goaway_without_a_close_is_left_when_its_time_has_come(proxy: Faul
     async with tickcast.connect(proxy.url, backoff=QUICK) as tick:
         held = await within(tick.ticker("sim:*").ready())
         await proxy.send(
-            {"channel": "system", "type": "goaway", "data": [{"reconnect_after_ms": 300, "reason": "drain"}]}
+            {
+                "channel": "system",
+                "type": "goaway",
+                "data": [{"reconnect_after_ms": 300, "reason": "drain"}],
+            }
         )
         await until(lambda: tick.connection.reconnects == 1, "another connection")
         await within(held.ready())
@@ -261,7 +274,11 @@ async def test_unknown_channels_fields_and_methods_are_ignored(proxy: FaultProxy
         def add(message: Message) -> list[Message]:
             for item in message.get("data", []):
                 item["mood"] = "sunny"
-            return [message, {"channel": "weather", "data": [{"symbol": "sim:S0-USD"}]}, {"method": "dance"}]
+            return [
+                message,
+                {"channel": "weather", "data": [{"symbol": "sim:S0-USD"}]},
+                {"method": "dance"},
+            ]
 
         proxy.fault = add
         seq = held["sim:S0-USD"].seq

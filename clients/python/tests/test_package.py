@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tickcast
 from conftest import Service
 from patience import PATIENCE_S, until, within
+
+import tickcast
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -35,7 +36,11 @@ def run(*command: object) -> str:
     """Runs a command, and gives what it prints."""
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MYPYPATH")}
     done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, env=environment, timeout=300
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=300,
     )
     assert done.returncode == 0, f"{done.args}\n{done.stdout}\n{done.stderr}"
     return done.stdout

@@ -4,9 +4,10 @@ import re
 from typing import Any
 
 import pytest
-import tickcast
 from hypothesis import given
 from hypothesis import strategies as st
+
+import tickcast
 from tickcast.address import address
 from tickcast.backoff import Backoff, Pace
 from tickcast.codec import JsonCodec
@@ -74,7 +75,9 @@ def test_addresses_are_made_of_the_one_that_is_given(url: str, websocket: str) -
     assert address(url).websocket == websocket
 
 
-@pytest.mark.parametrize("url", ["", "127.0.0.1:8080", "ftp://a", "ws://", "ws://a:x", "ws://a?b=c"])
+@pytest.mark.parametrize(
+    "url", ["", "127.0.0.1:8080", "ftp://a", "ws://", "ws://a:x", "ws://a?b=c"]
+)
 def test_addresses_that_are_none_are_named(url: str) -> None:
     with pytest.raises(ValueError, match=re.escape(repr(url))):
         tickcast.connect(url)

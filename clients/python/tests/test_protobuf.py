@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tickcast
 from conftest import Service
 from fault_proxy import FaultProxy
 from hypothesis import given
 from hypothesis import strategies as st
 from patience import until, within
 from test_service import assert_equals_snapshot
+
+import tickcast
 from tickcast.errors import ProtocolFault
 from tickcast.protobuf import METHODS, ProtobufCodec
 from tickcast.protobuf_wire import decimal_text, inner, scan, signed, text
@@ -34,7 +35,12 @@ def test_every_golden_request_encodes_to_its_very_bytes(golden: dict[str, Any]) 
 
 def test_there_is_a_golden_message_of_every_kind() -> None:
     kinds = {(g["json"].get("channel"), g["json"].get("type")) for g in GOLDEN["messages"]}
-    assert {("ticker", "update"), ("book", "update"), ("trades", "update"), ("bars", "update")} < kinds
+    assert {
+        ("ticker", "update"),
+        ("book", "update"),
+        ("trades", "update"),
+        ("bars", "update"),
+    } < kinds
     assert {g["json"]["method"] for g in GOLDEN["requests"]} == set(METHODS) - {None}
 
 
@@ -54,7 +60,9 @@ def test_unknown_fields_and_kinds_are_ignored() -> None:
 
 
 @given(st.sampled_from(GOLDEN["messages"]), st.data())
-def test_damaged_messages_are_faults_and_no_crash(golden: dict[str, Any], data: st.DataObject) -> None:
+def test_damaged_messages_are_faults_and_no_crash(
+    golden: dict[str, Any], data: st.DataObject
+) -> None:
     bytes_ = bytearray.fromhex(golden["protobuf"])
     at = data.draw(st.integers(0, len(bytes_) - 1))
     bytes_[at] = data.draw(st.integers(0, 255))
@@ -88,7 +96,9 @@ def test_a_mantissa_is_written_with_all_its_decimals(mantissa: int, scale: int) 
 
 @given(
     st.integers(-(2**63), 2**63 - 1) | st.text(max_size=20),
-    st.dictionaries(st.text(max_size=9), st.tuples(st.integers(0, 2**53), st.integers(0, 2**53)), max_size=4),
+    st.dictionaries(
+        st.text(max_size=9), st.tuples(st.integers(0, 2**53), st.integers(0, 2**53)), max_size=4
+    ),
     st.lists(st.sampled_from(TICKER_FIELDS), unique=True, min_size=1),
     st.sampled_from(INTERVALS),
 )
@@ -96,7 +106,13 @@ def test_requests_carry_what_they_are_given(
     req_id: int | str, held: dict[str, tuple[int, int]], fields: list[str], interval: str
 ) -> None:
     since = {symbol: {"epoch": epoch, "seq": seq} for symbol, (epoch, seq) in held.items()}
-    params = {"channel": "bars", "symbol": ["a:B"], "fields": fields, "interval": interval, "since": since}
+    params = {
+        "channel": "bars",
+        "symbol": ["a:B"],
+        "fields": fields,
+        "interval": interval,
+        "since": since,
+    }
     request = {"method": "subscribe", "req_id": req_id, "params": params}
     outer = dict(scan(ProtobufCodec().encode(request)))
     read_id = dict(scan(inner(outer[1])))
@@ -142,7 +158,10 @@ async def test_every_channel_holds_what_the_snapshot_says(service: Service) -> N
 
 
 async def test_a_service_that_does_not_speak_it_is_not_asked_again(proxy: FaultProxy) -> None:
-    error: dict[str, Any] = {"code": 4400, "error": "none of the subprotocols offered is spoken here"}
+    error: dict[str, Any] = {
+        "code": 4400,
+        "error": "none of the subprotocols offered is spoken here",
+    }
     proxy.refuse(400, json.dumps(error))
     async with tickcast.connect(proxy.url, encoding="protobuf") as tick:
         await within(tick.wait_closed())

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tickcast.rule import Rule, Verdict
 
 APPLIED, IGNORED, AGAIN = Verdict.APPLIED, Verdict.IGNORED, Verdict.ASK_AGAIN
@@ -29,7 +30,10 @@ def check(lines: str) -> None:
             prev, _, seq = place.partition("-")
             verdict = rule.update(int(epoch), int(prev), int(seq), not what.endswith("!"))
         held = f"{rule.epoch}.{rule.seq}" if rule.holds else "-"
-        assert [{"applied": APPLIED, "ignored": IGNORED, "again": AGAIN}[expected[0]], expected[1]] == [
+        assert [
+            {"applied": APPLIED, "ignored": IGNORED, "again": AGAIN}[expected[0]],
+            expected[1],
+        ] == [
             verdict,
             held,
         ], line

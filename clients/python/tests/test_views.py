@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tickcast.bars import BARS_MAX, BarsView
-from tickcast.book import BookView, Ladder, book_checksum
+from tickcast.book import BookView, Ladder, book_checksum, level_digits
 from tickcast.rule import Verdict
 from tickcast.ticker import TickerView
 from tickcast.trades import TRADES_MAX, TradesView
@@ -19,19 +20,40 @@ SYMBOL = "kraken:BTC-USD"
 
 def snapshot(view: View[Any], seq: int, epoch: int = 1, **more: Any) -> Verdict:
     """Takes a snapshot in."""
-    item = {"symbol": SYMBOL, "epoch": epoch, "seq": seq, "state": "live", "ts_event": 1, "ts_publish": 2}
+    item = {
+        "symbol": SYMBOL,
+        "epoch": epoch,
+        "seq": seq,
+        "state": "live",
+        "ts_event": 1,
+        "ts_publish": 2,
+    }
     return view.take({**item, **more}, True, 3)
 
 
 def update(view: View[Any], prev: int, seq: int, epoch: int = 1, **more: Any) -> Verdict:
     """Takes an update in."""
-    item = {"symbol": SYMBOL, "epoch": epoch, "prev": prev, "seq": seq, "ts_event": 4, "ts_publish": 5}
+    item = {
+        "symbol": SYMBOL,
+        "epoch": epoch,
+        "prev": prev,
+        "seq": seq,
+        "ts_event": 4,
+        "ts_publish": 5,
+    }
     return view.take({**item, **more}, False, 6)
 
 
 def trade(seq: int) -> dict[str, Any]:
     """A trade."""
-    return {"seq": seq, "id": str(seq), "price": "1.50", "size": "2", "side": "buy", "ts_event": seq}
+    return {
+        "seq": seq,
+        "id": str(seq),
+        "price": "1.50",
+        "size": "2",
+        "side": "buy",
+        "ts_event": seq,
+    }
 
 
 def bar(start: int, close: str = "1.0") -> dict[str, Any]:
@@ -136,8 +158,13 @@ KRAKEN_BIDS = (
 )  # fmt: skip
 
 
+def checksum(bids: tuple[tuple[str, str], ...], asks: tuple[tuple[str, str], ...]) -> int:
+    """The checksum of levels."""
+    return book_checksum([level_digits(*one) for one in bids], [level_digits(*one) for one in asks])
+
+
 def test_the_checksum_is_the_one_that_kraken_defines() -> None:
-    assert book_checksum(KRAKEN_BIDS, KRAKEN_ASKS) == 3310070434
+    assert checksum(KRAKEN_BIDS, KRAKEN_ASKS) == 3310070434
 
 
 def book(depth: int = 10) -> BookView:
@@ -156,7 +183,7 @@ def test_a_book_is_exact_ordered_and_checked() -> None:
     price, size = value.asks[-1]
     assert (price, size) == (Decimal("45299.5"), Decimal("0.18772827"))
     bids = (("45283.5", "0"), ("45276.5", "7.00000000"))
-    good = book_checksum((*KRAKEN_BIDS[1:], ("45276.5", "7.00000000")), KRAKEN_ASKS)
+    good = checksum((*KRAKEN_BIDS[1:], ("45276.5", "7.00000000")), KRAKEN_ASKS)
     update(view, 1, 2, depth=10, bids=bids, asks=[], checksum=good)
     assert view.value("live").bid_texts[0] == KRAKEN_BIDS[1]
     assert value.bid_texts == KRAKEN_BIDS, "a value does not change"
@@ -181,14 +208,18 @@ LEVELS = st.lists(st.tuples(st.integers(1, 30), st.integers(0, 3)), max_size=80)
 
 
 @given(LEVELS, st.sampled_from([1, -1]))
-def test_a_ladder_is_what_a_sorted_mapping_would_be(levels: list[tuple[int, int]], sign: int) -> None:
+def test_a_ladder_is_what_a_sorted_mapping_would_be(
+    levels: list[tuple[int, int]], sign: int
+) -> None:
     ladder, model = Ladder(sign), dict[int, int]()
+    ladder.clear(verify=True)
     for price, size in levels:
         ladder.put(f"{price / 2:.1f}", str(size))
         model[price] = size
         if not size:
             del model[price]
     ordered = sorted(model.items(), reverse=sign < 0)
+    assert ladder.digits == [level_digits(*level) for level in ladder.levels]
     assert ladder.levels == [(f"{price / 2:.1f}", str(size)) for price, size in ordered]
 
 

@@ -14,7 +14,9 @@ class Backoff:
 
     def __post_init__(self) -> None:
         if not 0 < self.base_s <= self.max_s:
-            raise ValueError(f"backoff: base_s {self.base_s} is not above 0 and at most max_s {self.max_s}")
+            raise ValueError(
+                f"backoff: base_s {self.base_s} is not above 0 and at most max_s {self.max_s}"
+            )
 
     def wait_s(self, attempt: int, jitter: float | None = None) -> float:
         """The wait before try `attempt` (from 0); `jitter` from 0 to 1 replaces chance."""

@@ -76,9 +76,7 @@ class Bars:
         "received_at",
     )  # fmt: skip
 
-    def __init__(
-        self, view: "BarsView", state: TradingState, changed: tuple[Bar, ...]
-    ) -> None:
+    def __init__(self, view: "BarsView", state: TradingState, changed: tuple[Bar, ...]) -> None:
         self.symbol = view.symbol
         self.interval = view.key.interval
         self.epoch = view.rule.epoch

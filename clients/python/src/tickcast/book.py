@@ -4,6 +4,7 @@ A client never cuts a book: what leaves the view is sent with size 0.
 """
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 from zlib import crc32
@@ -98,18 +99,23 @@ def _levels(texts: Texts) -> tuple[Level, ...]:
 
 
 class Ladder:
-    """One side of a book: levels best first, and beside them what they are ordered by."""
+    """One side of a book: levels best first, and beside them what they are ordered by and, where
+    checksums are verified, their digits."""
 
-    __slots__ = ("levels", "_keys", "_sign")
+    __slots__ = ("levels", "digits", "verify", "_keys", "_sign")
 
     def __init__(self, sign: int) -> None:
         self.levels: list[tuple[str, str]] = []
+        self.digits: list[str] = []
+        self.verify = False
         self._keys: list[int] = []
         self._sign = sign
 
-    def clear(self) -> None:
+    def clear(self, *, verify: bool) -> None:
         """Empties the side."""
+        self.verify = verify
         self.levels.clear()
+        self.digits.clear()
         self._keys.clear()
 
     def put(self, price: str, size: str) -> None:
@@ -121,18 +127,28 @@ class Ladder:
         if size == "0":
             if held:
                 del keys[at], self.levels[at]
+                if self.verify:
+                    del self.digits[at]
         elif held:
             self.levels[at] = (price, size)
+            if self.verify:
+                self.digits[at] = level_digits(price, size)
         else:
             keys.insert(at, key)
             self.levels.insert(at, (price, size))
+            if self.verify:
+                self.digits.insert(at, level_digits(price, size))
 
 
-def book_checksum(bids: Texts, asks: Texts) -> int:
-    """The CRC-32 that Kraken defines: the best ten asks, then bids, each price then size, without
-    the point and without leading zeros, all in one string."""
-    top = asks[:CHECKSUM_LEVELS] + bids[:CHECKSUM_LEVELS]
-    return crc32("".join([text.replace(".", "").lstrip("0") for two in top for text in two]).encode())
+def level_digits(price: str, size: str) -> str:
+    """What a level adds to the checksum: its numbers without the point and leading zeros."""
+    return price.replace(".", "").lstrip("0") + size.replace(".", "").lstrip("0")
+
+
+def book_checksum(bids: Sequence[str], asks: Sequence[str]) -> int:
+    """The CRC-32 that Kraken defines, over the digits of levels that stand best first: the best
+    ten asks, then bids, all in one string."""
+    return crc32("".join((*asks[:CHECKSUM_LEVELS], *bids[:CHECKSUM_LEVELS])).encode())
 
 
 class BookView(View[Book]):
@@ -158,8 +174,8 @@ class BookView(View[Book]):
         if is_snapshot:
             self.depth = item["depth"]
             self._scale = None
-            self.bids.clear()
-            self.asks.clear()
+            self.bids.clear(verify=self.verify)
+            self.asks.clear(verify=self.verify)
         self._put(self.bids, item["bids"])
         self._put(self.asks, item["asks"])
         if max(len(self.bids.levels), len(self.asks.levels)) > self.depth:
@@ -167,8 +183,7 @@ class BookView(View[Book]):
         self.checksum = item["checksum"]
         self.ts_event = item["ts_event"]
         if self.verify:
-            tops = [tuple(side.levels[:CHECKSUM_LEVELS]) for side in (self.bids, self.asks)]
-            computed = book_checksum(tops[0], tops[1])
+            computed = book_checksum(self.bids.digits, self.asks.digits)
             if computed != self.checksum:
                 raise ChecksumFailure(f"the book's checksum is {computed}, not {self.checksum}")
 

@@ -180,11 +180,11 @@ class Tickcast:
 
     def status(self, symbol: str) -> TradingState | None:
         """What can be expected of an instrument's data; None where it is not subscribed to."""
-        return self._hub.session.status_of(symbol)
+        return self._hub.session.holdings.status_of(symbol)
 
     def statuses(self) -> dict[str, TradingState]:
         """The same of every instrument that is subscribed to."""
-        return self._hub.session.statuses()
+        return self._hub.session.holdings.statuses()
 
     def on_connection(self, call: Callable[[Connection], None]) -> Callable[[], None]:
         """Calls a function when the connection's state changes; gives the way to end that."""
@@ -251,7 +251,7 @@ class Tickcast:
     async def _request(self, method: str) -> Json:
         if not self._keeper.is_interactive:
             raise NotLiveError(f"{method}: there is no live WebSocket to ask on")
-        request = self._hub.session.request(method)
+        request = self._hub.session.asking.request(method)
         answered: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
         self._answers[request["req_id"]] = answered
         try:

@@ -43,9 +43,7 @@ def _numbers(values: list[Decimal], exact: bool) -> "pandas.Series[float]":
     return pandas.Series([float(value) for value in values], dtype="float64")
 
 
-def _indexed(
-    columns: dict[str, object], name: str, times_us: list[int]
-) -> pandas.DataFrame:
+def _indexed(columns: dict[str, object], name: str, times_us: list[int]) -> pandas.DataFrame:
     times = pandas.Series(times_us, dtype="int64").astype("datetime64[us]")
     index = pandas.DatetimeIndex(times, name=name).tz_localize("UTC")
     return pandas.DataFrame(columns).set_index(index)

@@ -37,7 +37,7 @@ class Hub:
     def begin(self, key: StreamKey, symbols: tuple[str, ...], options: Json) -> Subscription[Any]:
         """A new subscription."""
         if self.ended is not None:
-            raise self.ended
+            raise ClosedError(self.ended.code, self.ended.reason)
         self._number += 1
         subscription: Subscription[Any] = Subscription(self, self._number, key, symbols, options)
         self._subscriptions[self._number] = subscription
@@ -66,7 +66,7 @@ class Hub:
     def heard(self, message: Json) -> None:
         """A message has been taken in."""
         counts = self.session.counts
-        self.connection.resyncs = counts.resyncs
+        self.connection.resyncs = self.session.asking.resyncs
         self.connection.checksum_failures = counts.checksum_failures
         for call in list(self.on_message) if self.on_message else ():
             self._call(call, message)
@@ -129,7 +129,7 @@ class Hub:
 
     def missed_trades(self) -> int:
         """How many trades were certainly missed in what is held."""
-        views = self.session.views(StreamKey("trades"))
+        views = self.session.holdings.views(StreamKey("trades"))
         return sum(view.missed for view in views if isinstance(view, TradesView))
 
     def _call(self, call: Callable[..., object], *values: object) -> None:

@@ -61,6 +61,8 @@ class Keeper:
         self._hurry = asyncio.Event()
         self._use_sse = transport == "sse"
         self._denied = False
+        self._is_over = False
+        self._was_live = False
         self._lives = 0
         self._not_before: float | None = None
         self._auth: dict[int, asyncio.Future[Json]] = {}
@@ -70,7 +72,7 @@ class Keeper:
     def send(self, requests: list[Json]) -> None:
         """Sends requests when their turn comes; without a connection there is nobody to ask, and
         the next one is told of every subscription anyway."""
-        if not self._session.is_live:
+        if not self._session.holdings.is_live:
             return
         for request in requests:
             if len(self._outbox) >= OUTBOX_MAX:
@@ -81,7 +83,9 @@ class Keeper:
     @property
     def is_interactive(self) -> bool:
         """Whether `stats` and `ping` can be asked now."""
-        return self._session.is_live and self._link is not None and self._link.is_interactive
+        return (
+            self._session.holdings.is_live and self._link is not None and self._link.is_interactive
+        )
 
     def reconnect(self) -> None:
         """Gives up the connection, or the wait for the next, and tries now."""
@@ -94,33 +98,40 @@ class Keeper:
             try:
                 ended = await self._once()
             except LinkClosed as fault:
-                ended = fault
-            except ProtocolFault as fault:
-                ended = LinkClosed(None, f"a message cannot be read: {fault}")
-            self._session.disconnected()
-            self._connection.reason = Reason(ended.code, ended.reason)
-            if self._is_over(ended):
-                self._connection.next_attempt_at = None
-                self._connection.turn("closed")
-                self._changed()
+                ended = self._lost(fault)
+            if self._is_over:
                 return
             await self._pause(ended, asyncio.get_running_loop().time() - began)
 
     # ------------------------------------------------------------ coming back
 
-    def _is_over(self, ended: LinkClosed) -> bool:
+    def _lost(self, ended: LinkClosed) -> LinkClosed:
+        """There is no connection any more: everything reads as stale from here on."""
+        self._was_live = self._session.holdings.is_live
+        self._session.disconnected()
+        self._connection.reason = Reason(ended.code, ended.reason)
+        self._connection.goaway = None
+        self._is_over = self._is_final(ended)
+        if self._is_over:
+            log.error("closed: %s", ended)
+            self._connection.turn("closed")
+            self._changed()
+        elif self._was_live:
+            self._connection.turn("reconnecting")
+            self._changed()
+        return ended
+
+    def _is_final(self, ended: LinkClosed) -> bool:
         if not ended.is_final:
             return False
         if ended.code == NOT_AUTHENTICATED and self._tokens.is_renewable and not self._denied:
             self._denied = True  # A new token may do; a second refusal is the last.
             return False
-        log.error("closed: %s", ended)
         return True
 
     async def _pause(self, ended: LinkClosed, lived_s: float) -> None:
         connection = self._connection
-        was_live = connection.state == "live"
-        if was_live and lived_s >= STEADY_AFTER_S:
+        if self._was_live and lived_s >= STEADY_AFTER_S:
             connection.attempt = 0
         loop = asyncio.get_running_loop()
         wait_s = self._backoff.wait_s(connection.attempt)
@@ -134,7 +145,6 @@ class Keeper:
             # What blocks WebSockets may let plain HTTP through; the next try shows it.
             self._use_sse = ended.blocked and not self._use_sse
         connection.attempt += 1
-        connection.goaway = None
         connection.next_attempt_at = time.time() + wait_s
         connection.turn("reconnecting" if self._lives else "connecting")
         log.warning("connection lost: %s; next try in %.2f s", ended, wait_s)
@@ -161,8 +171,14 @@ class Keeper:
         try:
             if link.is_interactive:
                 await self._greet(link, token)
-            return await self._serve(link)
+            return self._lost(await self._serve(link))
+        except LinkClosed as fault:
+            return self._lost(fault)
+        except ProtocolFault as fault:
+            return self._lost(LinkClosed(None, f"a message cannot be read: {fault}"))
         finally:
+            # A long goodbye must not look like a live connection, whoever asked for it.
+            self._session.disconnected()
             self._link = None
             self._outbox.clear()
             for future in self._auth.values():
@@ -187,7 +203,7 @@ class Keeper:
                 self._take(welcome)
                 if token is None:
                     return
-                request = self._session.request("auth", {"token": token})
+                request = self._session.asking.request("auth", {"token": token})
                 await link.send(request)
                 while (answer := await link.receive()).get("req_id") != request["req_id"]:
                     self._take(answer)
@@ -196,9 +212,10 @@ class Keeper:
             raise LinkClosed(None, text) from fault
         except LookupError as fault:
             raise ProtocolFault(f"the welcome lacks {fault}") from fault
-        self._judged(answer, welcome["data"][0].get("auth_required") is True)
+        is_required = welcome["data"][0].get("auth_required") is True
+        self._judged(answer, is_required=is_required)
 
-    def _judged(self, answer: Json, is_required: bool) -> None:
+    def _judged(self, answer: Json, *, is_required: bool) -> None:
         """Hears what is said to a token."""
         if answer.get("success"):
             self._denied = False
@@ -214,7 +231,6 @@ class Keeper:
 
     async def _serve(self, link: Link) -> LinkClosed:
         """Lives with a connection until it ends."""
-        loop = asyncio.get_running_loop()
         connection = self._connection
         connection.transport, connection.encoding = link.transport, link.encoding
         connection.reconnects += 1 if self._lives else 0
@@ -262,7 +278,7 @@ class Keeper:
         else:
             now = asyncio.get_running_loop().time()
             self._session.receive(message, now, int(received_at * 1_000_000))
-            if self._session.next_ask_at() is not None:
+            if self._session.asking.next_ask_at() is not None:
                 self._outbox_filled.set()
         self._heard(message)
 
@@ -288,18 +304,18 @@ class Keeper:
         pace = Pace(REQUESTS_BURST, REQUESTS_PER_S)
         while True:
             if not self._outbox:
-                self._outbox.extend(self._session.ask_again(loop.time()))
-            while self._outbox and not self._session.is_wanted(self._outbox[0]):
+                self._outbox.extend(self._session.asking.ask_again(loop.time()))
+            while self._outbox and not self._session.asking.is_wanted(self._outbox[0]):
                 self._outbox.popleft()
             if self._outbox:
                 await asyncio.sleep(pace.wait_s(loop.time()))
                 if self._outbox:
                     request = self._outbox.popleft()
-                    if self._session.sent(request, loop.time()):
+                    if self._session.asking.sent(request, loop.time()):
                         await link.send(request)
                 continue
             self._outbox_filled.clear()
-            due = self._session.next_ask_at()
+            due = self._session.asking.next_ask_at()
             wait_s = None if due is None else max(0.0, due - loop.time())
             try:
                 async with asyncio.timeout(wait_s):
@@ -321,9 +337,11 @@ class Keeper:
                 return LinkClosed(None, f"silent for {SILENT_HEARTBEATS} heartbeats")
             if self._not_before is not None and now >= self._not_before:
                 return LinkClosed(1001, "its time after goaway has passed")
-            self._session.expire(now)
-            self.send([self._session.send_again(e) for e in self._session.unanswered()])
-            if self._session.next_ask_at() is not None:
+            self._session.asking.expire(now)
+            self.send(
+                [self._session.asking.send_again(e) for e in self._session.asking.unanswered()]
+            )
+            if self._session.asking.next_ask_at() is not None:
                 self._outbox_filled.set()
             left = LOOK_EVERY_S
             if self._not_before is not None:
@@ -340,13 +358,13 @@ class Keeper:
             await asyncio.sleep(refresh_in_s(expires, time.time()))
             try:
                 token = await self._tokens.fetch()
-                request = self._session.request("auth", {"token": token})
+                request = self._session.asking.request("auth", {"token": token})
                 answered: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
                 self._auth[request["req_id"]] = answered
                 await link.send(request)
                 async with asyncio.timeout(AUTH_WITHIN_S):
-                    self._judged(await answered, True)
-                self._session.rights_changed()
+                    self._judged(await answered, is_required=True)
+                self._session.asking.rights_changed()
             except Exception as fault:
                 # A bad token changes nothing; the old one still holds until it expires.
                 log.warning("the token could not be refreshed: %s", fault)

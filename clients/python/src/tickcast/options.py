@@ -24,9 +24,9 @@ def wire_options(channel: Channel, options: Json) -> Json:
             raise ValueError(f"{name}: {channel} has no such option to set; it has {allowed}")
     given = {name: value for name, value in options.items() if value is not None}
     rate = given.get("max_rate")
-    if rate is not None:
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < 1e9:
-            raise ValueError(f"max_rate: {rate!r} is no number of updates a second above 0")
+    is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
+    if rate is not None and not (is_number and 0 < rate < 1e9):
+        raise ValueError(f"max_rate: {rate!r} is no number of updates a second above 0")
     if "fields" in given:
         given["fields"] = _fields(given["fields"])
     if "depth" in given and given["depth"] not in DEPTHS:

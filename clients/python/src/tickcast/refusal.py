@@ -11,7 +11,7 @@ LATER = 4503
 
 
 def refusal(status: int, retry_after: str, body: bytes) -> LinkClosed:
-    """The end of a connection that never began; `blocked` where it was not the service that spoke."""
+    """The end of a connection that never began; `blocked` where not the service spoke."""
     code, error, is_ours = 4000 + status, f"HTTP {status}", False
     try:
         said = json.loads(body)

@@ -1,5 +1,6 @@
 """What can be asked over plain HTTP: which instruments there are, and snapshots."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ from urllib.parse import urlencode
 
 from tickcast import http1
 from tickcast.errors import LinkClosed, NotLiveError, RequestError
+from tickcast.holdings import VIEWS
 from tickcast.link import LinkOptions
-from tickcast.session import VIEWS
 from tickcast.words import Json, StreamKey, TradingState
 
+ANSWER_WITHIN_S = 30.0
 SNAPSHOT_SYMBOLS_MAX = 100
 """How many are asked for at a time; a service takes 500, and heads of 8 KiB."""
 
@@ -69,14 +71,17 @@ async def snapshot(
 async def _get(options: LinkOptions, token: str | None, target: str) -> Json:
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     try:
-        response = await http1.get(options, target, headers)
-        try:
-            if response.status != 200:
-                refused = await response.refusal()
-                raise RequestError(refused.code or 4500, refused.reason)
-            body = json.loads(await response.body())
-        finally:
-            response.close()
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            response = await http1.get(options, target, headers)
+            try:
+                if response.status != 200:
+                    refused = await response.refusal()
+                    raise RequestError(refused.code or 4500, refused.reason)
+                body = json.loads(await response.body())
+            finally:
+                response.close()
+    except TimeoutError as fault:
+        raise NotLiveError(f"no answer within {ANSWER_WITHIN_S:g} s") from fault
     except LinkClosed as fault:
         raise NotLiveError(f"{target.partition('?')[0]}: {fault.reason}") from fault
     except ValueError as fault:

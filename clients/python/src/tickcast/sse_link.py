@@ -115,9 +115,7 @@ class SseLink:
         """Leaves out the name that the refusal quotes, or gives the whole stream up."""
         symbols: list[str] = stream.params["symbol"]
         named = [symbol for symbol in symbols if f'"{symbol}"' in fault.reason] or symbols
-        failed = [
-            {"symbol": symbol, "code": fault.code, "error": fault.reason} for symbol in named
-        ]
+        failed = [{"symbol": symbol, "code": fault.code, "error": fault.reason} for symbol in named]
         rest = [symbol for symbol in symbols if symbol not in named]
         stream.params = {**stream.params, "symbol": rest}
         if rest:

@@ -226,7 +226,7 @@ class Subscription(Generic[V]):
 
     def state_of(self, view: View[Any]) -> TradingState:
         """What can be expected of a stream's values."""
-        return self._owner.session.state_of(view)
+        return self._owner.session.holdings.state_of(view)
 
     @property
     def ended(self) -> TickcastError | None:
@@ -295,10 +295,12 @@ class Subscription(Generic[V]):
     # ------------------------------------------------------------ within
 
     def _views(self) -> Iterator[View[Any]]:
-        return (view for view in self._owner.session.views(self.key) if self._asks_for(view))
+        return (
+            view for view in self._owner.session.holdings.views(self.key) if self._asks_for(view)
+        )
 
     def _view(self, symbol: str) -> View[Any] | None:
-        view = self._owner.session.view(self.key, symbol)
+        view = self._owner.session.holdings.view(self.key, symbol)
         return view if view is not None and self._asks_for(view) else None
 
     def _asks_for(self, view: View[Any]) -> bool:

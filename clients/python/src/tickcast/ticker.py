@@ -8,6 +8,7 @@ from tickcast.exact import ExactField
 from tickcast.view import View
 from tickcast.words import TICKER_FIELDS, Json, StreamKey, TradingState
 
+
 class Ticker:
     """A ticker at one moment. A field is None when it has no value, or was not subscribed to."""
 

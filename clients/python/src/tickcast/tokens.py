@@ -40,6 +40,9 @@ class Tokens:
 
 def refresh_in_s(expires: int, now_s: float) -> float:
     """How long to wait before a new token is shown: until 30 seconds before the old one's end, of
-    short ones until two thirds have passed."""
+    short ones until two thirds have passed. A token that has just been accepted and has expired by
+    our clock says that the clocks differ: then every so often."""
     left = expires - now_s
-    return max(0.0, left - REFRESH_BEFORE_S, left * 2 / 3)
+    if left <= 0:
+        return REFRESH_BEFORE_S
+    return max(left - REFRESH_BEFORE_S, left * 2 / 3)

@@ -12,6 +12,9 @@ from tickcast.words import Channel, Json, StreamKey, TradingState
 V = TypeVar("V")
 
 
+NOWHERE = (0, 0)
+
+
 class Violation(Exception):
     """A promise of the protocol was broken; what was held is given up and asked for again."""
 
@@ -32,8 +35,8 @@ class View(Generic[V]):
     """The state of one stream: an instrument on a channel."""
 
     __slots__ = (
-        "symbol", "key", "rule", "confirmed", "gap", "asking", "strikes", "asked_at", "owners",
-        "ts_publish", "received_at", "told_state", "_value", "_value_state",
+        "symbol", "key", "rule", "confirmed", "gap", "behind", "asking", "strikes", "asked_at",
+        "owners", "ts_publish", "received_at", "told_state", "_value", "_value_state",
     )  # fmt: skip
     channel: ClassVar[Channel]
 
@@ -45,6 +48,8 @@ class View(Generic[V]):
         """Whether this connection has said that what is held is up to date."""
         self.gap = False
         """Whether something is missing and has been, or will be, asked for again."""
+        self.behind: tuple[int, int] = NOWHERE
+        """The furthest place that is known to exist beyond the gap: epoch and seq."""
         self.asking: int | None = None
         """The request that asks again and has not been answered."""
         self.strikes = 0

@@ -1,4 +1,4 @@
-"""A connection over WebSocket: the package `websockets`, with the service's codes read out of it."""
+"""A connection over WebSocket: the package `websockets`, and the service's codes read from it."""
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import (
