@@ -10,7 +10,7 @@ use crate::subscriptions::{Claims, Stream, Subscriptions};
 use crate::views::{BarsView, StatusView, Take, TickerView, TradesView};
 use crate::violation::Violation;
 use std::collections::{BTreeSet, HashMap};
-use tickcast_market::{Interval, Since};
+use tickcast_market::{Interval, Since, TradingState};
 use tickcast_wire::{
     BarsItem, BookItem, ErrorCode, Mark, Message, Outcome, ReqId, Request, StatusItem, Subscribe,
     TickerItem, TradesItem, Unsubscribe,
@@ -32,6 +32,10 @@ pub struct Counts {
     pub gaps: u64,
     /// Items that broke a promise of the protocol.
     pub violations: u64,
+    /// Those of them that were books with another checksum.
+    pub checksum_failures: u64,
+    /// Trades that were certainly missed.
+    pub missed_trades: u64,
     /// Items of something that was not subscribed to, as after an unsubscribe.
     pub unexpected: u64,
     /// Requests that asked again.
@@ -52,12 +56,19 @@ pub struct Session {
     counts: Counts,
     violations: Vec<(String, Violation)>,
     last_req_id: i64,
+    leaves_books_unchecked: bool,
 }
 
 impl Session {
     /// A session without subscriptions.
     pub fn new() -> Session {
         Session::default()
+    }
+
+    /// Whether books are compared with their checksums, which they are unless this says no. Holds
+    /// for books that come to be held from now on.
+    pub const fn verify_checksums(&mut self, verify: bool) {
+        self.leaves_books_unchecked = !verify;
     }
 
     /// Begins a subscription, or changes one in place, and gives the request to send.
@@ -109,11 +120,24 @@ impl Session {
     /// Takes a message in. The verdict is the gravest of its items; messages without data are
     /// ignored. After [`Verdict::AskAgain`] send what [`Session::ask_again`] gives.
     pub fn receive(&mut self, message: &Message<'_>) -> Verdict {
+        self.receive_each(message, |_, _| {})
+    }
+
+    /// The same; `each` is told the symbol of every item and what became of it.
+    pub(crate) fn receive_each(
+        &mut self,
+        message: &Message<'_>,
+        mut each: impl FnMut(&str, Verdict),
+    ) -> Verdict {
         macro_rules! each {
             ($push:expr, $route:ident) => {{
-                let is_snapshot = $push.is_snapshot;
-                let verdicts = $push.items.iter().map(|item| self.$route(item, is_snapshot));
-                verdicts.max().unwrap_or(Verdict::Ignored)
+                let mut gravest = Verdict::Ignored;
+                for item in &$push.items {
+                    let verdict = self.$route(item, $push.is_snapshot);
+                    each(&item.symbol, verdict);
+                    gravest = gravest.max(verdict);
+                }
+                gravest
             }};
         }
         match message {
@@ -183,6 +207,48 @@ impl Session {
         requests
     }
 
+    /// These will be told of by name, so that it is noticed if nothing comes.
+    pub(crate) fn expect(&mut self, stream: Stream, symbols: &[String]) {
+        for symbol in symbols {
+            if !self.instruments.contains_key(symbol)
+                && self.subscriptions.find(stream, symbol).is_some()
+            {
+                self.instruments.insert(symbol.clone(), Instrument::default());
+            }
+        }
+    }
+
+    /// Makes due what should have come by now and has not: streams that were asked for and have
+    /// told nothing on this connection, and those that were asked for again without an answer.
+    /// When that is, is the caller's to judge. Instruments in `resync` wait for their venue.
+    ///
+    /// *Cost:* looks at every instrument and every pattern.
+    pub(crate) fn sweep(&mut self) {
+        for (symbol, instrument) in &self.instruments {
+            let status = &instrument.status.view;
+            if status.rule().held().is_some() && status.state() == TradingState::Resync {
+                continue;
+            }
+            for stream in Stream::ALL {
+                if instrument.is_waited_for(stream)
+                    && self.subscriptions.find(stream, symbol).is_some()
+                {
+                    self.due.insert((stream, symbol.clone()));
+                }
+            }
+        }
+    }
+
+    /// Whether what is held of a stream is known to lack something.
+    pub(crate) fn is_waited_for(&self, stream: Stream, symbol: &str) -> bool {
+        self.instruments.get(symbol).is_none_or(|instrument| instrument.is_waited_for(stream))
+    }
+
+    /// What is held of a stream.
+    pub(crate) fn held(&self, stream: Stream, symbol: &str) -> Option<Since> {
+        self.instruments.get(symbol)?.held(stream)
+    }
+
     /// What came in.
     pub const fn counts(&self) -> Counts {
         self.counts
@@ -232,7 +298,7 @@ impl Session {
         requests.into_iter().map(request).collect()
     }
 
-    fn next_req_id(&mut self) -> Option<ReqId> {
+    pub(crate) fn next_req_id(&mut self) -> Option<ReqId> {
         self.last_req_id += 1;
         Some(ReqId::from_integer(self.last_req_id))
     }
@@ -260,12 +326,24 @@ impl Session {
     }
 
     fn trades_item(&mut self, item: &TradesItem<'_>, is_snapshot: bool) -> Verdict {
-        self.data_item(Stream::Trades, item, &item.symbol, item.mark(), is_snapshot, |i| {
-            &mut i.trades
-        })
+        let before = self.trades(&item.symbol).map_or(0, TradesView::missed);
+        let verdict =
+            self.data_item(Stream::Trades, item, &item.symbol, item.mark(), is_snapshot, |i| {
+                &mut i.trades
+            });
+        let missed = self.trades(&item.symbol).map_or(0, TradesView::missed);
+        self.counts.missed_trades += missed.saturating_sub(before);
+        verdict
     }
 
     fn book_item(&mut self, item: &BookItem<'_>, is_snapshot: bool) -> Verdict {
+        if self.leaves_books_unchecked
+            && let Some(instrument) = self.instruments.get_mut(&*item.symbol)
+            && instrument.book.is_none()
+            && self.subscriptions.find(Stream::Book, &item.symbol).is_some()
+        {
+            instrument.book.get_or_insert_default().view.leave_unchecked();
+        }
         self.data_item(Stream::Book, item, &item.symbol, item.mark(), is_snapshot, |i| &mut i.book)
     }
 
@@ -324,6 +402,7 @@ impl Session {
 
     fn violated(&mut self, symbol: &str, violation: Violation) {
         self.counts.violations += 1;
+        self.counts.checksum_failures += u64::from(violation == Violation::Checksum);
         if self.violations.len() < VIOLATIONS_KEPT_MAX {
             self.violations.push((symbol.to_owned(), violation));
         }
