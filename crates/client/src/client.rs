@@ -45,7 +45,8 @@ impl Tickcast {
     pub(crate) fn start(options: Options, dialer: Dialer) -> Tickcast {
         let mut session = Session::new();
         session.verify_checksums(options.verify_checksums);
-        let connection = Connection::new(options.encoding, Instant::now());
+        let connection =
+            Connection::at(ConnectionState::Connecting, options.encoding, Instant::now());
         let shared = Arc::new(Shared::new(session, connection));
         tokio::spawn(driver::run(shared.clone(), options, dialer));
         Tickcast { owner: Arc::new(Owner { shared }) }
@@ -81,18 +82,12 @@ impl Tickcast {
     }
 
     /// A subscription to books, ten levels a side unless another depth is chosen.
-    pub fn book<S: Into<String>>(
-        &self,
-        symbols: impl IntoIterator<Item = S>,
-    ) -> Subscribing<Book> {
+    pub fn book<S: Into<String>>(&self, symbols: impl IntoIterator<Item = S>) -> Subscribing<Book> {
         Subscribing::new(self, View::Book(Depth::TEN), symbols)
     }
 
     /// A subscription to bars, of a minute unless another interval is chosen.
-    pub fn bars<S: Into<String>>(
-        &self,
-        symbols: impl IntoIterator<Item = S>,
-    ) -> Subscribing<Bars> {
+    pub fn bars<S: Into<String>>(&self, symbols: impl IntoIterator<Item = S>) -> Subscribing<Bars> {
         Subscribing::new(self, View::Bars(Interval::M1), symbols)
     }
 

@@ -97,9 +97,10 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(encoding: Encoding, now: Instant) -> Connection {
+    /// One that has carried nothing yet, for those who show connections and try how.
+    pub fn at(state: ConnectionState, encoding: Encoding, now: Instant) -> Connection {
         Connection {
-            state: ConnectionState::Connecting,
+            state,
             since: now,
             transport: "websocket",
             encoding,

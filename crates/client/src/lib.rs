@@ -25,6 +25,7 @@
 mod address;
 mod answers;
 mod arrivals;
+mod asking;
 mod backoff;
 mod book;
 mod client;
@@ -76,3 +77,9 @@ pub use tickcast_wire::{
     Channel, Depth, Encoding, Epoch, Failed, FieldSet, Granted, Interval, Limits, Matched, Nanos,
     Pattern, Request, Seq, Since, Stats, Subscribe, TickerField, TradingState, View,
 };
+
+// What the guide shows compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/rust.md")]
+#[derive(Debug)]
+pub struct Guide;

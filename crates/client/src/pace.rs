@@ -33,8 +33,7 @@ impl AskPace {
     /// It was asked.
     pub(crate) fn asked(&mut self, now: Instant) {
         let is_calm = self.last.is_none_or(|last| now.saturating_duration_since(last) >= CALM);
-        self.pause =
-            if is_calm { GATHER * 5 } else { self.pause.saturating_mul(2).min(PAUSE_MAX) };
+        self.pause = if is_calm { GATHER * 5 } else { self.pause.saturating_mul(2).min(PAUSE_MAX) };
         self.last = Some(now);
         self.noticed = None;
     }

@@ -13,9 +13,7 @@ use crate::subscriptions::Stream;
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
-use tickcast_wire::{
-    Authenticated, Pattern, ReqId, Request, Stats, Subscribe, Unsubscribe,
-};
+use tickcast_wire::{Authenticated, Pattern, ReqId, Request, Stats, Subscribe, Unsubscribe};
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 
 /// Requests that may wait to be sent.

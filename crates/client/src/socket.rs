@@ -108,7 +108,9 @@ impl SocketReader {
             fragments += 1;
             let length = self.message.len() + frame.payload.len();
             if length > MESSAGE_BYTES_MAX || fragments > FRAGMENTS_MAX {
-                return Err(Error::Lost(format!("a message of more than {MESSAGE_BYTES_MAX} bytes")));
+                return Err(Error::Lost(format!(
+                    "a message of more than {MESSAGE_BYTES_MAX} bytes"
+                )));
             }
             self.message.extend_from_slice(&frame.payload);
             if frame.fin {

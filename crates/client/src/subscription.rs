@@ -106,7 +106,11 @@ impl<T: Item> Subscription<T> {
 
     /// What the service has granted; a long list of symbols goes in several requests.
     pub fn granted(&self) -> Vec<Granted> {
-        self.state().handles.get(&self.number).map(|handle| handle.granted.clone()).unwrap_or_default()
+        self.state()
+            .handles
+            .get(&self.number)
+            .map(|handle| handle.granted.clone())
+            .unwrap_or_default()
     }
 
     /// Why it is over; `None` while it goes on.

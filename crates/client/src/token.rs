@@ -22,9 +22,7 @@ impl TokenSource {
     {
         TokenSource(Arc::new(move || {
             let fetching = fetch();
-            Box::pin(async move {
-                fetching.await.map_err(|error| Error::Token(error.to_string()))
-            })
+            Box::pin(async move { fetching.await.map_err(|error| Error::Token(error.to_string())) })
         }))
     }
 
