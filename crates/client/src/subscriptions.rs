@@ -1,13 +1,13 @@
 //! What a client has subscribed to, and which of its subscriptions an instrument belongs to.
 
 use tickcast_market::{Interval, Since};
-use tickcast_wire::{Pattern, Subscribe, Unsubscribe, View};
+use tickcast_wire::{Channel, Pattern, Subscribe, Unsubscribe, View};
 
 /// How long a request may become by what it claims in `since`, about; a service reads 64 KiB.
 pub const REQUEST_BYTES_MAX: usize = 60 * 1024;
 
 /// What one `since` entry takes beside the symbol: names, punctuation, two integers.
-const SINCE_BYTES: usize = 64;
+pub(crate) const SINCE_BYTES: usize = 64;
 
 /// What an instrument is subscribed to on: a channel, of `bars` each interval by itself. The depth
 /// of a book is an option that changes in place.
@@ -29,6 +29,15 @@ impl Stream {
         Stream::Bars(Interval::M5),
         Stream::Bars(Interval::H1),
     ];
+
+    pub(crate) const fn channel(self) -> Channel {
+        match self {
+            Stream::Ticker => Channel::Ticker,
+            Stream::Trades => Channel::Trades,
+            Stream::Book => Channel::Book,
+            Stream::Bars(_) => Channel::Bars,
+        }
+    }
 
     /// The stream that a view looks at; `status` cannot be subscribed to.
     pub(crate) const fn of(view: View) -> Option<Stream> {
