@@ -85,6 +85,7 @@ export class Link {
 
   /** Tries at once, whatever was waited for; the line that there is is dropped. */
   start(): void {
+    this.#needsToken = true;
     this.#drop();
     void this.#attempt();
   }
