@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { createServer, request } from "node:http";
 import { test } from "node:test";
 import WebSocket, { WebSocketServer } from "ws";
 import { itemOf } from "../conformance/items.mjs";
@@ -14,14 +15,44 @@ function random(seed) {
   return () => (seed = (seed * 1103515245 + 12345) % 2147483648) / 2147483648;
 }
 
-async function startFaults(t, port, seed) {
-  const draw = random(seed);
-  const faults = { isOn: true, lost: 0, repeated: 0, delayed: 0, cut: 0, url: "" };
+/** What becomes of each message, once a connection has begun: `send`, and maybe not, twice, later; or `cut`. */
+class Faults {
+  isOn = true;
+  lost = 0;
+  repeated = 0;
+  delayed = 0;
+  cut = 0;
+  url = "";
+  #draw;
+
+  constructor(seed) {
+    this.#draw = random(seed);
+  }
+
+  pass(nth, send, cut) {
+    const fate = this.isOn && nth > 3 ? this.#draw() : 1;
+    if (fate < 0.03) this.lost += 1;
+    else if (fate < 0.05) {
+      this.repeated += 1;
+      send();
+      send();
+    } else if (fate < 0.08) {
+      this.delayed += 1;
+      setTimeout(send, this.#draw() * 100);
+    } else if (fate < 0.084) {
+      this.cut += 1;
+      cut();
+    } else send();
+  }
+}
+
+async function startSocketFaults(t, port, seed) {
+  const faults = new Faults(seed);
   const server = new WebSocketServer({ port: 0, host: "127.0.0.1", handleProtocols: ([first]) => first });
   await once(server, "listening");
   t.after(() => server.clients.forEach((client) => client.terminate()) ?? server.close());
-  server.on("connection", (client, request) => {
-    const service = new WebSocket(`ws://127.0.0.1:${port}${request.url}`, client.protocol || undefined);
+  server.on("connection", (client, { url }) => {
+    const service = new WebSocket(`ws://127.0.0.1:${port}${url}`, client.protocol || undefined);
     const early = [];
     let sent = 0;
     service.on("open", () => early.forEach((message) => service.send(message)));
@@ -32,19 +63,7 @@ async function startFaults(t, port, seed) {
     });
     service.on("message", (data, isBinary) => {
       const message = isBinary ? data : String(data);
-      const fate = faults.isOn && sent++ > 3 ? draw() : 1;
-      if (fate < 0.03) faults.lost += 1;
-      else if (fate < 0.05) {
-        faults.repeated += 1;
-        client.send(message);
-        client.send(message);
-      } else if (fate < 0.08) {
-        faults.delayed += 1;
-        setTimeout(() => client.readyState === WebSocket.OPEN && client.send(message), draw() * 100);
-      } else if (fate < 0.084) {
-        faults.cut += 1;
-        client.terminate();
-      } else client.send(message);
+      faults.pass(sent++, () => client.readyState === WebSocket.OPEN && client.send(message), () => client.terminate());
     });
     service.on("close", () => client.close());
     service.on("error", () => client.terminate());
@@ -55,12 +74,39 @@ async function startFaults(t, port, seed) {
   return faults;
 }
 
-for (const [name, encoding, seed] of [["json", "json", 11], ["protobuf", protobuf, 12]]) {
-  test(`faults of the line leave nothing wrong behind in ${name}`, needsService, async (t) => {
+async function startEventFaults(t, port, seed) {
+  const faults = new Faults(seed);
+  const server = createServer((incoming, outgoing) => {
+    const asked = request({ host: "127.0.0.1", port, path: incoming.url, headers: incoming.headers }, (answer) => {
+      outgoing.writeHead(answer.statusCode, answer.headers);
+      if (!incoming.url.startsWith("/v1/sse")) return void answer.pipe(outgoing);
+      let text = "";
+      let sent = 0;
+      answer.setEncoding("utf8").on("data", (more) => {
+        const events = (text + more).split("\n\n");
+        text = events.pop();
+        for (const event of events) faults.pass(sent++, () => outgoing.write(`${event}\n\n`), () => outgoing.destroy());
+      });
+      answer.on("close", () => outgoing.end());
+    });
+    asked.on("error", () => outgoing.destroy()).end();
+    outgoing.on("error", () => {}).on("close", () => asked.destroy());
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.closeAllConnections() ?? server.close());
+  faults.url = `http://127.0.0.1:${server.address().port}`;
+  return faults;
+}
+
+for (const [name, start, encoding, seed] of [
+  ["json", startSocketFaults, "json", 11], ["protobuf", startSocketFaults, protobuf, 12], ["events", startEventFaults, "json", 13],
+]) {
+  test(`faults of the line leave nothing wrong behind: ${name}`, needsService, async (t) => {
     const service = await startService(t, ["--sim-instruments", "8", "--sim-rate", "250"]);
-    const faults = await startFaults(t, service.port, seed);
+    const faults = await start(t, service.port, seed);
     const tick = connect(faults.url, {
-      encoding, transport: "websocket", verifyChecksums: true, backoffMs: { base: 20, max: 100 },
+      encoding, transport: name === "events" ? "sse" : "websocket", verifyChecksums: true, backoffMs: { base: 20, max: 100 },
     });
     t.after(() => tick.close());
     tick.on("error", () => {});
