@@ -29,7 +29,11 @@ export class Cell {
     this.base = className;
     this.element.className = className;
     if (role) this.element.setAttribute("role", role);
-    this.element.append(this.node);
+    // A box of its own size within the grid's: a text that changes lays out nothing but itself.
+    const box = document.createElement("div");
+    box.className = "v";
+    box.append(this.node);
+    this.element.append(box);
     parent.append(this.element);
   }
 

@@ -55,13 +55,16 @@ async function scroll(page, ms) {
   }
 }
 
+/** Of one processor. */
+const share = (before, after, ms) => `${(((after - before) / (ms / 1_000)) * 100).toFixed(0)} %`;
+
 const percentile = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
 
 async function memory(session) {
   await session.send("HeapProfiler.collectGarbage");
   const { metrics } = await session.send("Performance.getMetrics");
   const value = (name) => metrics.find((one) => one.name === name).value;
-  return { nodes: value("Nodes"), listeners: value("JSEventListeners"), heap: value("JSHeapUsedSize"), busy: value("TaskDuration") };
+  return { nodes: value("Nodes"), listeners: value("JSEventListeners"), heap: value("JSHeapUsedSize"), thread: value("ThreadTime"), process: value("ProcessTime") };
 }
 
 async function measure(browser, base, [name, query, scrolls]) {
@@ -82,20 +85,21 @@ async function measure(browser, base, [name, query, scrolls]) {
   await until(async () => Number(await figure(page, "messages")) >= 0 || "none yet", "a figure of messages");
   const messages = await figure(page, "messages");
   const after = await memory(session);
-  tell(name, seen, messages, (after.busy - before.busy) / (MEASURE_MS / 1_000));
+  tell(name, seen, messages, before, after);
   judge(name, seen, before, after);
   noTrouble(trouble);
   await context.close();
 }
 
-function tell(name, { frames, tasks }, messages, busy) {
+function tell(name, { frames, tasks }, messages, before, after) {
   const sorted = [...frames].sort((a, b) => a - b);
   const total = frames.reduce((sum, one) => sum + one, 0);
   const ms = (value) => value.toFixed(1);
   const long = tasks.length ? `${tasks.length} long tasks, the longest ${ms(Math.max(...tasks))} ms` : "no long task";
   console.log(`${name}: ${((frames.length / total) * 1_000).toFixed(1)} frames/s; frame time median ${ms(percentile(sorted, 0.5))}`
     + `, p95 ${ms(percentile(sorted, 0.95))}, p99 ${ms(percentile(sorted, 0.99))}, worst ${ms(sorted.at(-1))} ms; ${long}`
-    + `; main thread busy ${(busy * 100).toFixed(0)} %; ${messages} messages/s`);
+    + `; processor time of the page's main thread ${share(before.thread, after.thread, total)}, of its process `
+    + `${share(before.process, after.process, total)}; ${messages} messages/s`);
 }
 
 function judge(name, { changes, rows }, before, after) {

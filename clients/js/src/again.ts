@@ -9,8 +9,9 @@ const RETRY_MS_MAX = 60_000;
 /** Between two gaps of the same stream; doubles up to the maximum, and is forgotten after as long without one. */
 const GAP_MS = 100;
 const GAP_MS_MAX = 10_000;
-/** How long a stream that was subscribed to may let itself be waited for. */
-const FIRST_MS = 15_000;
+/** How long a stream that was subscribed to may let itself be waited for: the longer the more are awaited. */
+const FIRST_MS = 5_000;
+const FIRST_MS_EACH = 10;
 
 export class Again {
   readonly #due = new Set<Stream>();
@@ -28,8 +29,8 @@ export class Again {
   /** It was subscribed to; its first message may get lost. */
   expect(stream: Stream, now: number): void {
     if (stream.askAt !== undefined && stream.missing) return;
-    stream.askAt = now + FIRST_MS;
     this.#due.add(stream);
+    stream.askAt = now + FIRST_MS + FIRST_MS_EACH * this.#due.size;
   }
 
   /** It was asked for just now. */

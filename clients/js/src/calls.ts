@@ -3,7 +3,7 @@
 import type { Answer } from "./wire.js";
 
 /** How long an answer may take, ms. */
-const ANSWER_WITHIN_MS = 10_000;
+const ANSWER_WITHIN_MS = 5_000;
 
 interface Call {
   readonly at: number;

@@ -85,6 +85,7 @@ export class Link {
 
   /** Tries at once, whatever was waited for; the line that there is is dropped. */
   start(): void {
+    this.#needsToken = true;
     this.#drop();
     void this.#attempt();
   }
@@ -97,15 +98,12 @@ export class Link {
     connection.goaway = undefined;
     if (connection.state === "closed") enter(connection, "reconnecting");
     this.listener.changed();
-    this.#readyTimer = setTimeout(() => {
-      const text = `no answer within ${READY_WITHIN_MS} ms`;
-      if (own === this.#try && this.#line !== undefined) this.#lost({ text });
-    }, READY_WITHIN_MS);
     let token: string | undefined;
     let line: Line | undefined;
     try {
       token = await (this.#needsToken ? this.tokens.renew() : this.tokens.latest());
       if (own !== this.#try) return;
+      this.#readyTimer = setTimeout(() => this.#lost({ text: `no answer within ${READY_WITHIN_MS} ms` }), READY_WITHIN_MS);
       line = await this.#connect(own, token);
     } catch (error) {
       if (own === this.#try) this.#lost({ text: textOf(error) });

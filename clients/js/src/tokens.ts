@@ -1,5 +1,6 @@
 // Where tokens come from, and when a new one is needed.
 
+import { now } from "./clock.js";
 import { TickcastError, textOf } from "./fault.js";
 import type { TokenSource } from "./types.js";
 
@@ -8,6 +9,8 @@ const TOKEN_WITHIN_MS = 30_000;
 /** A token is renewed when a fifth of its life is left, but not earlier and not later than this before its end, ms. */
 const LEAD_MS_MAX = 60_000;
 const LEAD_MS_MIN = 500;
+/** A token that ends sooner is not worth showing, ms. */
+const LEFT_MS_MIN = 1_000;
 /** Timers take no longer times. */
 const WAIT_MS_MAX = 2 ** 31 - 1;
 
@@ -26,9 +29,11 @@ export class Tokens {
     return typeof this.source === "function";
   }
 
-  /** The one that was used last; a new one where there is none yet. */
+  /** The one that was used last; a new one where there is none yet, or it has expired. */
   latest(): Promise<string | undefined> {
-    return this.#latest !== undefined ? Promise.resolve(this.#latest) : this.renew();
+    const latest = this.#latest;
+    const isGood = latest !== undefined && (endOf(latest) ?? Infinity) - now() > LEFT_MS_MIN;
+    return isGood ? Promise.resolve(latest) : this.renew();
   }
 
   /** A new one, where there is a callback. */
@@ -47,6 +52,17 @@ export class Tokens {
     } finally {
       clearTimeout(timer);
     }
+  }
+}
+
+/** When a token ends, ms, as far as it says so itself (RFC 7519, section 4.1.4). */
+export function endOf(token: string): number | undefined {
+  try {
+    const payload = (token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/");
+    const { exp } = JSON.parse(atob(payload)) as { exp?: unknown };
+    return typeof exp === "number" ? exp * 1000 : undefined;
+  } catch {
+    return undefined; // No JWT: the service will say what it thinks of it.
   }
 }
 

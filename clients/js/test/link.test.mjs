@@ -47,7 +47,7 @@ test("a service that is away does not pass for blocked WebSockets", needsService
   tick.on("connection", ({ attempt }) => { tries = attempt; });
   await eventually(() => tries > 4, "five tries");
   await startService(t, ["--sim-instruments", "5"], service.port);
-  await event(tick, "connection", ({ state }) => state === "live");
+  await eventually(() => tick.connection.state === "live");
   assert.equal(tick.connection.transport, "websocket");
 });
 

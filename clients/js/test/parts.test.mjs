@@ -12,7 +12,7 @@ import { Changes } from "../dist/iterator.js";
 import { readOptions } from "../dist/options.js";
 import { matches, readPatterns } from "../dist/pattern.js";
 import { EventParser } from "../dist/sse-parser.js";
-import { renewalIn, Tokens } from "../dist/tokens.js";
+import { endOf, renewalIn, Tokens } from "../dist/tokens.js";
 
 test("globs match whole names, bare symbols any venue", () => {
   for (const [pattern, symbol, expected] of [
@@ -179,4 +179,12 @@ test("tokens are renewed before they end, and a callback's trouble has its name"
   await assert.rejects(new Tokens(() => { throw new Error("no network"); }).latest(), { name: "TickcastError", message: "token: no network" });
   await assert.rejects(new Tokens(() => 7).latest(), /token: the callback gave no string/);
   assert.equal(await new Tokens(undefined).latest(), undefined);
+  // One that has expired is not shown again.
+  const jwt = (exp) => `e30.${Buffer.from(JSON.stringify({ sub: "ÿ??>", exp })).toString("base64url")}.c2ln`;
+  assert.deepEqual([endOf(jwt(7)), endOf("nonsense"), endOf("a.b.c"), endOf("e30.e30.x")], [7000, undefined, undefined, undefined]);
+  const ends = [1, Date.now() / 1000 + 3600, 3];
+  const short = new Tokens(() => jwt(ends.shift()));
+  await short.latest();
+  assert.equal(await short.latest(), await short.latest());
+  assert.deepEqual(ends, [3]);
 });
