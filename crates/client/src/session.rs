@@ -10,10 +10,10 @@ use crate::subscriptions::{Claims, Stream, Subscriptions};
 use crate::views::{BarsView, StatusView, Take, TickerView, TradesView};
 use crate::violation::Violation;
 use std::collections::{BTreeSet, HashMap};
-use tickcast_market::{Interval, Since, TradingState};
+use tickcast_market::{Interval, Since};
 use tickcast_wire::{
-    BarsItem, BookItem, ErrorCode, Mark, Message, Outcome, ReqId, Request, StatusItem, Subscribe,
-    TickerItem, TradesItem, Unsubscribe,
+    BarsItem, BookItem, Mark, Message, ReqId, Request, StatusItem, Subscribe, TickerItem,
+    TradesItem, Unsubscribe,
 };
 
 /// How many violations are kept in words; all are counted.
