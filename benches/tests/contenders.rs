@@ -48,7 +48,7 @@ impl Client {
             assert!(Instant::now() < until, "{:?}", self.session.counts());
             let frame = self.socket.read().expect("it serves");
             let text = frame.to_text().expect("text");
-            let message = Message::decode(Encoding::Json, text.as_bytes()).expect("a message");
+            let message = Message::decode(text.as_bytes()).expect("a message");
             self.bytes = text.len();
             match &message {
                 Message::Answer { .. } => self.answers += 1,
@@ -137,7 +137,7 @@ fn drain(client: &mut Client, items: u64, snapshots: usize) {
         assert!(Instant::now() < until, "{seen} snapshots, {:?}", client.session.counts());
         let frame = client.socket.read().expect("it serves");
         let text = frame.to_text().expect("text");
-        let message = Message::decode(Encoding::Json, text.as_bytes()).expect("a message");
+        let message = Message::decode(text.as_bytes()).expect("a message");
         if let Message::Ticker(ticker) = &message {
             seen += usize::from(ticker.is_snapshot);
         }

@@ -147,7 +147,7 @@ fn key(instrument: InstrumentIndex, view: View) -> TopicKey {
 /// Reads a message as a client would.
 fn read(message: &[u8]) {
     let text = || String::from_utf8_lossy(message);
-    match Message::decode(Encoding::Json, message) {
+    match Message::decode(message) {
         Ok(Message::Unknown) => panic!("no client knows {}", text()),
         Ok(_) => {}
         Err(error) => panic!("{error}: {}", text()),

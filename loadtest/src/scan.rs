@@ -6,7 +6,7 @@
 //! every byte of theirs.
 
 use memchr::{memchr, memrchr};
-use tickcast_wire::{Channel, DecodeError, Encoding, Interval, Message, TradingState};
+use tickcast_wire::{Channel, DecodeError, Interval, Message, TradingState};
 
 /// An item's place in its stream, and its times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,7 +235,7 @@ fn number_before(text: &[u8]) -> Option<(i64, &[u8])> {
 ///
 /// *Errors:* what wire's decoder does not read.
 pub(crate) fn decode(message: &[u8]) -> Result<Message<'_>, DecodeError> {
-    Message::decode(Encoding::Json, message)
+    Message::decode(message)
 }
 
 /// Gives each item of a data message to `each`; whether it was a data message.

@@ -20,7 +20,7 @@ type Fault = Box<dyn Error + Send + Sync>;
 
 fn main() -> ExitCode {
     let encoding = std::env::var("TICKCAST_ENCODING").unwrap_or_else(|_| "json".into());
-    let Some(chosen) = [Encoding::Json].into_iter().find(|known| known.name() == encoding) else {
+    let Some(chosen) = Encoding::ALL.into_iter().find(|known| known.name() == encoding) else {
         println!("unsupported {encoding}");
         return ExitCode::from(3);
     };

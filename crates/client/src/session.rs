@@ -154,6 +154,7 @@ impl Session {
                 self.answered(req_id, outcome);
                 Verdict::Ignored
             }
+            Message::Unopened { channel } => self.unopened(*channel),
             Message::Welcome(_)
             | Message::Goaway(_)
             | Message::Answer { req_id: None, .. }

@@ -14,7 +14,7 @@ fn subscribe(view: View, symbol: &str) -> Subscribe {
 }
 
 fn receive(session: &mut Session, text: &str) -> Verdict {
-    session.receive(&Message::decode(Encoding::Json, text.as_bytes()).expect("a good message"))
+    session.receive(&Message::decode(text.as_bytes()).expect("a good message"))
 }
 
 fn texts(requests: &[Request]) -> Vec<String> {

@@ -46,6 +46,7 @@ impl Stream {
             state: TradingState::Live,
             scales: SCALES,
             ts_event: Nanos::ZERO,
+            ..Pieces::default().head
         };
         let mut pieces = Pieces { head, ..Pieces::default() };
         let from = if resumes { since.seq.0 } else { 0 };
@@ -189,7 +190,7 @@ fn ops() -> impl Strategy<Value = Op> {
 
 fn deliver(service: &mut Service, session: &mut Session) {
     let Some((text, _)) = service.line.pop_front() else { return };
-    session.receive(&Message::decode(Encoding::Json, &text).expect("the service writes JSON"));
+    session.receive(&Message::decode(&text).expect("the service writes JSON"));
     for request in session.ask_again() {
         service.request(&request, false);
     }

@@ -115,7 +115,7 @@ pub(crate) struct Standing {
     /// A token is being judged, and this is to be named in the answer.
     pub(crate) asking: Option<Option<ReqId>>,
     /// Requests that came behind that token, from somebody who is nobody yet.
-    pub(crate) pending: Vec<Box<str>>,
+    pub(crate) pending: Vec<Box<[u8]>>,
     /// When this began, on the shard's clock.
     pub(crate) begun_at: Stamp,
 }

@@ -26,7 +26,8 @@ pub const WEBSOCKET_PATH: &str = "/v1/ws";
 pub const SSE_PATH: &str = "/v1/sse";
 
 /// The subprotocols on offer.
-const SUBPROTOCOLS: [(&str, Encoding); 1] = [("tickcast.v1.json", Encoding::Json)];
+const SUBPROTOCOLS: [(&str, Encoding); Encoding::ALL.len()] =
+    [("tickcast.v1.json", Encoding::Json), ("tickcast.v1.protobuf", Encoding::Protobuf)];
 
 /// What a request head asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

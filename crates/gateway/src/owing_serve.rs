@@ -181,7 +181,7 @@ impl<S: Socket> Shard<S> {
             &mut self.message,
         );
         let length = self.put_message(token, Channel::Status, None, head_len);
-        self.tally.message(Channel::Status, length);
+        self.tally.message((Channel::Status, encoding), length);
     }
 
     /// Appends what is new in a topic; `false` when a status has to be told before.
@@ -198,7 +198,7 @@ impl<S: Socket> Shard<S> {
                     return false;
                 }
                 let length = self.put_snapshot(token, (key, bare), bytes, &message);
-                self.tally.message(channel, length);
+                self.tally.message((channel, key.encoding), length);
             }
             return true;
         }
@@ -211,7 +211,7 @@ impl<S: Socket> Shard<S> {
             }
             let since = Some(Since { epoch, seq });
             let length = self.put_message(token, channel, since, head_len);
-            self.tally.message(channel, length);
+            self.tally.message((channel, key.encoding), length);
         }
         true
     }

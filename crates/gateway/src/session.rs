@@ -17,8 +17,8 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tickcast_market::Nanos;
 use tickcast_wire::{
-    Answer, ErrorCode, Method, Pattern, Request, RequestError, Stats, Welcome, write_answer,
-    write_answer_frame,
+    Answer, Encoding, ErrorCode, Method, Pattern, Request, RequestError, Stats, Welcome,
+    write_answer, write_answer_frame,
 };
 
 /// Sockets that one turn reads.
@@ -162,8 +162,8 @@ impl<S: Socket> Shard<S> {
 
     fn take_event(&mut self, token: u32, event: Event<'_>) -> ControlFlow<()> {
         match event {
-            Event::Text(text) => self.take_request(token, text),
-            Event::Binary(_) => self.close(token, 1003, "this subprotocol has text messages only"),
+            Event::Text(text) => self.take_message(token, Encoding::Json, text.as_bytes()),
+            Event::Binary(bytes) => self.take_message(token, Encoding::Protobuf, bytes),
             Event::Ping(payload) => self.take_ping(token, payload),
             Event::Pong(payload) => self.take_pong(token, payload),
             Event::Close(close) => {
@@ -218,7 +218,21 @@ impl<S: Socket> Shard<S> {
         }
     }
 
-    fn take_request(&mut self, token: u32, text: &str) {
+    /// A message in the form that has `encoding`: the connection's, or it is none of ours.
+    fn take_message(&mut self, token: u32, encoding: Encoding, message: &[u8]) {
+        match self.get(token).map(|connection| connection.encoding) {
+            Some(agreed) if agreed == encoding => self.take_request(token, encoding, message),
+            Some(Encoding::Json) => {
+                self.close(token, 1003, "this subprotocol has text messages only");
+            }
+            Some(Encoding::Protobuf) => {
+                self.close(token, 1003, "this subprotocol has binary messages only");
+            }
+            None => {}
+        }
+    }
+
+    fn take_request(&mut self, token: u32, encoding: Encoding, message: &[u8]) {
         let now = self.pace.now();
         let (rate, burst) = (self.settings.requests_per_second, self.settings.requests_burst);
         let settings = &self.settings;
@@ -231,7 +245,7 @@ impl<S: Socket> Shard<S> {
             let code = ErrorCode::TooManyRequests;
             return self.close(token, code.number(), code.reason());
         }
-        let request = match Request::parse(text.as_bytes()) {
+        let request = match Request::read(encoding, message) {
             Ok(request) => request,
             Err(error) => return self.refuse(token, &error),
         };
@@ -244,7 +258,7 @@ impl<S: Socket> Shard<S> {
         }
         self.charge(token, &request);
         if connection_waits {
-            return self.take_early(token, request, text);
+            return self.take_early(token, request, message);
         }
         self.fulfil(token, request);
     }

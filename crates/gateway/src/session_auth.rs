@@ -57,15 +57,15 @@ impl<S: Socket> Shard<S> {
     }
 
     /// A request of somebody who is nobody yet: what follows a token waits for its verdict.
-    pub(crate) fn take_early(&mut self, token: u32, request: Request, text: &str) {
+    pub(crate) fn take_early(&mut self, token: u32, request: Request, message: &[u8]) {
         if matches!(request, Request::Auth { .. } | Request::Ping { .. }) {
             return self.fulfil(token, request);
         }
         let Some(standing) = self.standing_mut(token) else { return };
-        let waiting: usize = standing.pending.iter().map(|text| text.len()).sum();
+        let waiting: usize = standing.pending.iter().map(|message| message.len()).sum();
         let (code, error) = match standing.asking {
-            Some(_) if waiting + text.len() <= PENDING_BYTES_MAX => {
-                return standing.pending.push(text.into());
+            Some(_) if waiting + message.len() <= PENDING_BYTES_MAX => {
+                return standing.pending.push(message.into());
             }
             Some(_) => (
                 ErrorCode::TooManyRequests,
@@ -127,6 +127,7 @@ impl<S: Socket> Shard<S> {
             return; // Its number may be somebody else's by now.
         }
         self.flush_frames(token);
+        let Some(encoding) = self.get(token).map(|connection| connection.encoding) else { return };
         let Some(standing) = self.standing_mut(token) else { return };
         let (was_unknown, req_id) =
             (matches!(standing.who, Who::Unknown), standing.asking.take().flatten());
@@ -134,9 +135,9 @@ impl<S: Socket> Shard<S> {
         match result {
             Ok(admitted) => {
                 self.rise(token, admitted, req_id.as_ref());
-                for text in pending {
+                for message in pending {
                     // It was understood when it came.
-                    let Ok(request) = Request::parse(text.as_bytes()) else { continue };
+                    let Ok(request) = Request::read(encoding, &message) else { continue };
                     self.fulfil(token, request);
                 }
             }

@@ -9,7 +9,7 @@ use crate::shard_deflate::{TwinState, Twins};
 use std::sync::Arc;
 use tickcast_market::{Epoch, InstrumentIndex, Nanos, Seq, Venue};
 use tickcast_publisher::{Batch, Frame};
-use tickcast_wire::Channel;
+use tickcast_wire::{Channel, Encoding};
 
 /// The end of a chain.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -67,6 +67,7 @@ pub(crate) struct PassFrame {
     pub(crate) len: u32,
     pub(crate) head_len: u8,
     pub(crate) channel: Channel,
+    pub(crate) encoding: Encoding,
     pub(crate) venue: Option<Venue>,
     twin: TwinState,
     pub(crate) instrument: InstrumentIndex,
@@ -131,7 +132,7 @@ impl Pass {
         &mut self,
         batch: u32,
         frame: &Frame,
-        channel: Channel,
+        (channel, encoding): (Channel, Encoding),
         instrument: InstrumentIndex,
     ) -> u32 {
         let ts_publish = self.batches[batch as usize].ts_publish;
@@ -141,6 +142,7 @@ impl Pass {
             len: frame.len,
             head_len: frame.head_len,
             channel,
+            encoding,
             venue: Some(frame.venue),
             twin: TwinState::Unmade,
             instrument,
@@ -170,7 +172,7 @@ impl Pass {
         &mut self,
         start: usize,
         head_len: u8,
-        channel: Channel,
+        (channel, encoding): (Channel, Encoding),
         instrument: InstrumentIndex,
         (epoch, prev, seq): (Epoch, Seq, Seq),
     ) -> u32 {
@@ -180,6 +182,7 @@ impl Pass {
             len: (self.own.len() - start) as u32,
             head_len,
             channel,
+            encoding,
             venue: None,
             twin: TwinState::Unmade,
             instrument,

@@ -15,6 +15,7 @@ use tickcast_wire::{Channel, Encoding, ErrorCode, Method};
 const SEND_MODES: [FlushMode; 2] = [FlushMode::Send, FlushMode::Uring];
 
 const CHANNELS: usize = Channel::ALL.len();
+const ENCODINGS: usize = Encoding::ALL.len();
 
 /// A shard's figures since they were last given up.
 #[derive(Debug)]
@@ -32,8 +33,9 @@ pub(crate) struct Tally {
     /// Compressed messages that were sent, and that came.
     deflated: Counts,
     inflated: Counts,
-    messages: [u64; CHANNELS],
-    bytes: [u64; CHANNELS],
+    /// By encoding and channel, as everything that is counted of what was sent.
+    messages: [[u64; CHANNELS]; ENCODINGS],
+    bytes: [[u64; CHANNELS]; ENCODINGS],
     subscriptions: [i64; CHANNELS],
     lagging: i64,
     lagged: u64,
@@ -47,7 +49,7 @@ pub(crate) struct Tally {
 #[derive(Debug)]
 struct Given {
     metrics: Metrics,
-    sent: [(IntCounter, IntCounter); CHANNELS],
+    sent: [[(IntCounter, IntCounter); CHANNELS]; ENCODINGS],
     subscriptions: [IntGauge; CHANNELS],
     sends: [IntCounter; 2],
     overruns: IntCounter,
@@ -86,8 +88,8 @@ impl Tally {
             compressions: 0,
             deflated: Counts::default(),
             inflated: Counts::default(),
-            messages: [0; CHANNELS],
-            bytes: [0; CHANNELS],
+            messages: [[0; CHANNELS]; ENCODINGS],
+            bytes: [[0; CHANNELS]; ENCODINGS],
             subscriptions: [0; CHANNELS],
             lagging: 0,
             lagged: 0,
@@ -95,7 +97,8 @@ impl Tally {
             ages: LocalAges::new(&metrics.age_at_write),
             publish_to_write: LocalAges::new(&metrics.publish_to_write),
             given: Given {
-                sent: Channel::ALL.map(|channel| metrics.sent(channel, Encoding::Json)),
+                sent: Encoding::ALL
+                    .map(|encoding| Channel::ALL.map(|channel| metrics.sent(channel, encoding))),
                 subscriptions: Channel::ALL
                     .map(|channel| metrics.subscriptions.with_label_values(&[channel.name()])),
                 sends: SEND_MODES.map(|mode| metrics.sends.with_label_values(&[mode.name()])),
@@ -127,9 +130,9 @@ impl Tally {
     }
 
     /// Counts a message that was written for one connection alone.
-    pub(crate) fn message(&mut self, channel: Channel, bytes: usize) {
-        self.messages[channel as usize] += 1;
-        self.bytes[channel as usize] += bytes as u64;
+    pub(crate) fn message(&mut self, (channel, encoding): (Channel, Encoding), bytes: usize) {
+        self.messages[encoding as usize][channel as usize] += 1;
+        self.bytes[encoding as usize][channel as usize] += bytes as u64;
     }
 
     /// Counts compressed messages that were sent; the bytes are those of one.
@@ -194,8 +197,9 @@ impl Tally {
     pub(crate) fn give_up(&mut self, pass: &mut Pass, began: Nanos, ended: Nanos) {
         for frame in pass.frames.iter_mut().filter(|frame| frame.written > 0) {
             let times = std::mem::take(&mut frame.written);
-            self.messages[frame.channel as usize] += u64::from(times);
-            self.bytes[frame.channel as usize] += u64::from(times) * u64::from(frame.len);
+            let (encoding, channel) = (frame.encoding as usize, frame.channel as usize);
+            self.messages[encoding][channel] += u64::from(times);
+            self.bytes[encoding][channel] += u64::from(times) * u64::from(frame.len);
             if let Some(venue) = frame.venue {
                 self.ages.observe(venue, ended.since(frame.ts_recv), times);
                 self.publish_to_write.observe(venue, ended.since(frame.ts_publish), times);
@@ -205,10 +209,13 @@ impl Tally {
         self.ages.give_up();
         self.publish_to_write.give_up();
         let given = &self.given;
+        for (encoding, sent) in given.sent.iter().enumerate() {
+            for (channel, (messages, bytes)) in sent.iter().enumerate() {
+                add(messages, &mut self.messages[encoding][channel]);
+                add(bytes, &mut self.bytes[encoding][channel]);
+            }
+        }
         for channel in 0..CHANNELS {
-            let (messages, bytes) = &given.sent[channel];
-            add(messages, &mut self.messages[channel]);
-            add(bytes, &mut self.bytes[channel]);
             if self.subscriptions[channel] != 0 {
                 given.subscriptions[channel].add(std::mem::take(&mut self.subscriptions[channel]));
             }
@@ -238,7 +245,7 @@ impl Tally {
         for (number, twin) in twins.iter_mut().filter(|(_, twin)| twin.written > 0) {
             let times = std::mem::take(&mut twin.written);
             let frame = &frames[number as usize];
-            self.bytes[frame.channel as usize] -=
+            self.bytes[frame.encoding as usize][frame.channel as usize] -=
                 u64::from(times) * u64::from(frame.len - twin.len);
             self.compressed(times, frame.len as usize, twin.len as usize);
         }

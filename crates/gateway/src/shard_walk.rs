@@ -11,7 +11,7 @@ use crate::socket::Socket;
 use crate::topics::Verdict;
 use std::sync::Arc;
 use tickcast_market::{InstrumentIndex, Nanos, Seq, Since};
-use tickcast_publisher::{Ask, Batch, Frame, Served, StateChange, Status};
+use tickcast_publisher::{Ask, Batch, Frame, Served, StateChange, Status, TopicKey};
 use tickcast_wire::{Channel, Encoding};
 
 /// Batches that one pass takes at most; more wait in the channel, which has a bound of its own.
@@ -109,7 +109,7 @@ impl<S: Socket> Shard<S> {
     fn walk_frame(&mut self, batch: u32, frame: &Frame) {
         let Some(topic) = self.topics.of_frame(frame) else { return };
         let verdict = topic.judge(frame.epoch, frame.prev, frame.seq);
-        let (channel, instrument) = (topic.key.view.channel(), topic.key.instrument);
+        let (kind, instrument) = (kind_of(&topic.key), topic.key.instrument);
         match verdict {
             Verdict::Old => {}
             // It would show a state that has been left since.
@@ -121,7 +121,7 @@ impl<S: Socket> Shard<S> {
             Verdict::Next => {
                 self.tell_status_before(instrument, frame.status);
                 let since = Since { epoch: frame.epoch, seq: frame.seq };
-                let number = self.pass.frame_of_batch(batch, frame, channel, instrument);
+                let number = self.pass.frame_of_batch(batch, frame, kind, instrument);
                 self.deliver(frame.topic.slot, number, since);
             }
             Verdict::Gap => self.catch_up(frame.topic.slot),
@@ -135,9 +135,9 @@ impl<S: Socket> Shard<S> {
         let start = self.pass.own_mut().len();
         let served = self.hub.serve(&ask, self.now, &mut self.scratch, self.pass.own_mut());
         if let Served::Frame { epoch, prev, seq, status, head_len } = served {
-            let (channel, instrument) = (ask.key.view.channel(), ask.key.instrument);
+            let (kind, instrument) = (kind_of(&ask.key), ask.key.instrument);
             let number =
-                self.pass.frame_of_own(start, head_len, channel, instrument, (epoch, prev, seq));
+                self.pass.frame_of_own(start, head_len, kind, instrument, (epoch, prev, seq));
             self.tell_status_before(instrument, status);
             self.deliver(slot, number, Since { epoch, seq });
         }
@@ -184,7 +184,7 @@ impl<S: Socket> Shard<S> {
         self.snapshots.clear(); // They carry the state.
         let slots = std::mem::take(&mut local.slots);
         let stamp = self.tally.next_stamp();
-        let mut frame = NONE;
+        let mut frames = [NONE; Encoding::ALL.len()];
         for slot in &slots {
             for at in 0..self.topics.at(*slot).subscribers.len() {
                 let token = self.topics.at(*slot).subscribers[at].connection;
@@ -196,10 +196,12 @@ impl<S: Socket> Shard<S> {
                     self.owe_status(token, instrument);
                     continue;
                 }
-                if frame == NONE {
-                    frame = self.encode_status(instrument, status);
+                let encoding = self.connections[token as usize].encoding;
+                let frame = &mut frames[encoding as usize];
+                if *frame == NONE {
+                    *frame = self.encode_status(instrument, status, encoding);
                 }
-                self.pass.append(&mut self.lanes[token as usize], token, frame, 0);
+                self.pass.append(&mut self.lanes[token as usize], token, *frame, 0);
             }
         }
         if let Some(local) = self.topics.instrument_mut(instrument) {
@@ -219,15 +221,20 @@ impl<S: Socket> Shard<S> {
         true
     }
 
-    fn encode_status(&mut self, instrument: InstrumentIndex, status: &Status) -> u32 {
+    fn encode_status(
+        &mut self,
+        instrument: InstrumentIndex,
+        status: &Status,
+        encoding: Encoding,
+    ) -> u32 {
         let own = self.pass.own_mut();
         let start = own.len();
         // The directory named the instrument before anything could be said of it.
         let name = self.instruments.get(instrument.index()).map_or("", |known| &known.name);
         let (hub, scratch) = (&self.hub, &mut self.scratch);
-        let head_len = hub.status_frame(name, status, Encoding::Json, self.now, scratch, own);
+        let head_len = hub.status_frame(name, status, encoding, self.now, scratch, own);
         let run = (status.epoch, Seq(0), status.seq);
-        self.pass.frame_of_own(start, head_len, Channel::Status, instrument, run)
+        self.pass.frame_of_own(start, head_len, (Channel::Status, encoding), instrument, run)
     }
 
     /// The connection has to be told the instrument's status before any further data.
@@ -263,4 +270,9 @@ impl<S: Socket> Shard<S> {
             self.catch_up(slot);
         }
     }
+}
+
+/// By what a topic's frames are counted.
+fn kind_of(key: &TopicKey) -> (Channel, Encoding) {
+    (key.view.channel(), key.encoding)
 }

@@ -1,5 +1,6 @@
 //! Where an instrument's streams lie: one lock each, in a table that only grows.
 
+use crate::stream_numbers::StreamNumbers;
 use crate::streams::Streams;
 use crate::topic::{TopicId, TopicKey};
 use parking_lot::RwLock;
@@ -64,13 +65,14 @@ type Chunk = Box<[OnceLock<Cell>]>;
 pub(crate) struct Cells {
     directory: Arc<Directory>,
     run: Epoch,
+    numbers: StreamNumbers,
     chunks: Vec<OnceLock<Chunk>>,
 }
 
 impl Cells {
     pub(crate) fn new(directory: Arc<Directory>, run: Epoch) -> Cells {
         let chunks = (0..CHUNKS_MAX).map(|_| OnceLock::new()).collect();
-        Cells { directory, run, chunks }
+        Cells { directory, run, numbers: StreamNumbers::default(), chunks }
     }
 
     pub(crate) fn directory(&self) -> &Arc<Directory> {
@@ -101,7 +103,7 @@ impl Cells {
             name: instrument.name.clone(),
             venue: instrument.spec.venue,
             guarded: RwLock::new(Guarded {
-                streams: Streams::new(self.run, instrument.spec.scales),
+                streams: Streams::new(self.run, instrument.spec.scales, self.numbers.next()),
                 topics: Vec::new(),
             }),
         }))

@@ -80,6 +80,8 @@ impl Streams {
             state: self.status.state,
             scales: self.scales,
             ts_event: self.ts_event(view),
+            stream: self.numbers.of(view),
+            opens: always || !known,
         };
         true
     }

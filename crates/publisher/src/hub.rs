@@ -6,7 +6,7 @@ use crate::topic::{ShardIndex, Tiers, TopicId, TopicKey};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tickcast_market::{Directory, Epoch, InstrumentIndex, Nanos, Seq, Since};
-use tickcast_wire::{Encoding, FieldSet, Head, Kind, Pieces, View};
+use tickcast_wire::{Encoding, FieldSet, Head, Kind, Pieces, StreamNumber, View};
 
 /// Ticker field sets that a process encodes for, the full one included.
 pub const FIELD_SETS_MAX: usize = 8;
@@ -238,6 +238,8 @@ impl Hub {
             state: status.state,
             scales: tickcast_market::Scales::default(),
             ts_event: status.ts_state,
+            stream: StreamNumber::default(),
+            opens: true,
         };
         tickcast_wire::write_frame(out, encoding, name, &scratch.pieces, now).header_bytes
     }

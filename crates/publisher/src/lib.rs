@@ -25,6 +25,7 @@ mod partition;
 mod partition_tests;
 mod publisher;
 mod schedule;
+mod stream_numbers;
 mod streams;
 mod ticker;
 mod topic;

@@ -3,6 +3,7 @@
 use crate::bars::Bars;
 use crate::book::BookStream;
 use crate::day;
+use crate::stream_numbers::StreamNumbers;
 use crate::ticker::Ticker;
 use crate::trades::Trades;
 use tickcast_market::{
@@ -40,6 +41,8 @@ pub(crate) struct Streams {
     pub(crate) scales: Scales,
     /// The epoch of all data streams; `status` keeps its own.
     pub(crate) epoch: Epoch,
+    /// What stands for them in protobuf, in this epoch.
+    pub(crate) numbers: StreamNumbers,
     pub(crate) status: Status,
     pub(crate) ticker: Ticker,
     pub(crate) trades: Trades,
@@ -54,11 +57,12 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    pub(crate) fn new(run: Epoch, mut scales: Scales) -> Streams {
+    pub(crate) fn new(run: Epoch, mut scales: Scales, numbers: StreamNumbers) -> Streams {
         scales.volume = scales.volume.max(scales.size);
         Streams {
             scales,
             epoch: run,
+            numbers,
             status: Status {
                 epoch: run,
                 seq: Seq(1),
@@ -226,6 +230,7 @@ impl Streams {
             return Some(());
         }
         self.epoch = Epoch(self.epoch.0 + 1);
+        self.numbers.begin_epoch();
         self.ticker.begin_epoch(values);
         self.trades.begin_epoch(ring);
         self.book.begin_epoch(book);

@@ -7,6 +7,7 @@ use crate::channel::{Channel, Depth, Encoding, FieldSet, View};
 use crate::code::ErrorCode;
 use crate::frame::{FrameSpan, write_framed};
 use crate::names;
+use crate::protobuf;
 use crate::request::{Method, ReqId, RequestError};
 use crate::text::{write_integer, write_string};
 use serde::{Deserialize, Serialize};
@@ -203,6 +204,7 @@ pub enum Answer<'a> {
 pub fn write_answer(out: &mut Vec<u8>, encoding: Encoding, answer: &Answer<'_>) {
     match encoding {
         Encoding::Json => write_json(out, answer),
+        Encoding::Protobuf => protobuf::write_answer(out, answer),
     }
 }
 
@@ -229,12 +231,7 @@ fn write_json(out: &mut Vec<u8>, answer: &Answer<'_>) {
             write_integer(out, ts_publish.micros());
             out.push(b'}');
         }
-        Answer::Pong { req_id, ts_publish } => {
-            open_answer(out, Some("pong"), *req_id);
-            out.extend_from_slice(b"\"ts_publish\":");
-            write_integer(out, ts_publish.micros());
-            out.push(b'}');
-        }
+        Answer::Pong { req_id, ts_publish } => write_pong(out, *req_id, ts_publish.micros()),
         Answer::Subscribed { req_id, result } => {
             write_result(out, Method::Subscribe, *req_id, result);
         }
@@ -246,17 +243,35 @@ fn write_json(out: &mut Vec<u8>, answer: &Answer<'_>) {
         }
         Answer::Stats { req_id, result } => write_result(out, Method::Stats, *req_id, result),
         Answer::Error(error) => {
-            open_answer(out, error.method.map(Method::name), error.req_id.as_ref());
-            out.extend_from_slice(b"\"success\":false,\"code\":");
-            write_integer(out, error.code.number());
-            out.extend_from_slice(b",\"error\":");
-            write_string(out, &error.error);
-            out.push(b'}');
+            let (req_id, code) = (error.req_id.as_ref(), error.code.number());
+            write_error_parts(out, error.method, req_id, code, &error.error);
         }
     }
 }
 
-fn write_system(out: &mut Vec<u8>, kind: &str, data: &impl Serialize) {
+pub(crate) fn write_pong(out: &mut Vec<u8>, req_id: Option<&ReqId>, ts_publish_us: i64) {
+    open_answer(out, Some("pong"), req_id);
+    out.extend_from_slice(b"\"ts_publish\":");
+    write_integer(out, ts_publish_us);
+    out.push(b'}');
+}
+
+pub(crate) fn write_error_parts(
+    out: &mut Vec<u8>,
+    method: Option<Method>,
+    req_id: Option<&ReqId>,
+    code: u16,
+    error: &str,
+) {
+    open_answer(out, method.map(Method::name), req_id);
+    out.extend_from_slice(b"\"success\":false,\"code\":");
+    write_integer(out, code);
+    out.extend_from_slice(b",\"error\":");
+    write_string(out, error);
+    out.push(b'}');
+}
+
+pub(crate) fn write_system(out: &mut Vec<u8>, kind: &str, data: &impl Serialize) {
     out.extend_from_slice(b"{\"channel\":\"system\",\"type\":\"");
     out.extend_from_slice(kind.as_bytes());
     out.extend_from_slice(b"\",\"data\":[");
@@ -279,7 +294,7 @@ fn open_answer(out: &mut Vec<u8>, method: Option<&str>, req_id: Option<&ReqId>) 
     }
 }
 
-fn write_result(
+pub(crate) fn write_result(
     out: &mut Vec<u8>,
     method: Method,
     req_id: Option<&ReqId>,

@@ -12,6 +12,7 @@ use crate::text::{write_integer, write_list, write_rate, write_string};
 pub fn write_request(out: &mut Vec<u8>, encoding: Encoding, request: &Request) {
     match encoding {
         Encoding::Json => write_json(out, request),
+        Encoding::Protobuf => crate::protobuf::write_request(out, request),
     }
 }
 

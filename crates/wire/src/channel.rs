@@ -104,13 +104,19 @@ pub enum Encoding {
     /// `tickcast.v1.json`: text frames.
     #[default]
     Json,
+    /// `tickcast.v1.protobuf`: binary frames, for those who pay for bytes.
+    Protobuf,
 }
 
 impl Encoding {
+    /// All encodings.
+    pub const ALL: [Encoding; 2] = [Encoding::Json, Encoding::Protobuf];
+
     /// Its name in metric labels.
     pub const fn name(self) -> &'static str {
         match self {
             Encoding::Json => "json",
+            Encoding::Protobuf => "protobuf",
         }
     }
 
@@ -118,6 +124,7 @@ impl Encoding {
     pub const fn subprotocol(self) -> &'static str {
         match self {
             Encoding::Json => "tickcast.v1.json",
+            Encoding::Protobuf => "tickcast.v1.protobuf",
         }
     }
 
@@ -125,6 +132,7 @@ impl Encoding {
     pub const fn opcode(self) -> u8 {
         match self {
             Encoding::Json => 1,
+            Encoding::Protobuf => 2,
         }
     }
 }

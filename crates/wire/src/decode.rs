@@ -5,9 +5,10 @@
 //! writes, `channel` before `data`, everything is looked at once.
 
 use crate::answer::{Authenticated, Goaway, Granted, Stats, Welcome};
-use crate::channel::{Channel, Encoding};
+use crate::channel::Channel;
 use crate::items::{BarsItem, BookItem, StatusItem, TickerItem, TradesItem};
 use crate::object::Text;
+use crate::protobuf::ProtobufFault;
 use crate::request::ReqId;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -18,7 +19,12 @@ use tickcast_market::Nanos;
 /// Why a message could not be decoded.
 #[derive(Debug, thiserror::Error)]
 #[error("message: {0}")]
-pub struct DecodeError(#[from] serde_json::Error);
+pub enum DecodeError {
+    /// It is no JSON, or lacks something that its kind always has.
+    Json(#[from] serde_json::Error),
+    /// It is no protobuf of the schema, or not of this connection.
+    Protobuf(#[from] ProtobufFault),
+}
 
 /// Items of one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,22 +91,24 @@ pub enum Message<'a> {
         /// What came of it.
         outcome: Outcome,
     },
+    /// An update in protobuf of a stream that was not opened on this connection: of an epoch that
+    /// had ended before, or the opening is missing. Ask again for what is subscribed to there.
+    Unopened {
+        /// The stream's channel; more is not known of it.
+        channel: Channel,
+    },
     /// Something that is not known here and is to be ignored.
     Unknown,
 }
 
 impl<'a> Message<'a> {
-    /// Decodes a message.
+    /// Decodes a JSON message. A protobuf one is read by a [`crate::ProtobufReader`] before.
     ///
     /// *Errors:* what is not JSON, or lacks a field that its kind always has. *Cost:* linear; one
     /// allocation for the list of items and one for each list in them.
-    pub fn decode(encoding: Encoding, message: &'a [u8]) -> Result<Message<'a>, DecodeError> {
-        match encoding {
-            Encoding::Json => {
-                let envelope: Envelope<'a> = serde_json::from_slice(message)?;
-                Ok(envelope.open()?)
-            }
-        }
+    pub fn decode(message: &'a [u8]) -> Result<Message<'a>, DecodeError> {
+        let envelope: Envelope<'a> = serde_json::from_slice(message)?;
+        Ok(envelope.open()?)
     }
 }
 
@@ -220,6 +228,12 @@ impl<'de> Envelope<'de> {
         let is_snapshot = match kind {
             Some("snapshot") => true,
             Some("update") => false,
+            Some("unopened") => {
+                let channel = Channel::from_name(channel);
+                return Ok(
+                    channel.map_or(Message::Unknown, |channel| Message::Unopened { channel })
+                );
+            }
             _ => return Ok(Message::Unknown),
         };
         let data = match self.data.ok_or_else(|| missing("data"))? {

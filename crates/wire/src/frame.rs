@@ -6,6 +6,7 @@
 use crate::channel::Encoding;
 use crate::encode::write_message;
 use crate::pieces::Pieces;
+use crate::protobuf;
 use tickcast_market::Nanos;
 
 /// Where a frame lies in the buffer that it was appended to.
@@ -108,6 +109,7 @@ pub fn write_frame(
 ) -> FrameSpan {
     write_framed(out, encoding, |out| match encoding {
         Encoding::Json => write_message(out, symbol, pieces, ts_publish),
+        Encoding::Protobuf => protobuf::write_message(out, symbol, pieces, ts_publish),
     })
 }
 

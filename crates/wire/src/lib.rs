@@ -21,6 +21,7 @@ mod object;
 mod params;
 mod pattern;
 mod pieces;
+mod protobuf;
 mod query;
 mod request;
 mod text;
@@ -41,7 +42,10 @@ pub use items::{
     TradesItem,
 };
 pub use pattern::{Glob, Pattern, STARS_MAX, SYMBOL_BYTES_MAX};
-pub use pieces::{BarPiece, BookPieces, Head, Kind, LevelPiece, Pieces, TickerPieces, TradePiece};
+pub use pieces::{
+    BarPiece, BookPieces, Head, Kind, LevelPiece, Pieces, StreamNumber, TickerPieces, TradePiece,
+};
+pub use protobuf::{ProtobufFault, ProtobufReader};
 pub use query::{parse_event_id, parse_query, percent_decode, write_event_id};
 pub use request::{
     Method, REQ_ID_BYTES_MAX, ReqId, Request, RequestError, Subscribe, TOKEN_BYTES_MAX, Unsubscribe,

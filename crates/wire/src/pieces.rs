@@ -28,6 +28,11 @@ impl Kind {
     }
 }
 
+/// What stands for a stream (instrument, view and epoch) in protobuf: the same for every client of
+/// the process, given anew with every epoch. 0 is none, as of `status`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamNumber(pub u32);
+
 /// What every data item begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
@@ -45,6 +50,11 @@ pub struct Head {
     pub scales: Scales,
     /// The venue's time of the last change; for `status` the moment of the transition.
     pub ts_event: Nanos,
+    /// What stands for the stream in protobuf.
+    pub stream: StreamNumber,
+    /// Whether the receiver is told what `stream` stands for: in a snapshot, and in the update
+    /// that answers a `since`.
+    pub opens: bool,
 }
 
 /// Ticker values; which of them are meant is `present`, and a present field without a value is
@@ -152,6 +162,8 @@ impl Default for Pieces {
                 state: TradingState::default(),
                 scales: Scales::default(),
                 ts_event: Nanos::ZERO,
+                stream: StreamNumber::default(),
+                opens: true,
             },
             ticker: TickerPieces::default(),
             book: BookPieces::default(),

@@ -5,11 +5,12 @@
 //! with field and value; an unknown field is wrong too, since a misspelt option that does nothing
 //! would be found much later.
 
-use crate::channel::{Channel, Depth, FieldSet, View};
+use crate::channel::{Channel, Depth, Encoding, FieldSet, View};
 use crate::code::ErrorCode;
 use crate::object::Object;
 use crate::params::{Params, Value};
 use crate::pattern::Pattern;
+use crate::protobuf;
 use crate::text::shown;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
@@ -35,6 +36,11 @@ impl ReqId {
     /// As JSON text.
     pub fn as_json(&self) -> &str {
         &self.0
+    }
+
+    /// A `req_id` by its JSON text.
+    pub(crate) fn from_json(json: String) -> ReqId {
+        ReqId(json.into())
     }
 
     /// Takes an integer or a string that is not over-long, else says what is wrong with it.
@@ -166,6 +172,26 @@ impl RequestError {
 }
 
 impl Request {
+    /// Reads a message of that encoding.
+    ///
+    /// *Errors:* [`RequestError`], with method and `req_id` as far as they could be read; the same
+    /// in both encodings. *Cost:* that of [`Request::parse`]; protobuf is written as JSON before.
+    pub fn read(encoding: Encoding, message: &[u8]) -> Result<Request, RequestError> {
+        if encoding == Encoding::Json {
+            return Request::parse(message);
+        }
+        let mut json = Vec::with_capacity(2 * message.len());
+        let written = protobuf::write_json_request(&mut json, message);
+        let request = Request::parse(&json);
+        let Err(fault) = written else { return request };
+        let (method, req_id) = match request {
+            Ok(request) => (Some(request.method()), request.req_id().cloned()),
+            Err(error) => (error.method, error.req_id),
+        };
+        let error = format!("message: not a tickcast.v1.Request: {fault}");
+        Err(RequestError { method, req_id, ..RequestError::new(error) })
+    }
+
     /// Reads a text message.
     ///
     /// *Errors:* [`RequestError`], with method and `req_id` as far as they could be read. *Cost:*

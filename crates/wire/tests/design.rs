@@ -70,7 +70,7 @@ fn check_answer(answer: &Answer<'_>, text: &str) {
 }
 
 fn decode(text: &str) -> Message<'_> {
-    Message::decode(JSON, text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"))
+    Message::decode(text.as_bytes()).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 fn check_outcome(text: &str, id: i64, expected: Outcome) {
@@ -187,6 +187,7 @@ fn pieces(view: View, kind: Kind, seq: u64, ts_event: i64) -> Pieces {
             state: TradingState::Live,
             scales: Scales { price: 2, size: 8, volume: 8 },
             ts_event: Nanos::from_micros(ts_event),
+            ..Pieces::default().head
         },
         ..Pieces::default()
     }
@@ -299,7 +300,7 @@ fn several_items_stand_in_one_message() {
         write_item(&mut out, symbol, &status, Nanos::ZERO);
     }
     close_message(&mut out);
-    let Ok(Message::Status(push)) = Message::decode(JSON, &out) else { panic!() };
+    let Ok(Message::Status(push)) = Message::decode(&out) else { panic!() };
     assert!(push.is_snapshot);
     let symbols: Vec<_> = push.items.iter().map(|item| &*item.symbol).collect();
     assert_eq!(symbols, ["sim:A", "sim:\"B\""]);

@@ -1,7 +1,7 @@
 //! `PROTOCOL.md` is true: every line of JSON in it is a request that is understood or a message
 //! that a client can read.
 
-use tickcast_wire::{Encoding, Message, Request};
+use tickcast_wire::{Message, Request};
 
 #[test]
 fn every_example_of_the_document_is_understood() {
@@ -23,7 +23,7 @@ fn every_example_of_the_document_is_understood() {
             Request::parse(line.as_bytes()).unwrap_or_else(|error| panic!("{line}: {error:?}"));
             requests += 1;
         } else {
-            let decoded = Message::decode(Encoding::Json, line.as_bytes());
+            let decoded = Message::decode(line.as_bytes());
             let message = decoded.unwrap_or_else(|error| panic!("{line}: {error:?}"));
             let known = format!("{message:?}");
             assert!(!known.starts_with("Unknown") && !known.starts_with("Other"), "{line}");

@@ -9,7 +9,8 @@ use tickcast_market::{
 };
 use tickcast_wire::{
     BarPiece, DEPTHS, Depth, Encoding, Field, FieldSet, Head, Kind, LevelPiece, Mark, Message,
-    Number, Pieces, TickerField, TickerPieces, TradePiece, View, write_frame,
+    Number, Pieces, ProtobufReader, StreamNumber, TickerField, TickerPieces, TradePiece, View,
+    write_frame, write_message,
 };
 
 /// Reads a padded number by its own rule: the digits are the mantissa, and exactly `scale` of
@@ -51,6 +52,7 @@ prop_compose! {
             state,
             scales: Scales { price, size, volume },
             ts_event: Nanos::from_micros(micros),
+            ..Pieces::default().head
         }
     }
 }
@@ -100,13 +102,13 @@ prop_compose! {
 
 prop_compose! {
     fn bars()(
-        micros in 0..i64::MAX / 1000,
+        seconds in 0..i64::MAX / 1_000_000_000,
         [open, high, low, close] in proptest::array::uniform4(any::<i64>().prop_map(Price)),
         volume: i128,
         trades: u32,
         closed: bool,
     ) -> BarPiece {
-        let (start, volume) = (Nanos::from_micros(micros), Volume(volume));
+        let (start, volume) = (Nanos::from_micros(seconds * 1_000_000), Volume(volume));
         let bar = Bar { start, open, high, low, close, volume, trades, closed };
         BarPiece { seq: Seq(0), bar }
     }
@@ -250,7 +252,7 @@ proptest! {
         prop_assert_eq!(span.end(), out.len());
         let text = std::str::from_utf8(span.payload(&out)).unwrap();
         prop_assert!(!text.contains('\n'), "an event of SSE is one line");
-        let message = Message::decode(Encoding::Json, text.as_bytes()).unwrap();
+        let message = Message::decode(text.as_bytes()).unwrap();
 
         let decoded = check_body(&message, &pieces, ts_publish);
         let head = pieces.head;
@@ -266,9 +268,58 @@ proptest! {
     }
 
     #[test]
+    fn protobuf_is_read_into_the_very_json(
+        pieces in vec(all_pieces(), 1..4),
+        symbol in "[a-z]{1,8}:[A-Z\"\\\\é\n]{1,8}",
+        micros in 0..i64::MAX / 1000,
+    ) {
+        let mut reader = ProtobufReader::new();
+        let ts_publish = Nanos::from_micros(micros);
+        for (at, mut pieces) in pieces.into_iter().enumerate() {
+            pieces.head.stream = StreamNumber(at as u32);
+            for opens in [true, false] {
+                pieces.head.opens = opens;
+                if !opens && pieces.head.kind == Kind::Snapshot {
+                    continue; // A snapshot always opens.
+                }
+                let (mut json, mut out) = (Vec::new(), b"other frames".to_vec());
+                write_message(&mut json, &symbol, &pieces, ts_publish);
+                let span = write_frame(&mut out, Encoding::Protobuf, &symbol, &pieces, ts_publish);
+                prop_assert_eq!(out[span.start], 0x82, "final, binary");
+                let read = reader.read(span.payload(&out)).unwrap();
+                prop_assert_eq!(std::str::from_utf8(read), std::str::from_utf8(&json));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_cut_or_bent_never_makes_the_protobuf_reader_panic(
+        pieces in all_pieces(),
+        at in any::<proptest::sample::Index>(),
+        bits: u8,
+        cut: bool,
+    ) {
+        let mut out = Vec::new();
+        let span = write_frame(&mut out, Encoding::Protobuf, "a:B", &pieces, Nanos::ZERO);
+        let mut message = span.payload(&out).to_vec();
+        let at = at.index(message.len());
+        message[at] ^= bits;
+        if cut {
+            message.truncate(at);
+        }
+        let mut reader = ProtobufReader::new();
+        if let Ok(json) = reader.read(&message) {
+            let _ = Message::decode(&json.to_vec());
+        }
+        let _ = reader.read(span.payload(&out));
+    }
+
+    #[test]
     fn no_bytes_make_a_reader_panic(bytes in vec(any::<u8>(), 0..200)) {
-        let _ = Message::decode(Encoding::Json, &bytes);
+        let _ = Message::decode(&bytes);
         let _ = tickcast_wire::Request::parse(&bytes);
+        let _ = tickcast_wire::Request::read(Encoding::Protobuf, &bytes);
+        let _ = ProtobufReader::new().read(&bytes);
         if let Ok(text) = std::str::from_utf8(&bytes) {
             let _ = tickcast_wire::parse_query(text, &[]);
         }
@@ -277,7 +328,7 @@ proptest! {
 
 #[test]
 fn unknown_fields_and_channels_and_other_orders_are_lived_with() {
-    let decode = |text: &'static str| Message::decode(Encoding::Json, text.as_bytes()).unwrap();
+    let decode = |text: &'static str| Message::decode(text.as_bytes()).unwrap();
     let late = r#"{"new":{"a":[1]},"data":[{"later":null,"symbol":"a:B","seq":2,"epoch":1,"state":"live","ts_state":3}],"type":"snapshot","channel":"status"}"#;
     let Message::Status(push) = decode(late) else { panic!("{late}") };
     assert_eq!(push.items[0].state, Some(TradingState::Live));
@@ -291,6 +342,6 @@ fn unknown_fields_and_channels_and_other_orders_are_lived_with() {
         assert_eq!(decode(text), Message::Unknown, "{text}");
     }
     for text in [r#"{"channel":"ticker","type":"update"}"#, "[]", r#"{"channel":"heartbeat"}"#] {
-        assert!(Message::decode(Encoding::Json, text.as_bytes()).is_err(), "{text}");
+        assert!(Message::decode(text.as_bytes()).is_err(), "{text}");
     }
 }

@@ -133,7 +133,7 @@ impl Client {
     fn receive(&mut self, raw: &mut Raw) -> bool {
         match raw.next() {
             Next::Frame(frame) if frame.opcode == 1 => {
-                let message = Message::decode(Encoding::Json, &frame.payload).expect("a message");
+                let message = Message::decode(&frame.payload).expect("a message");
                 self.session.receive(&message);
                 if self.session.must_ask_again() {
                     let requests = self.session.ask_again();
@@ -181,7 +181,7 @@ impl Client {
             assert_eq!(status, 200, "{body}");
             let mut truth = Session::new();
             truth.subscribe(Subscribe::new(self.view, vec![Pattern::new(&symbol)]));
-            truth.receive(&Message::decode(Encoding::Json, body.as_bytes()).expect("a message"));
+            truth.receive(&Message::decode(body.as_bytes()).expect("a message"));
             let target = self.held(&truth, &symbol).expect("a snapshot is held");
             let reached = |held: Option<Since>| held.is_some_and(|at| at.seq >= target.seq);
             let patience = Instant::now() + Duration::from_secs(2);
@@ -264,7 +264,7 @@ fn row_02_a_line_that_is_slow_or_stalls_or_trickles_is_served_what_it_can_take()
         while Instant::now() < until {
             let Next::Frame(frame) = raw.next() else { panic!("it is served on") };
             if frame.opcode == 1 {
-                let message = Message::decode(Encoding::Json, &frame.payload).expect("a message");
+                let message = Message::decode(&frame.payload).expect("a message");
                 session.receive(&message);
             }
         }
