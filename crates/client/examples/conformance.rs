@@ -13,13 +13,14 @@ use tickcast_client::{
     Backoff, Bars, Book, Channel, Depth, Encoding, Interval, Item, Options, Subscribing,
     Subscription, Tickcast, Ticker, TickerField, Trades, TradingState,
 };
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
 
 type Fault = Box<dyn Error + Send + Sync>;
 
 fn main() -> ExitCode {
     let encoding = std::env::var("TICKCAST_ENCODING").unwrap_or_else(|_| "json".into());
-    let Some(chosen) = [Encoding::Json].into_iter().find(|known| known.name() == encoding) else {
+    let Some(chosen) = Encoding::ALL.into_iter().find(|known| known.name() == encoding) else {
         println!("unsupported {encoding}");
         return ExitCode::from(3);
     };
@@ -49,8 +50,8 @@ async fn run(encoding: Encoding) -> Result<(), Fault> {
         held.subscribe(&tick, params).await?;
     }
     println!("ready");
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    while let Some(line) = lines.next_line().await? {
+    let mut lines = commands();
+    while let Some(line) = lines.recv().await {
         match line.trim() {
             "state" => println!("{}", held.state(&tick)),
             "stop" => break,
@@ -59,6 +60,19 @@ async fn run(encoding: Encoding) -> Result<(), Fault> {
     }
     tick.close().await;
     Ok(())
+}
+
+/// The lines of standard input, which can only be waited for in a thread.
+fn commands() -> mpsc::Receiver<String> {
+    let (sender, lines) = mpsc::channel(16);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            if sender.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
 }
 
 /// The body of a plain HTTP answer.

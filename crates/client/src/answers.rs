@@ -8,7 +8,7 @@ use crate::subscriptions::Stream;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 use tickcast_wire::{
-    Channel, Failed, Granted, Outcome, Pattern, ReqId, Subscribe, Unsubscribe, View,
+    Channel, Failed, Granted, Outcome, Pattern, ReqId, Request, Subscribe, Unsubscribe, View,
 };
 
 /// A request that was refused for now is sent again after this.
@@ -100,7 +100,9 @@ impl State {
             return; // The session has taken note of it.
         }
         if !is_final(code) {
-            self.retries.push((now + RETRY_AFTER, params));
+            let req_id = req_id.clone();
+            self.retries
+                .push((now + RETRY_AFTER, Request::Subscribe { req_id: Some(req_id), params }));
             return;
         }
         let why = Error::Request { code, error: error.to_owned() };

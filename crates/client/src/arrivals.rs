@@ -18,6 +18,10 @@ impl State {
                 self.answered(req_id.as_ref(), outcome, now);
                 return true;
             }
+            Message::Unopened { .. } => {
+                self.session.receive(message);
+                return true;
+            }
             Message::Goaway(goaway) => {
                 let at = now + Duration::from_millis(goaway.reconnect_after_ms);
                 let leaving = Leaving { at, reason: goaway.reason.clone() };
@@ -50,6 +54,9 @@ impl State {
                 }
             }
         }
+        let counts = self.session.counts();
+        self.connection.checksum_failures = counts.checksum_failures;
+        self.connection.missed_trades = counts.missed_trades;
         self.session.must_ask_again()
     }
 

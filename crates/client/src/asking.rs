@@ -1,11 +1,13 @@
 //! What a session has to ask for again, and what it waits for.
 
 use crate::instrument::Instrument;
+use crate::rule::Verdict;
 use crate::session::Session;
 use crate::subscriptions::{Claims, Stream};
 use crate::views::Take;
+use std::collections::BTreeSet;
 use tickcast_market::{Since, TradingState};
-use tickcast_wire::{ErrorCode, Outcome, ReqId, Request};
+use tickcast_wire::{Channel, ErrorCode, Outcome, ReqId, Request};
 
 impl Session {
     /// Whether something has to be asked for again.
@@ -42,6 +44,22 @@ impl Session {
             }
         }
         requests
+    }
+
+    /// Something came of the channel, but not of what: everything that is subscribed to there is
+    /// due, unless it is being asked for already.
+    pub(crate) fn unopened(&mut self, channel: Channel) -> Verdict {
+        self.counts.gaps += 1;
+        let asked: BTreeSet<&(Stream, String)> = self.asking.values().flatten().collect();
+        for stream in Stream::ALL.into_iter().filter(|stream| stream.channel() == channel) {
+            for symbol in self.instruments.keys() {
+                let due = (stream, symbol.clone());
+                if self.subscriptions.find(stream, symbol).is_some() && !asked.contains(&due) {
+                    self.due.insert(due);
+                }
+            }
+        }
+        Verdict::AskAgain
     }
 
     /// A request that asked again and was refused for now (45xx) is due once more.

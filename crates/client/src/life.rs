@@ -10,7 +10,7 @@ use crate::socket::{Incoming, SocketReader, SocketWriter};
 use crate::token::{REFRESH_AGAIN, REFRESH_PAUSE_MIN, TokenSource, refresh_after};
 use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tickcast_wire::{Authenticated, Encoding, Message, Outcome, ReqId, Request, Welcome};
+use tickcast_wire::{Authenticated, Message, Outcome, ReqId, Request, Welcome};
 use tokio::sync::oneshot;
 
 /// How long the welcome, and the answer to a token, may take.
@@ -162,7 +162,7 @@ impl Life<'_> {
         let mut state = self.shared.state.lock();
         state.heard(bytes, now);
         let calls = match incoming {
-            Incoming::Text(text) => match Message::decode(Encoding::Json, text.as_bytes()) {
+            Incoming::Text(text) => match Message::decode(text.as_bytes()) {
                 Ok(message) => state.take(&message, now),
                 Err(_) => {
                     state.connection.undecodable += 1;
@@ -299,7 +299,7 @@ async fn until<T>(
     loop {
         match reader.next().await? {
             Incoming::Text(text) => {
-                let message = Message::decode(Encoding::Json, text.as_bytes());
+                let message = Message::decode(text.as_bytes());
                 let message = message.map_err(|error| Error::Lost(error.to_string()))?;
                 if let Some(found) = is_it(&message) {
                     return Ok(found);

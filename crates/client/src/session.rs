@@ -10,10 +10,10 @@ use crate::subscriptions::{Claims, Stream, Subscriptions};
 use crate::views::{BarsView, StatusView, Take, TickerView, TradesView};
 use crate::violation::Violation;
 use std::collections::{BTreeSet, HashMap};
-use tickcast_market::{Interval, Since, TradingState};
+use tickcast_market::{Interval, Since};
 use tickcast_wire::{
-    BarsItem, BookItem, ErrorCode, Mark, Message, Outcome, ReqId, Request, StatusItem, Subscribe,
-    TickerItem, TradesItem, Unsubscribe,
+    BarsItem, BookItem, Mark, Message, ReqId, Request, StatusItem, Subscribe, TickerItem,
+    TradesItem, Unsubscribe,
 };
 
 /// How many violations are kept in words; all are counted.
@@ -154,6 +154,7 @@ impl Session {
                 self.answered(req_id, outcome);
                 Verdict::Ignored
             }
+            Message::Unopened { channel } => self.unopened(*channel),
             Message::Welcome(_)
             | Message::Goaway(_)
             | Message::Answer { req_id: None, .. }

@@ -74,7 +74,7 @@ pub(crate) struct State {
     pub(crate) ping: Option<Vec<u8>>,
     pub(crate) pending: HashMap<ReqId, Pending>,
     /// Subscribes that were refused for now, and when to send them again.
-    pub(crate) retries: Vec<(Instant, Subscribe)>,
+    pub(crate) retries: Vec<(Instant, Request)>,
     /// When to look whether something that was asked for has never come.
     pub(crate) sweep_at: Option<Instant>,
     pub(crate) sweep_after: Duration,
@@ -284,15 +284,14 @@ impl State {
     /// is to be written.
     pub(crate) fn look(&mut self, now: Instant) -> bool {
         let mut due = Vec::new();
-        self.retries.retain(|(at, params)| {
+        self.retries.retain(|(at, request)| {
             let is_due = *at <= now;
-            due.extend(is_due.then(|| params.clone()));
+            due.extend(is_due.then(|| request.clone()));
             !is_due
         });
         let sends = !due.is_empty();
-        for params in due {
-            let req_id = self.session.next_req_id();
-            self.send_subscribe(Request::Subscribe { req_id, params }, false);
+        for request in due {
+            self.send_subscribe(request, false);
         }
         if self.sweep_at.is_some_and(|at| at <= now) {
             self.session.sweep();

@@ -30,15 +30,6 @@ impl Stream {
         Stream::Bars(Interval::H1),
     ];
 
-    pub(crate) const fn channel(self) -> Channel {
-        match self {
-            Stream::Ticker => Channel::Ticker,
-            Stream::Trades => Channel::Trades,
-            Stream::Book => Channel::Book,
-            Stream::Bars(_) => Channel::Bars,
-        }
-    }
-
     /// The stream that a view looks at; `status` cannot be subscribed to.
     pub(crate) const fn of(view: View) -> Option<Stream> {
         match view {
@@ -47,6 +38,16 @@ impl Stream {
             View::Trades => Some(Stream::Trades),
             View::Book(_) => Some(Stream::Book),
             View::Bars(interval) => Some(Stream::Bars(interval)),
+        }
+    }
+
+    /// The channel that it belongs to.
+    pub(crate) const fn channel(self) -> Channel {
+        match self {
+            Stream::Ticker => Channel::Ticker,
+            Stream::Trades => Channel::Trades,
+            Stream::Book => Channel::Book,
+            Stream::Bars(_) => Channel::Bars,
         }
     }
 }

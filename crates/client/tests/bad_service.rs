@@ -12,10 +12,13 @@ use tickcast_client::{Backoff, ConnectionState, Error, Options, Tickcast, Tradin
 
 const SYMBOL: &str = "venue:A-B";
 
-async fn connected(address: SocketAddr) -> Tickcast {
+fn options(address: SocketAddr) -> Options {
     let backoff = Backoff { base: Duration::from_millis(20), max: Duration::from_millis(100) };
-    let options = Options::new(format!("ws://{address}")).backoff(backoff).verify_checksums(true);
-    soon("a connection", options.connect()).await.unwrap()
+    Options::new(format!("ws://{address}")).backoff(backoff).verify_checksums(true)
+}
+
+async fn connected(address: SocketAddr) -> Tickcast {
+    soon("a connection", options(address).connect()).await.unwrap()
 }
 
 /// Welcomes, grants one subscription and gives a status.
@@ -104,7 +107,7 @@ async fn codes_of_44_stop_the_client_and_others_bring_it_back() {
             peer.welcome(60_000);
             if peer.number == 0 { peer.close(code, "for now") } else { peer.wait() }
         });
-        let tick = connected(address).await;
+        let tick = options(address).connect_lazily().unwrap();
         until("the second connection", || (tick.connection().reconnects == 1).then_some(())).await;
     }
     for code in [4400, 4403, 4413] {
@@ -112,7 +115,7 @@ async fn codes_of_44_stop_the_client_and_others_bring_it_back() {
             peer.welcome(60_000);
             peer.close(code, "for good");
         });
-        let tick = connected(address).await;
+        let tick = options(address).connect_lazily().unwrap();
         let closed = soon("the end", tick.until(ConnectionState::is_closed)).await;
         let reason = Error::Closed { code, reason: "for good".into() };
         assert_eq!(closed, ConnectionState::Closed { reason });

@@ -67,6 +67,15 @@ fn the_smallest_client_prints_prices() {
 
 #[test]
 fn the_conformance_driver_tells_what_the_service_publishes() {
+    driver_tells_what_is_published("json");
+}
+
+#[test]
+fn the_conformance_driver_tells_the_same_in_the_binary_encoding() {
+    driver_tells_what_is_published("protobuf");
+}
+
+fn driver_tells_what_is_published(encoding: &str) {
     let Some(binary) = binary() else { return };
     // Nothing moves, so that both tell of the same.
     let service = Service::start(&binary, &["--sim-instruments", "3", "--sim-rate", "0"]);
@@ -75,7 +84,7 @@ fn the_conformance_driver_tells_what_the_service_publishes() {
     );
     let child = Command::new(example("conformance"))
         .env("TICKCAST_URL", service.url())
-        .env("TICKCAST_ENCODING", "json")
+        .env("TICKCAST_ENCODING", encoding)
         .env("TICKCAST_SUBSCRIPTIONS", subscriptions)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -97,7 +106,7 @@ fn the_conformance_driver_tells_what_the_service_publishes() {
         assert!(Instant::now() < deadline, "it holds everything: {state}");
     };
     assert_eq!(state["connection"]["state"], "live");
-    assert_eq!(state["connection"]["encoding"], "json");
+    assert_eq!(state["connection"]["encoding"], encoding);
     assert_eq!(state["connection"]["reconnects"], 0);
     let same = |held: &Value, query: &str| {
         let wanted = service.snapshot(&format!("{query}&symbol={SYMBOL}"));

@@ -6,8 +6,8 @@ mod service;
 use service::{Service, binary, free_address, soon, until};
 use std::time::{Duration, Instant};
 use tickcast_client::{
-    Backoff, ConnectionState, Depth, Error, ErrorKind, Event, Interval, Options, TickerField,
-    TradingState, connect,
+    Backoff, ConnectionState, Depth, Encoding, Error, ErrorKind, Event, Interval, Options,
+    TickerField, TradingState, connect,
 };
 
 const SYMBOL: &str = "sim:S0-USD";
@@ -20,9 +20,19 @@ fn quick(url: String) -> Options {
 
 #[tokio::test]
 async fn what_is_held_equals_what_the_service_publishes() {
+    equals_what_is_published(Encoding::Json).await;
+}
+
+#[tokio::test]
+async fn what_is_held_is_the_same_in_the_binary_encoding() {
+    equals_what_is_published(Encoding::Protobuf).await;
+}
+
+async fn equals_what_is_published(encoding: Encoding) {
     let Some(binary) = binary() else { return };
     let service = Service::start(&binary, &SIM);
-    let tick = soon("a connection", connect(service.url())).await.unwrap();
+    let options = quick(service.url()).encoding(encoding);
+    let tick = soon("a connection", options.connect()).await.unwrap();
     let _tickers = soon("tickers", tick.ticker(["sim:*"]).subscribe()).await.unwrap();
     let depth = Depth::new(25).unwrap();
     let _books = soon("books", tick.book([SYMBOL]).depth(depth).subscribe()).await.unwrap();
@@ -87,6 +97,7 @@ async fn what_is_held_equals_what_the_service_publishes() {
     let connection = tick.connection();
     assert_eq!((connection.resyncs, connection.checksum_failures), (0, 0));
     assert_eq!((connection.missed_trades, connection.undecodable), (0, 0));
+    assert_eq!(connection.encoding, encoding);
     assert!(connection.messages > 0 && connection.bytes > connection.messages);
 }
 

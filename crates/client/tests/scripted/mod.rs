@@ -11,14 +11,14 @@ use tungstenite::{Message, WebSocket};
 
 /// One connection of a client, as the script sees it.
 #[derive(Debug)]
-pub struct Peer {
+pub(crate) struct Peer {
     socket: WebSocket<TcpStream>,
     /// How many connections there were before.
-    pub number: usize,
+    pub(crate) number: usize,
 }
 
 /// Runs the script for each connection, one after the other, in a thread of its own.
-pub fn serve(mut script: impl FnMut(Peer) + Send + 'static) -> SocketAddr {
+pub(crate) fn serve(mut script: impl FnMut(Peer) + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
     let address = listener.local_addr().expect("it is bound");
     std::thread::spawn(move || {
@@ -40,12 +40,12 @@ pub fn serve(mut script: impl FnMut(Peer) + Send + 'static) -> SocketAddr {
 
 impl Peer {
     /// Sends a text; whether anybody takes it does not matter.
-    pub fn say(&mut self, text: &str) {
+    pub(crate) fn say(&mut self, text: &str) {
         let _ = self.socket.send(Message::text(text));
     }
 
     /// The first message.
-    pub fn welcome(&mut self, heartbeat_ms: u64) {
+    pub(crate) fn welcome(&mut self, heartbeat_ms: u64) {
         self.say(&format!(
             r#"{{"channel":"system","type":"welcome","data":[{{"session":"s{}","version":"0","heartbeat_ms":{heartbeat_ms},"auth_required":false}}]}}"#,
             self.number
@@ -53,7 +53,7 @@ impl Peer {
     }
 
     /// The next request; `None` when the client has gone.
-    pub fn hear(&mut self) -> Option<serde_json::Value> {
+    pub(crate) fn hear(&mut self) -> Option<serde_json::Value> {
         loop {
             match self.socket.read().ok()? {
                 Message::Text(text) => return serde_json::from_str(text.as_str()).ok(),
@@ -64,7 +64,7 @@ impl Peer {
     }
 
     /// Hears a subscribe and grants its symbols.
-    pub fn grant(&mut self) -> Option<serde_json::Value> {
+    pub(crate) fn grant(&mut self) -> Option<serde_json::Value> {
         let request = self.hear()?;
         let params = &request["params"];
         let mut result = serde_json::json!({
@@ -79,7 +79,7 @@ impl Peer {
         Some(request)
     }
 
-    pub fn answer(&mut self, request: &serde_json::Value, rest: &serde_json::Value) {
+    pub(crate) fn answer(&mut self, request: &serde_json::Value, rest: &serde_json::Value) {
         let mut answer = rest.clone();
         answer["method"] = request["method"].clone();
         answer["req_id"] = request["req_id"].clone();
@@ -87,14 +87,14 @@ impl Peer {
     }
 
     /// The status of an instrument.
-    pub fn status(&mut self, symbol: &str) {
+    pub(crate) fn status(&mut self, symbol: &str) {
         self.say(&format!(
             r#"{{"channel":"status","type":"snapshot","data":[{{"symbol":"{symbol}","epoch":1,"seq":1,"state":"live","ts_state":1}}]}}"#
         ));
     }
 
     /// A ticker at an epoch of 1: a snapshot, or an update from `prev`.
-    pub fn ticker(&mut self, symbol: &str, prev: Option<u64>, seq: u64, last: &str) {
+    pub(crate) fn ticker(&mut self, symbol: &str, prev: Option<u64>, seq: u64, last: &str) {
         let (kind, head) = match prev {
             None => ("snapshot", r#""state":"live""#.to_owned()),
             Some(prev) => ("update", format!(r#""prev":{prev}"#)),
@@ -105,19 +105,19 @@ impl Peer {
     }
 
     /// Closes with a code and waits for the client's end.
-    pub fn close(mut self, code: u16, reason: &str) {
+    pub(crate) fn close(mut self, code: u16, reason: &str) {
         let frame = CloseFrame { code: code.into(), reason: reason.into() };
         let _ = self.socket.close(Some(frame));
         while self.socket.read().is_ok() {}
     }
 
     /// Reads until the client has gone.
-    pub fn wait(mut self) {
+    pub(crate) fn wait(mut self) {
         while self.socket.read().is_ok() {}
     }
 
     /// Sends one fragment of a text message.
-    pub fn fragment(&mut self, text: &str, is_first: bool, is_last: bool) {
+    pub(crate) fn fragment(&mut self, text: &str, is_first: bool, is_last: bool) {
         use tungstenite::protocol::frame::Frame;
         use tungstenite::protocol::frame::coding::{Data, OpCode};
         let opcode = if is_first { Data::Text } else { Data::Continue };
@@ -126,17 +126,17 @@ impl Peer {
     }
 
     /// Sends a ping where only a control frame may stand; its pong comes after the message.
-    pub fn ping_between_fragments(&mut self) -> bool {
+    pub(crate) fn ping_between_fragments(&mut self) -> bool {
         self.socket.send(Message::Ping("between".into())).is_ok()
     }
 
     /// Sends a binary message.
-    pub fn binary(&mut self) {
+    pub(crate) fn binary(&mut self) {
         let _ = self.socket.send(Message::binary(&b"\x08\x01"[..]));
     }
 
     /// Sends a ping and waits for its pong.
-    pub fn ping(&mut self) -> bool {
+    pub(crate) fn ping(&mut self) -> bool {
         let _ = self.socket.send(Message::Ping("are you there".into()));
         loop {
             match self.socket.read() {

@@ -14,10 +14,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Nothing that is waited for takes longer, on any machine.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Where the binary is.
-pub fn binary() -> Option<PathBuf> {
+pub(crate) fn binary() -> Option<PathBuf> {
     let beside = std::env::current_exe().ok().and_then(|test| {
         test.ancestors().skip(1).map(|folder| folder.join("tickcast")).find(|path| path.is_file())
     });
@@ -33,20 +33,20 @@ pub fn binary() -> Option<PathBuf> {
 
 /// A running `tickcast serve`.
 #[derive(Debug)]
-pub struct Service {
+pub(crate) struct Service {
     child: Child,
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 /// An address of which the port was free a moment ago.
-pub fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
     listener.local_addr().expect("it is bound")
 }
 
 impl Service {
     /// Starts it at an address and waits until it listens.
-    pub fn start_at(binary: &Path, address: SocketAddr, arguments: &[&str]) -> Service {
+    pub(crate) fn start_at(binary: &Path, address: SocketAddr, arguments: &[&str]) -> Service {
         let mut child = Command::new(binary)
             .args(["serve", "--listen", &address.to_string(), "--admin", "127.0.0.1:0"])
             .args(arguments)
@@ -63,29 +63,29 @@ impl Service {
     }
 
     /// Starts it somewhere.
-    pub fn start(binary: &Path, arguments: &[&str]) -> Service {
+    pub(crate) fn start(binary: &Path, arguments: &[&str]) -> Service {
         Service::start_at(binary, free_address(), arguments)
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("ws://{}", self.address)
     }
 
     /// Ends it at once (SIGKILL).
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it can be waited for");
     }
 
     /// Asks it to stop (SIGTERM): it sends its clients away.
-    pub fn ask_to_stop(&self) {
+    pub(crate) fn ask_to_stop(&self) {
         let pid = self.child.id().to_string();
         let status = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
         assert!(status.success());
     }
 
     /// Waits for its end.
-    pub fn wait(&mut self) {
+    pub(crate) fn wait(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         while self.child.try_wait().expect("it can be asked").is_none() {
             assert!(Instant::now() < deadline, "it ends");
@@ -94,7 +94,7 @@ impl Service {
     }
 
     /// The item of a symbol in what `/v1/snapshot` says.
-    pub fn snapshot(&self, query: &str) -> serde_json::Value {
+    pub(crate) fn snapshot(&self, query: &str) -> serde_json::Value {
         let mut socket = TcpStream::connect(self.address).expect("it listens");
         let request = format!(
             "GET /v1/snapshot?{query} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",

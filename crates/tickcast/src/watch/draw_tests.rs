@@ -22,7 +22,7 @@ const ETH: &str = "kraken:ETH-USD";
 const NOW: i64 = 1_770_123_456_789_012;
 
 fn receive(session: &mut Session, text: &str) {
-    let message = Message::decode(Encoding::Json, text.as_bytes()).expect("a message");
+    let message = Message::decode(text.as_bytes()).expect("a message");
     session.receive(&message);
 }
 

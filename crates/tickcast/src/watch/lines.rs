@@ -54,7 +54,9 @@ fn show(text: &str, channel: &str) -> Result<bool> {
         bail!("{} {}: {}", failed["code"], failed["symbol"], failed["error"]);
     }
     let is_heartbeat = message["channel"] == "heartbeat";
-    if !is_heartbeat && writeln!(std::io::stdout(), "{text}").is_err() {
+    // These stand for binary messages that are not known, or whose beginning is missing.
+    let is_none = message["type"] == "unopened" || message == serde_json::json!({});
+    if !is_heartbeat && !is_none && writeln!(std::io::stdout(), "{text}").is_err() {
         // Whoever read the output has gone, as `head` does.
         std::process::exit(0);
     }

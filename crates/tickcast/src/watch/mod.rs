@@ -58,12 +58,9 @@ pub(crate) struct WatchArgs {
     count: Option<u64>,
 }
 
-/// The encodings that this build speaks.
-const ENCODINGS: [Encoding; 1] = [Encoding::Json];
-
 fn encoding(name: &str) -> Result<Encoding, String> {
-    let names = ENCODINGS.map(Encoding::name).join(", ");
-    let found = ENCODINGS.into_iter().find(|encoding| encoding.name() == name);
+    let names = Encoding::ALL.map(Encoding::name).join(", ");
+    let found = Encoding::ALL.into_iter().find(|encoding| encoding.name() == name);
     found.ok_or_else(|| format!("is not one of {names}"))
 }
 
