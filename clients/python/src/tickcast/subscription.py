@@ -52,6 +52,7 @@ class Owner(Protocol):
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Runs work beside, until the client closes."""
+        ...
 
     def fault(self, text: str, error: Exception) -> None:
         """Tells of an exception that a callback raised."""
