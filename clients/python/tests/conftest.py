@@ -1,5 +1,6 @@
 """Fixtures: the real service, on ports of its own choosing, and a proxy before it that faults."""
 
+import asyncio
 import os
 import re
 import signal
@@ -12,6 +13,8 @@ import pytest
 import pytest_asyncio
 from fault_proxy import FaultProxy
 from patience import PATIENCE_S
+
+import tickcast
 
 BINARY = os.environ.get("TICKCAST_BIN")
 LISTENING = re.compile(r"listening on \w+://127\.0\.0\.1:(\d+)")
@@ -59,11 +62,27 @@ class Service:
             self.process.send_signal(number)
             self.process.wait(PATIENCE_S)
 
+    def await_trades(self) -> None:
+        """Waits until every instrument has traded, so that no value is missing."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            values = asyncio.run(_last_prices(self.url))
+            if values and all(values):
+                return
+            assert time.monotonic() < deadline, f"no trade yet: {values}"
+            time.sleep(0.02)
+
     def token(self, *arguments: str) -> str:
         """A token of `tickcast token` with the service's secret."""
         secret = str(self.directory / "secret")
         command = [str(BINARY), "token", "--auth-secret", secret, *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+async def _last_prices(url: str) -> list[object]:
+    tick = tickcast.connect(url)
+    symbols = [one.symbol for one in await tick.instruments()]
+    return [t.last for t in await tick.snapshot("ticker", symbols)] if symbols else []
 
 
 def needs_binary() -> None:
@@ -100,7 +119,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Service]]:
 @pytest.fixture
 def service(start: Callable[..., Service]) -> Service:
     """A service of five simulated instruments."""
-    return start("--sim-instruments", "5", "--sim-rate", "100")
+    running = start("--sim-instruments", "5", "--sim-rate", "100")
+    running.await_trades()
+    return running
 
 
 @pytest_asyncio.fixture

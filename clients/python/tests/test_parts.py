@@ -13,7 +13,7 @@ from tickcast.backoff import Backoff, Pace
 from tickcast.codec import JsonCodec
 from tickcast.errors import ProtocolFault
 from tickcast.options import wire_options
-from tickcast.pattern import checked, matches
+from tickcast.pattern import Names, checked, matches
 from tickcast.plan import Plan, Wish
 from tickcast.sse_link import EventParser, query
 from tickcast.words import REQUEST_SYMBOLS_MAX, StreamKey
@@ -39,6 +39,17 @@ def test_patterns_mean_what_the_service_takes_them_for(
     pattern: str, symbol: str, expected: bool
 ) -> None:
     assert matches(pattern, symbol) is expected
+
+
+@given(
+    st.lists(st.text(alphabet="ab:*", min_size=1, max_size=5), max_size=5),
+    st.text(alphabet="ab:", max_size=6),
+)
+def test_names_that_are_looked_up_often_mean_the_same(patterns: list[str], symbol: str) -> None:
+    names = Names(patterns)
+    assert names.have(symbol) == any(matches(pattern, symbol) for pattern in patterns)
+    exact = [pattern for pattern in patterns if "*" not in pattern]
+    assert names.have_exactly(symbol) == any(matches(name, symbol) for name in exact)
 
 
 WORDS = st.text(alphabet="ab:*-", max_size=8)

@@ -243,11 +243,8 @@ class Asking:
         names: list[str] = result.get("symbol", [])
         failures = {failed["symbol"] for failed in result.get("failed", [])}
         globs = {glob["pattern"] for glob in result.get("globs", [])}
-        entry.waiting = {
-            pattern
-            for pattern in entry.patterns
-            if pattern not in failures and pattern not in globs and not _named(pattern, names)
-        }
+        known = {*names, *(name.partition(":")[2] for name in names)}
+        entry.waiting = set(entry.patterns) - failures - globs - known
         self._listener.granted(entry.owner, result)
         for view in self._holdings.by_key.get(key, {}).values():
             if self._plan.find(key, view.symbol) is entry:
@@ -295,9 +292,3 @@ class Asking:
         # Whoever still holds the view is told that nothing keeps it current.
         view.rule.forget()
         view.confirmed = False
-
-
-def _named(pattern: str, names: list[str]) -> bool:
-    return pattern in names or (
-        ":" not in pattern and any(name.partition(":")[2] == pattern for name in names)
-    )

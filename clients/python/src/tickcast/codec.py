@@ -17,9 +17,11 @@ class Codec(Protocol):
 
     def decode(self, data: str | bytes) -> Json:
         """A message. Raises ProtocolFault for what is none."""
+        ...
 
     def encode(self, request: Json) -> str | bytes:
         """A request."""
+        ...
 
 
 class JsonCodec:

@@ -24,6 +24,7 @@ class Link(Protocol):
 
     async def receive(self) -> Json:
         """The next message. Raises LinkClosed at the end, ProtocolFault for what is none."""
+        ...
 
     async def send(self, request: Json) -> None:
         """Sends a request. Raises LinkClosed."""

@@ -31,6 +31,28 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(f"{re.escape(head)}{middle}.*{re.escape(tail)}", re.DOTALL)
 
 
+class Names:
+    """Names and patterns that are looked up often: what is exact costs no search."""
+
+    __slots__ = ("_exact", "_globs")
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        listed = list(patterns)
+        self._exact = frozenset(pattern for pattern in listed if not is_glob(pattern))
+        self._globs = tuple(pattern for pattern in listed if is_glob(pattern))
+
+    def have_exactly(self, symbol: str) -> bool:
+        """Whether one of the names means the instrument, by its full name or a bare symbol."""
+        if symbol in self._exact:
+            return True
+        bare = symbol.partition(":")[2]
+        return ":" not in bare and bare in self._exact
+
+    def have(self, symbol: str) -> bool:
+        """Whether one of the names or patterns means the instrument."""
+        return self.have_exactly(symbol) or any(matches(glob, symbol) for glob in self._globs)
+
+
 def checked(symbols: str | Iterable[str]) -> tuple[str, ...]:
     """Names and patterns in order, each once.
 

@@ -7,7 +7,7 @@ them, and goes back to the one before when that ends.
 
 from dataclasses import dataclass, field
 
-from tickcast.pattern import is_glob, matches
+from tickcast.pattern import Names
 from tickcast.words import REQUEST_BYTES_MAX, REQUEST_SYMBOLS_MAX, Json, StreamKey
 
 SINCE_BYTES = 64
@@ -26,6 +26,17 @@ class Entry:
     """The request that said it last."""
     waiting: set[str] = field(default_factory=set)
     """Names that the service has neither granted nor refused: its list is not complete yet."""
+    names: Names = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.names = Names(self.patterns)
+
+    def leave_out(self, gone: set[str]) -> None:
+        """Has these patterns no more."""
+        kept = [pattern for pattern in self.patterns if pattern not in gone]
+        if len(kept) < len(self.patterns):
+            self.patterns = kept
+            self.names = Names(kept)
 
     def params(self, since: "dict[str, Json] | None" = None) -> Json:
         """What to send."""
@@ -50,6 +61,10 @@ class Wish:
     key: StreamKey
     options: Json
     patterns: tuple[str, ...]
+    names: Names = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.names = Names(self.patterns)
 
 
 class Plan:
@@ -117,7 +132,7 @@ class Plan:
         return tuple(
             owner
             for owner, wish in self._wishes.items()
-            if wish.key == key and any(matches(pattern, symbol) for pattern in wish.patterns)
+            if wish.key == key and wish.names.have(symbol)
         )
 
     def owners_of_pattern(self, key: StreamKey, pattern: str) -> tuple[int, ...]:
@@ -131,7 +146,7 @@ class Plan:
     def covers(self, symbol: str) -> StreamKey | None:
         """Some stream on which the instrument is subscribed to."""
         for entry in self.entries:
-            if any(matches(pattern, symbol) for pattern in entry.patterns):
+            if entry.names.have(symbol):
                 return entry.key
         return None
 
@@ -140,11 +155,10 @@ class Plan:
         for entry in self.entries:
             if entry.key != key:
                 continue
-            for pattern in entry.patterns:
-                if matches(pattern, symbol):
-                    if not is_glob(pattern):
-                        return entry
-                    best = entry
+            if entry.names.have_exactly(symbol):
+                return entry
+            if entry.names.have(symbol):
+                best = entry
         return best
 
     def _latest(self, key: StreamKey, pattern: str) -> int | None:
@@ -165,7 +179,7 @@ class Plan:
         gone = set(patterns)
         for entry in self.entries:
             if entry.key == key:
-                entry.patterns = [p for p in entry.patterns if p not in gone]
+                entry.leave_out(gone)
         self.entries = [entry for entry in self.entries if entry.patterns]
 
 

@@ -136,13 +136,13 @@ class SseLink:
         if len(symbols) == 1 and symbols[0] in since and since[symbols[0]]["seq"]:
             place = since[symbols[0]]
             headers["Last-Event-ID"] = f"{place['epoch']}-{place['seq']}"
+        silence_s = self._options.open_timeout_s
         response = await http1.get(self._options, f"/v1/sse?{query(params)}", headers)
         try:
             if response.status != 200:
                 raise await response.refusal()
             parser = EventParser()
             parts = aiter(response.parts())
-            silence_s: float | None = self._options.open_timeout_s
             while True:
                 async with asyncio.timeout(silence_s):
                     part = await anext(parts, None)

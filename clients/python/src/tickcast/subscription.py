@@ -52,6 +52,7 @@ class Owner(Protocol):
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Runs work beside, until the client closes."""
+        ...
 
     def fault(self, text: str, error: Exception) -> None:
         """Tells of an exception that a callback raised."""
@@ -315,13 +316,19 @@ class Subscription(Generic[V]):
         granted = self._granted
         if granted is None:
             return False
-        held = {view.symbol for view in self._views() if view.confirmed}
+        held = [view.symbol for view in self._views() if view.confirmed]
+        if len(held) < len(granted.symbols):
+            return False
+        known = {*held, *(symbol.partition(":")[2] for symbol in held)}
         for pattern in self.symbols:
             if pattern in self._failed:
                 continue
-            count = sum(1 for symbol in held if matches(pattern, symbol))
-            wanted = granted.globs.get(pattern) if is_glob(pattern) else 1
-            if wanted is None or count < wanted:
+            if not is_glob(pattern):
+                if pattern not in known:
+                    return False
+                continue
+            wanted = granted.globs.get(pattern)
+            if wanted is None or sum(matches(pattern, symbol) for symbol in held) < wanted:
                 return False
         return True
 
