@@ -121,7 +121,7 @@ export class Panel {
       text = `in ${seconds} s${link.reason?.text ? ` · ${link.reason.text}` : ""}`;
     } else if (link?.state === "closed" && link.reason) {
       text = `${link.reason.code ?? ""} ${link.reason.text}`.trim();
-    } else if (link?.state === "live") text = link.problems.at(-1) ?? "";
+    } else if (link?.state === "live") text = link.fault ?? "";
     const detail = byId("link-detail");
     setText(detail, text);
     detail.title = text;
