@@ -208,7 +208,7 @@ fn parts_alone() {
         let times = if behind.is_some() { TIMES } else { TIMES / 20 };
         let (mut scratch, mut to_encode) = (Scratch::default(), Scratch::default());
         let pieces = world.hub.pieces(&ask, &mut to_encode).expect("something new");
-        let mut out = Vec::new();
+        let (mut out, mut binary) = (Vec::new(), Vec::new());
         let diff = || {
             for _ in 0..times {
                 divan::black_box(world.hub.pieces(divan::black_box(&ask), &mut scratch));
@@ -216,7 +216,12 @@ fn parts_alone() {
         };
         let encoding = || {
             for _ in 0..times {
-                encode(divan::black_box(pieces), &mut out);
+                encode(Encoding::Json, divan::black_box(pieces), &mut out);
+            }
+        };
+        let encoding_protobuf = || {
+            for _ in 0..times {
+                encode(Encoding::Protobuf, divan::black_box(pieces), &mut binary);
             }
         };
         ratio(
@@ -224,15 +229,16 @@ fn parts_alone() {
             times,
             &mut [
                 Contender { name: "diff alone", run: Box::new(diff) },
-                Contender { name: "encoding alone", run: Box::new(encoding) },
+                Contender { name: "JSON alone", run: Box::new(encoding) },
+                Contender { name: "protobuf alone", run: Box::new(encoding_protobuf) },
             ],
         );
     }
 }
 
-fn encode(pieces: &Pieces, out: &mut Vec<u8>) {
+fn encode(encoding: Encoding, pieces: &Pieces, out: &mut Vec<u8>) {
     out.clear();
-    tickcast_wire::write_frame(out, Encoding::Json, "sim:S0-USD", pieces, NOW);
+    tickcast_wire::write_frame(out, encoding, "sim:S0-USD", pieces, NOW);
     divan::black_box(out);
 }
 

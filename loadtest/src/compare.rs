@@ -12,7 +12,7 @@ use crate::tally::Correctness;
 use crate::witness::Witness;
 use std::sync::mpsc::{self, Receiver, Sender};
 use tickcast_client::Session;
-use tickcast_wire::{Encoding, Message, Pattern, Since, Subscribe, View};
+use tickcast_wire::{Message, Pattern, Since, Subscribe, View};
 
 /// How many streams of a client and channel are compared.
 const STREAMS_MAX: usize = 32;
@@ -200,8 +200,7 @@ fn fetch(job: &Job, view: View, symbol: &str) -> Result<(Since, Facts), Refusal>
         let is_final = (400..500).contains(&status) && status != 429;
         return Err(Refusal { words: format!("{path}: status {status}"), is_final });
     }
-    let message = Message::decode(&body)
-        .map_err(|error| Refusal::because(error.to_string()))?;
+    let message = Message::decode(&body).map_err(|error| Refusal::because(error.to_string()))?;
     let mut session = Session::new();
     session.subscribe(Subscribe::new(view, vec![Pattern::new(symbol)]));
     session.receive(&message);

@@ -6,7 +6,7 @@
 //! every byte of theirs.
 
 use memchr::{memchr, memrchr};
-use tickcast_wire::{Channel, DecodeError, Encoding, Interval, Message, TradingState};
+use tickcast_wire::{Channel, DecodeError, Interval, Message, TradingState};
 
 /// An item's place in its stream, and its times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

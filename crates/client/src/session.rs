@@ -12,8 +12,8 @@ use crate::violation::Violation;
 use std::collections::{BTreeSet, HashMap};
 use tickcast_market::{Interval, Since};
 use tickcast_wire::{
-    BarsItem, BookItem, ErrorCode, Mark, Message, Outcome, ReqId, Request, StatusItem, Subscribe,
-    TickerItem, TradesItem, Unsubscribe,
+    BarsItem, BookItem, Channel, ErrorCode, Mark, Message, Outcome, ReqId, Request, StatusItem,
+    Subscribe, TickerItem, TradesItem, Unsubscribe,
 };
 
 /// How many violations are kept in words; all are counted.
@@ -130,11 +130,28 @@ impl Session {
                 self.answered(req_id, outcome);
                 Verdict::Ignored
             }
+            Message::Unopened { channel } => self.unopened(*channel),
             Message::Welcome(_)
             | Message::Goaway(_)
             | Message::Answer { req_id: None, .. }
             | Message::Unknown => Verdict::Ignored,
         }
+    }
+
+    /// Something came of the channel, but not of what: everything that is subscribed to there is
+    /// due, unless it is being asked for already.
+    fn unopened(&mut self, channel: Channel) -> Verdict {
+        self.counts.gaps += 1;
+        let asked: BTreeSet<&(Stream, String)> = self.asking.values().flatten().collect();
+        for stream in Stream::ALL.into_iter().filter(|stream| stream.channel() == channel) {
+            for symbol in self.instruments.keys() {
+                let due = (stream, symbol.clone());
+                if self.subscriptions.find(stream, symbol).is_some() && !asked.contains(&due) {
+                    self.due.insert(due);
+                }
+            }
+        }
+        Verdict::AskAgain
     }
 
     /// A request that asked again and was refused for now (45xx) is due once more.

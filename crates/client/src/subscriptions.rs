@@ -1,7 +1,7 @@
 //! What a client has subscribed to, and which of its subscriptions an instrument belongs to.
 
 use tickcast_market::{Interval, Since};
-use tickcast_wire::{Pattern, Subscribe, Unsubscribe, View};
+use tickcast_wire::{Channel, Pattern, Subscribe, Unsubscribe, View};
 
 /// How long a request may become by what it claims in `since`, about; a service reads 64 KiB.
 pub const REQUEST_BYTES_MAX: usize = 60 * 1024;
@@ -38,6 +38,16 @@ impl Stream {
             View::Trades => Some(Stream::Trades),
             View::Book(_) => Some(Stream::Book),
             View::Bars(interval) => Some(Stream::Bars(interval)),
+        }
+    }
+
+    /// The channel that it belongs to.
+    pub(crate) const fn channel(self) -> Channel {
+        match self {
+            Stream::Ticker => Channel::Ticker,
+            Stream::Trades => Channel::Trades,
+            Stream::Book => Channel::Book,
+            Stream::Bars(_) => Channel::Bars,
         }
     }
 }

@@ -32,7 +32,7 @@ impl Follower {
     fn send(&self, request: &Request) {
         let mut text = Vec::new();
         write_request(&mut text, Encoding::Json, request);
-        self.client.send_frame(1, &text);
+        self.client.send(&serde_json::from_slice(&text).expect("it is JSON"));
     }
 
     fn subscribe(&mut self, params: Subscribe) {
@@ -59,7 +59,8 @@ impl Follower {
 }
 
 fn websocket(random: &mut Rng) -> Transport {
-    Transport::WebSocket { encoding: Encoding::Json, compress: random.bool() }
+    let encoding = Encoding::ALL[random.usize(0..Encoding::ALL.len())];
+    Transport::WebSocket { encoding, compress: random.bool() }
 }
 
 /// Subscriptions that differ in everything that makes a topic.

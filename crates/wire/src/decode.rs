@@ -91,6 +91,12 @@ pub enum Message<'a> {
         /// What came of it.
         outcome: Outcome,
     },
+    /// An update in protobuf of a stream that was not opened on this connection: of an epoch that
+    /// had ended before, or the opening is missing. Ask again for what is subscribed to there.
+    Unopened {
+        /// The stream's channel; more is not known of it.
+        channel: Channel,
+    },
     /// Something that is not known here and is to be ignored.
     Unknown,
 }
@@ -222,6 +228,12 @@ impl<'de> Envelope<'de> {
         let is_snapshot = match kind {
             Some("snapshot") => true,
             Some("update") => false,
+            Some("unopened") => {
+                let channel = Channel::from_name(channel);
+                return Ok(
+                    channel.map_or(Message::Unknown, |channel| Message::Unopened { channel })
+                );
+            }
             _ => return Ok(Message::Unknown),
         };
         let data = match self.data.ok_or_else(|| missing("data"))? {

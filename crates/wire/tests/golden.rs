@@ -431,7 +431,7 @@ fn wrong_requests_are_refused_with_field_and_value() {
 }
 
 #[test]
-fn what_is_unknown_is_ignored_and_what_was_not_opened_is_a_fault() {
+fn what_is_unknown_is_ignored_and_what_was_not_opened_is_told_apart() {
     let mut reader = ProtobufReader::new();
     // Field 100 of Message; a heartbeat with a field that is not known.
     assert_eq!(reader.read(&[0xa2, 0x06, 1, 0]).unwrap(), b"{}");
@@ -439,6 +439,7 @@ fn what_is_unknown_is_ignored_and_what_was_not_opened_is_a_fault() {
         reader.read(&[0x32, 5, 8, 5, 0x98, 1, 1]).unwrap(),
         br#"{"channel":"heartbeat","ts_publish":5}"#
     );
-    let fault = reader.read(&[0x0a, 2, 8, 5]).unwrap_err();
-    assert_eq!(fault.to_string(), "message: stream 5 was not opened");
+    let unopened = reader.read(&[0x0a, 2, 8, 5]).unwrap();
+    let channel = tickcast_wire::Channel::Ticker;
+    assert_eq!(Message::decode(unopened).unwrap(), Message::Unopened { channel });
 }

@@ -19,7 +19,7 @@ use tickcast_market::{
     Scales, Size, SourceIndex, TradingState, Venue,
 };
 use tickcast_publisher::{Config, Hub, Partition, Publisher, Resync, ShardIndex, Tiers};
-use tickcast_wire::Encoding;
+use tickcast_wire::{Encoding, ProtobufReader, Request, write_request};
 
 /// One client's line: two byte queues, and how much the way to the client takes.
 #[derive(Default)]
@@ -106,6 +106,8 @@ pub(crate) struct Client {
     pub(crate) bytes: Vec<u8>,
     /// How many messages of it were compressed.
     pub(crate) compressed: usize,
+    /// Reads protobuf into the JSON that it stands for; `None` on a line of JSON.
+    protobuf: Option<ProtobufReader>,
 }
 
 impl Client {
@@ -130,8 +132,16 @@ impl Client {
         line.to_server.extend(frame);
     }
 
+    /// Sends a request the way the line speaks.
     pub(crate) fn send(&self, message: &Value) {
-        self.send_frame(1, message.to_string().as_bytes());
+        let text = message.to_string();
+        if self.protobuf.is_none() {
+            return self.send_frame(1, text.as_bytes());
+        }
+        let request = Request::parse(text.as_bytes()).expect("a good request");
+        let mut bytes = Vec::new();
+        write_request(&mut bytes, Encoding::Protobuf, &request);
+        self.send_frame(2, &bytes);
     }
 
     pub(crate) fn subscribe(&self, params: Value) {
@@ -150,7 +160,21 @@ impl Client {
                 payload = inflate(&payload);
             }
             got.push(match first & 15 {
-                1 => Got::Message(serde_json::from_slice(&payload).expect("messages are JSON")),
+                1 => {
+                    assert!(self.protobuf.is_none(), "text on a line of protobuf");
+                    Got::Message(serde_json::from_slice(&payload).expect("messages are JSON"))
+                }
+                2 => {
+                    let reader = self.protobuf.as_mut().expect("binary on a line of JSON");
+                    let json = reader.read(&payload).expect("messages are of the schema");
+                    let message: Value = serde_json::from_slice(json).expect("it is JSON");
+                    if message["type"] == "unopened" {
+                        // Of an epoch that had ended when this line came to the stream.
+                        self.input.drain(..used);
+                        continue;
+                    }
+                    Got::Message(message)
+                }
                 8 => Got::Close(
                     payload.get(..2).map_or(0, |code| u16::from_be_bytes([code[0], code[1]])),
                     String::from_utf8(payload.get(2..).unwrap_or_default().to_vec()).unwrap(),
@@ -369,13 +393,16 @@ impl World {
         room: usize,
         arrive: impl FnOnce(Arrival) -> Arrival,
     ) -> Client {
+        let is_protobuf =
+            matches!(&transport, Transport::WebSocket { encoding: Encoding::Protobuf, .. });
+        let protobuf = is_protobuf.then(ProtobufReader::new);
         let line = Rc::new(RefCell::new(Line { room, ..Line::default() }));
         let peer = SocketAddr::from(([127, 0, 0, 1], 1000 + self.lines.len() as u16));
         self.open.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let arrival = arrive(Arrival::new(peer, transport));
         let token = self.shard.connect(self.now, Pipe(line.clone()), arrival);
         self.lines.push((token, line.clone()));
-        Client { token, line, input: Vec::new(), bytes: Vec::new(), compressed: 0 }
+        Client { token, line, input: Vec::new(), bytes: Vec::new(), compressed: 0, protobuf }
     }
 
     /// A client that has been welcomed and has subscribed, its first messages taken.

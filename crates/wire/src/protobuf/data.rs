@@ -50,7 +50,8 @@ pub(crate) fn write_message(out: &mut Vec<u8>, symbol: &str, pieces: &Pieces, ts
     let head = &pieces.head;
     write_nested(out, body(head.view), |out| {
         if head.view == View::Status {
-            return write_status(out, symbol, head);
+            write_status(out, symbol, head);
+            return;
         }
         write_place(out, head);
         match head.view {
@@ -66,7 +67,7 @@ pub(crate) fn write_message(out: &mut Vec<u8>, symbol: &str, pieces: &Pieces, ts
                 write_signed(out, tag::TS_EVENT, ts_publish.micros());
                 for trade in &pieces.trades {
                     write_nested(out, tag::CONTENT, |out| {
-                        write_trade(out, trade, head, ts_publish)
+                        write_trade(out, trade, head, ts_publish);
                     });
                 }
             }

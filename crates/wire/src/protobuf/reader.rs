@@ -7,7 +7,7 @@ use super::data::tag;
 use super::field::{FieldValue, Fields, ProtobufFault, Read, unzigzag};
 use super::reader_answer::{write_answer, write_goaway, write_welcome};
 use super::words::{INTERVALS, STATES, word};
-use crate::channel::{Depth, FieldSet, TickerField, View};
+use crate::channel::{Channel, Depth, FieldSet, TickerField, View};
 use crate::decode::DecodeError;
 use crate::pieces::{BarPiece, Head, Kind, LevelPiece, Pieces, StreamNumber, TradePiece};
 use crate::text::write_integer;
@@ -56,8 +56,11 @@ impl ProtobufReader {
     /// Reads one binary message and gives it as JSON, to be decoded as that; an empty object where
     /// it is of a kind that is not known here.
     ///
-    /// *Errors:* bytes that are no `Message` of the schema, or the number of a stream that was not
-    /// opened. *Cost:* linear; allocates for a new stream, and until its buffers have grown.
+    /// An update of a stream that was not opened on this connection belongs to an epoch that had
+    /// ended before, or its opening is missing: it becomes a message of the type `unopened`, which
+    /// is decoded as [`crate::Message::Unopened`].
+    ///
+    /// *Errors:* bytes that are no `Message` of the schema. *Cost:* linear; allocates for a new stream, and until its buffers have grown.
     pub fn read(&mut self, message: &[u8]) -> Result<&[u8], DecodeError> {
         self.text.clear();
         let mut fields = Fields::new(message);
@@ -98,9 +101,7 @@ impl ProtobufReader {
         };
         let opened =
             self.opened.get(&place.stream).filter(|opened| super::data::body(opened.view) == body);
-        let opened = opened.ok_or_else(|| {
-            ProtobufFault::new(format_args!("stream {} was not opened", place.stream))
-        })?;
+        let Some(opened) = opened else { return write_unopened(&mut self.text, body) };
         let prev = place.seq.wrapping_sub(1).wrapping_sub(place.skipped as u64);
         let is_opening = kind.is_some();
         let (kind, state) =
@@ -199,6 +200,19 @@ impl ProtobufReader {
         crate::encode::write_message(&mut self.text, symbol, &self.pieces, Nanos::ZERO);
         Ok(())
     }
+}
+
+fn write_unopened(out: &mut Vec<u8>, body: u32) -> Read<()> {
+    let channel = match body {
+        1 => Channel::Ticker,
+        2 => Channel::Book,
+        3 => Channel::Trades,
+        _ => Channel::Bars,
+    };
+    out.extend_from_slice(b"{\"channel\":\"");
+    out.extend_from_slice(channel.name().as_bytes());
+    out.extend_from_slice(b"\",\"type\":\"unopened\"}");
+    Ok(())
 }
 
 fn read_place(mut fields: Fields<'_>) -> Read<Place<'_>> {
