@@ -129,7 +129,8 @@ export class Panel {
 
   #drawFigures(): void {
     const [link, before] = [this.#link, this.#before];
-    if (!link) return;
+    // A worker that is blocked has nothing new to say: the figures of before stay.
+    if (!link || link.at === before?.at) return;
     this.#before = link;
     const isLive = link.state === "live";
     const seconds = before ? (link.at - before.at) / 1_000 : 0;
