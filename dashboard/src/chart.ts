@@ -88,10 +88,12 @@ export class BarChart {
   take({ isReset, bars, interval }: BarsCopy): void {
     if (isReset) this.#bars.clear();
     const isFirst = this.#newest === -Infinity;
+    // The library takes an older bar again, but none that it does not know.
+    const isGap = bars.some(({ start }) => start < this.#newest && !this.#bars.has(start));
     for (const bar of bars) this.#bars.set(bar.start, bar);
     while (this.#bars.size > BARS_MAX) this.#bars.delete(this.#bars.keys().next().value!);
     if (isFirst && bars.length) this.#fit(bars.at(-1)!, interval);
-    if (isReset) this.#setAll();
+    if (isReset || isGap) this.#setAll();
     else for (const bar of bars) this.#update(bar);
     for (const bar of bars) this.#newest = Math.max(this.#newest, bar.start);
     this.#legend();

@@ -11,7 +11,6 @@ export class Details {
   readonly #popover = byId("details");
   readonly #cells = new Map<string, HTMLTableCellElement[]>();
   readonly #heads = new Map<string, StreamHead & { checksum?: number; tsEvent?: number }>();
-  ticker: TickerCopy | undefined;
 
   constructor() {
     const table = make("table");
@@ -38,13 +37,11 @@ export class Details {
   toggle(): void { this.#popover.togglePopover(); }
 
   clear(): void {
-    this.ticker = undefined;
     this.#heads.clear();
     if (this.#popover.matches(":popover-open")) this.#popover.hidePopover();
   }
 
   take(ticker: TickerCopy | undefined, book?: BookCopy, trades?: TradesCopy, bars?: BarsCopy): void {
-    this.ticker = ticker;
     for (const [stream, copy] of [["ticker", ticker], ["book", book], ["trades", trades], ["bars", bars]] as const) {
       if (copy) this.#heads.set(stream, copy);
     }

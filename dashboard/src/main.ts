@@ -21,6 +21,8 @@ const FILTER_PAUSE_MS = 120;
 /** Where there is no room for it the panel is closed until it is asked for. */
 const WIDE = matchMedia("(min-width: 900px) and (min-height: 700px)");
 
+const NARROW = matchMedia("(max-width: 900px)");
+
 let layout: Layout = read(location.search);
 let isSlow = false;
 const rows = new Rows();
@@ -46,7 +48,8 @@ const depths = new Choice(byId("depth"), DEPTHS, String, (depth) => change({ dep
 
 const wishes = (): Wishes => {
   const { symbols, instrument, interval, depth, rate, encoding } = layout;
-  return { symbols: patterns(symbols), instrument, interval, depth, rate, encoding };
+  const wanted = patterns(symbols);
+  return { symbols: wanted.length > 0 ? wanted : ["*"], instrument, interval, depth, rate, encoding };
 };
 
 /** Changes the layout: the address, then every part that it concerns. */
@@ -62,7 +65,7 @@ function change(part: Partial<Layout>, isStep = false): void {
 function apply(old: Layout): void {
   show();
   if (old.symbols !== layout.symbols) {
-    const wanted = patterns(layout.symbols);
+    const wanted = wishes().symbols;
     rows.keep((symbol) => isAmong(symbol, wanted), layout.instrument);
     watchlist.changedRows();
   }
@@ -78,7 +81,7 @@ let wishesShown: Wishes | null = null;
 function show(): void {
   watchlist.filter = layout.filter;
   watchlist.sort = layout.sort;
-  view.open(layout.instrument);
+  view.open(layout.instrument, layout.instrument === null ? undefined : rows.get(layout.instrument));
   panel.show(layout.rate, layout.encoding);
   intervals.press(layout.interval);
   depths.press(layout.depth);
@@ -97,6 +100,9 @@ function open(symbol: string | null): void {
   // Back closes what was opened; going from one instrument to the next is no step.
   const isStep = (layout.instrument === null) !== (symbol === null) && symbol !== null;
   change({ instrument: symbol }, isStep);
+  // Where the view takes the watchlist's place the focus goes with it.
+  if (symbol !== null && NARROW.matches) byId("view").focus({ preventScroll: true });
+  else watchlist.focus();
 }
 
 function setSlow(wanted: boolean): void {
@@ -161,7 +167,6 @@ function back(): void {
     watchlist.focus();
   } else if (layout.instrument !== null) {
     open(null);
-    watchlist.focus();
   } else if (layout.filter !== "") {
     change({ filter: "" });
     filter.value = "";
@@ -194,7 +199,6 @@ listen({
     if (symbol === null) return;
     watchlist.point(symbol);
     open(symbol);
-    watchlist.focus();
   },
   back,
   search: () => focusBox("filter"),

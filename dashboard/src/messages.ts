@@ -1,7 +1,7 @@
 // What the page and its worker say to each other. Values are plain copies: the SDK's own objects
 // live in the worker and change in place there.
 
-import type { Bar, ConnectionState, Depth, Interval, Stats, Ticker, Trade, TradingState } from "tickcast";
+import type { Bar, ConnectionState, Depth, Interval, Ticker, Trade, TradingState } from "tickcast";
 import type { EncodingName, Rate } from "./address.js";
 import type { SlowState } from "./slow.js";
 
@@ -60,6 +60,12 @@ export interface BarsCopy extends StreamHead {
   readonly bars: readonly Bar[];
 }
 
+/** The service's count of this connection. */
+export interface StatsCopy {
+  readonly mergedUpdates: number;
+  readonly owedTopics: number;
+}
+
 export interface LinkCopy {
   readonly state: ConnectionState;
   readonly transport: string;
@@ -80,13 +86,13 @@ export interface LinkCopy {
   readonly rttUs: number | undefined;
   /** When these were read, ms: rates are differences over it. */
   readonly at: number;
-  readonly stats: Stats | undefined;
+  readonly stats: StatsCopy | undefined;
   /** What the watchlist was granted: updates per second, absent for real time. */
   readonly granted: { readonly maxRate?: number | undefined; readonly matched: number } | undefined;
   /** null: it is off. */
   readonly slow: SlowState | null;
-  /** Failed symbols and faults, newest last. */
-  readonly problems: readonly string[];
+  /** A symbol that failed, a fault: the latest, for a while. */
+  readonly fault: string | undefined;
 }
 
 export interface InstrumentCopy {

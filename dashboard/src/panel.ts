@@ -121,7 +121,7 @@ export class Panel {
       text = `in ${seconds} s${link.reason?.text ? ` · ${link.reason.text}` : ""}`;
     } else if (link?.state === "closed" && link.reason) {
       text = `${link.reason.code ?? ""} ${link.reason.text}`.trim();
-    } else if (link?.state === "live") text = link.problems.at(-1) ?? "";
+    } else if (link?.state === "live") text = link.fault ?? "";
     const detail = byId("link-detail");
     setText(detail, text);
     detail.title = text;
@@ -129,7 +129,8 @@ export class Panel {
 
   #drawFigures(): void {
     const [link, before] = [this.#link, this.#before];
-    if (!link) return;
+    // A worker that is blocked has nothing new to say: the figures of before stay.
+    if (!link || link.at === before?.at) return;
     this.#before = link;
     const isLive = link.state === "live";
     const seconds = before ? (link.at - before.at) / 1_000 : 0;

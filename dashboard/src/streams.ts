@@ -2,7 +2,7 @@
 // given to the page yet. A stream keeps only its newest state, so nothing grows while the page
 // draws.
 
-import type { Bar, Bars, Book, Subscription, Tickcast, Trades } from "tickcast";
+import type { Bar, Bars, Book, Failure, Subscription, Tickcast, Trades } from "tickcast";
 import type { BarsCopy, BookCopy, StreamHead, TradesCopy, Wishes } from "./messages.js";
 
 /** More changed bars than these are given as a whole. */
@@ -41,8 +41,13 @@ export class Streams {
   #barsOf = 0;
   #barsChanged = new Map<number, Bar>();
 
-  /** `changed` hears that there is something to take. */
-  constructor(changed: () => void) { this.#changed = changed; }
+  readonly #failed: (symbol: string, failure: Failure) => void;
+
+  /** `changed` hears that there is something to take; `failed`, what is not served. */
+  constructor(changed: () => void, failed: (symbol: string, failure: Failure) => void) {
+    this.#changed = changed;
+    this.#failed = failed;
+  }
 
   get hasNews(): boolean { return Boolean(this.#newBook ?? this.#newTrades ?? this.#newBars); }
 
@@ -77,6 +82,7 @@ export class Streams {
       this.#newBook = book;
       this.#changed();
     });
+    this.#book.on("failed", this.#failed);
     this.#trades = tick.trades(instrument, { ...rate, keep: TRADES_KEPT_MAX }, (trades) => {
       this.#newTrades = trades;
       this.#changed();

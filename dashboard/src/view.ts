@@ -32,6 +32,7 @@ export class InstrumentView {
   #symbol: string | null = null;
   #row: Row | undefined;
   #link: LinkCopy | undefined;
+  #drawn: Row["ticker"] | undefined;
   /** When what is drawn in this frame was received, ms. */
   #received = 0;
   /** Tick and lot size by symbol, of the service's list. */
@@ -48,10 +49,10 @@ export class InstrumentView {
   }
 
   /** Shows another instrument, or none. */
-  open(symbol: string | null): void {
+  open(symbol: string | null, row: Row | undefined): void {
     if (symbol === this.#symbol) return;
     this.#symbol = symbol;
-    this.#row = undefined;
+    this.#row = row;
     this.#section.hidden = symbol === null;
     document.body.dataset.view = symbol === null ? "none" : "open";
     this.clearBars();
@@ -84,7 +85,7 @@ export class InstrumentView {
   take({ book, trades, bars, link }: Batch, row: Row | undefined): void {
     this.#link = link ?? this.#link;
     if (this.#symbol === null) return;
-    if (row !== this.#row || row?.ticker !== this.#details.ticker) {
+    if (row !== this.#row || row?.ticker !== this.#drawn) {
       this.#row = row;
       painter.ask(this.draw);
     }
@@ -112,6 +113,7 @@ export class InstrumentView {
 
   readonly draw = (): void => {
     const ticker = this.#row?.ticker;
+    this.#drawn = ticker;
     const state = ticker?.state ?? "resync";
     this.#section.dataset.state = state;
     setText(byId("view-state"), state);

@@ -5,27 +5,30 @@
 // merged: a set of changed tickers, the newest book. So nothing queues between worker and page,
 // as nothing queues between service and worker.
 
-import { connect, type Stats, type Subscription, type Tickcast, type Ticker } from "tickcast";
+import { connect, type Failure, type Subscription, type Tickcast, type Ticker } from "tickcast";
 import { protobuf } from "tickcast/protobuf";
 import { isAmong } from "./glob.js";
-import type { Batch, Command, LinkCopy, Report, TickerCopy, Wishes } from "./messages.js";
+import type { Batch, Command, LinkCopy, Report, StatsCopy, TickerCopy, Wishes } from "./messages.js";
 import { LOAD_INSTRUMENTS_MAX, SlowLink } from "./slow.js";
 import { Streams } from "./streams.js";
 import { TokenDesk } from "./token.js";
 
+/** Between two batches: thirty changes of a figure a second are more than anybody reads, and half the work of sixty. */
+const BATCH_MS_MIN = 32;
 const LINK_EVERY_MS = 250;
 const STATS_EVERY_MS = 1_000;
 const INSTRUMENTS_EVERY_MS = 30_000;
 const INSTRUMENTS_RETRY_MS = 2_000;
-const PROBLEMS_MAX = 20;
+/** How long a fault is told. */
+const PROBLEM_SHOWN_MS = 30_000;
 
 const report = (message: Report) => postMessage(message);
 
 const slow = new SlowLink();
-const streams = new Streams(wake);
+const streams = new Streams(wake, failed);
 const desk = new TokenDesk((why) => report({ kind: "token-wanted", why }));
 const changed = new Set<Ticker>();
-const problems: string[] = [];
+let fault: { readonly text: string; readonly at: number } | undefined;
 
 let url = "";
 let wishes: Wishes | null = null;
@@ -35,24 +38,27 @@ let watch: Subscription<"ticker"> | null = null;
 let single: Subscription<"ticker"> | null = null;
 /** What was asked of the present connection. */
 let placed: Wishes | null = null;
-let stats: Stats | undefined;
+let stats: StatsCopy | undefined;
 let linkChanged = true;
 /** The service's list, the most active first. */
 let listed: string[] = [];
 let isPageReady = false;
+let postedAt = -Infinity;
 let posting: ReturnType<typeof setTimeout> | undefined;
 
 const maxRate = ({ rate }: Wishes) => (rate === 0 ? undefined : rate);
 
-/** There is news: it goes out with the end of this turn, if the page is ready for it. */
+/** There is news: it goes out with the end of this turn, if the page is ready for it and has not just had some. */
 function wake(): void {
-  if (isPageReady) posting ??= setTimeout(post, 0);
+  if (!isPageReady) return;
+  posting ??= setTimeout(post, Math.max(0, postedAt + BATCH_MS_MIN - performance.now()));
 }
 
 function post(): void {
   posting = undefined;
   if (!isPageReady || !(changed.size || linkChanged || streams.hasNews)) return;
   isPageReady = false;
+  postedAt = performance.now();
   const batch: Batch = {
     kind: "batch",
     tickers: Array.from(changed, copy),
@@ -84,16 +90,18 @@ function linkCopy(): LinkCopy | undefined {
     at: performance.timeOrigin + performance.now(),
     granted: granted && { maxRate: granted.maxRate, matched: watch?.size ?? 0 },
     slow: slow.state,
-    problems: [...problems],
+    fault: fault && performance.now() - fault.at < PROBLEM_SHOWN_MS ? fault.text : undefined,
   };
 }
 
 function problem(text: string): void {
-  if (problems.at(-1) === text) return;
-  problems.push(text);
-  if (problems.length > PROBLEMS_MAX) problems.shift();
+  fault = { text, at: performance.now() };
   linkChanged = true;
   wake();
+}
+
+function failed(symbol: string, { code, error }: Failure): void {
+  problem(`${symbol}: ${code} ${error}`);
 }
 
 function heard(ticker: Ticker): void {
@@ -117,25 +125,34 @@ function open(): void {
     const { state, reason } = opened.connection;
     if (state === "closed" && reason?.code === 4401) desk.refused(reason.text);
     if (state === "live") void loadInstruments();
+    else stats = undefined;
     linkChanged = true;
     wake();
   });
-  opened.on("message", (_, size) => slow.read(size));
+  opened.on("message", read);
   opened.on("error", (error) => problem(error.message));
   if (slow.isOn) slow.begin(opened, loaded());
   follow();
 }
 
-/** Makes the subscriptions what the wishes say. */
+/** Makes the subscriptions what the wishes say; what cannot be subscribed to is told. */
 function follow(): void {
   if (!tick || !wishes) return;
+  try {
+    subscribe(tick, wishes);
+  } catch (error) {
+    problem(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function subscribe(tick: Tickcast, wishes: Wishes): void {
   // A slow link has nothing to merge where a tier is slower still.
   const wanted: Wishes = slow.isOn ? { ...wishes, rate: 0 } : wishes;
   const old = placed;
   placed = wanted;
   if (!watch) {
     watch = tick.ticker(wanted.symbols, { maxRate: maxRate(wanted) }, heard);
-    watch.on("failed", (symbol, { code, error }) => problem(`${symbol}: ${code} ${error}`));
+    watch.on("failed", failed);
     watch.on("granted", () => { linkChanged = true; });
   } else if (old) {
     if (old.rate !== wanted.rate) watch.change({ maxRate: maxRate(wanted) });
@@ -144,7 +161,7 @@ function follow(): void {
       if (slow.isOn) slow.begin(tick, loaded());
     }
   }
-  followSingle(wanted);
+  followSingle(tick, wanted);
   streams.follow(tick, wanted);
 }
 
@@ -163,7 +180,7 @@ function setSlow(isSlow: boolean): void {
   wake();
 }
 
-function followSingle({ instrument, symbols, rate }: Wishes): void {
+function followSingle(tick: Tickcast, { instrument, symbols, rate }: Wishes): void {
   const isNeeded = instrument !== null && !isAmong(instrument, symbols);
   if (single && (!isNeeded || single.symbols[0] !== instrument)) {
     single.close();
@@ -173,8 +190,8 @@ function followSingle({ instrument, symbols, rate }: Wishes): void {
   const options = { maxRate: rate === 0 ? undefined : rate };
   if (single) single.change(options);
   else {
-    single = tick!.ticker(instrument, options, heard);
-    single.on("failed", (symbol, { code, error }) => problem(`${symbol}: ${code} ${error}`));
+    single = tick.ticker(instrument, options, heard);
+    single.on("failed", failed);
   }
 }
 
@@ -194,24 +211,27 @@ async function loadInstruments(): Promise<void> {
   loading = setTimeout(() => void loadInstruments(), waitMs);
 }
 
-async function loadStats(): Promise<void> {
+/** Asks for the service's count; `read` takes the answer, however late a slow link brings it. */
+function askStats(): void {
   if (tick?.connection.state !== "live" || tick.connection.transport !== "websocket") return;
-  const asked = tick;
-  try {
-    const told = await asked.stats();
-    if (asked !== tick) return;
-    stats = told;
-    linkChanged = true;
-  } catch {
-    // The connection went away while we asked; its end is reported as such.
-  }
+  // What the SDK does not wait for any longer is no fault: the answer may still come.
+  tick.stats().catch(() => undefined);
+}
+
+/** Every message as it came: for the speed of the slow link, and for the service's count. */
+function read(message: unknown, size: number): void {
+  slow.read(size);
+  const { method, success, result } = message as { method?: unknown; success?: unknown; result?: Record<string, unknown> };
+  if (method !== "stats" || success !== true || !result) return;
+  stats = { mergedUpdates: Number(result["merged_updates"]), owedTopics: Number(result["owed_topics"]) };
+  linkChanged = true;
 }
 
 setInterval(() => {
   linkChanged = true;
   wake();
 }, LINK_EVERY_MS);
-setInterval(() => void loadStats(), STATS_EVERY_MS);
+setInterval(askStats, STATS_EVERY_MS);
 
 onmessage = ({ data }: MessageEvent<Command>) => {
   switch (data.kind) {

@@ -12,11 +12,11 @@ const DEADLINE_MS = 150_000;
 const INSTRUMENTS = 60;
 const SYMBOL = "sim:S0-USD";
 /** As many as make a chart and a line worth looking at. */
-const BARS_MIN = 60;
+const BARS_MIN = 30;
 const LINE_MIN = 20;
 const PICTURES = [
-  ["dashboard.png", `?instrument=${SYMBOL}&interval=1s&panel=open`, { colorScheme: "dark" }],
-  ["dashboard-light.png", `?instrument=${SYMBOL}&interval=1s&panel=open`, { colorScheme: "light" }],
+  ["dashboard.png", `?instrument=${SYMBOL}&panel=open`, { colorScheme: "dark" }],
+  ["dashboard-light.png", `?instrument=${SYMBOL}&panel=open`, { colorScheme: "light" }],
   ["dashboard-phone.png", "", { colorScheme: "dark", viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true }],
 ];
 

@@ -20,6 +20,11 @@ export class Again {
   gap(stream: Stream, now: number): void {
     if (stream.missing) return;
     stream.missing = true;
+    this.check(stream, now);
+  }
+
+  /** Something may be missing. */
+  check(stream: Stream, now: number): void {
     if (now - stream.askedAt > GAP_MS_MAX) stream.tries = 0;
     const pause = stream.tries === 0 ? 0 : Math.min(GAP_MS_MAX, GAP_MS * 2 ** stream.tries);
     stream.askAt = Math.max(now, stream.askedAt + pause);

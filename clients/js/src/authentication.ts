@@ -14,6 +14,8 @@ export interface AuthenticationListener {
   send(request: Request): void;
   /** What was said to the first token of a connection; with `result` it was accepted. */
   verdict(loss: Loss | undefined, result: AuthResult | undefined): void;
+  /** Another token was accepted on the same connection. */
+  renewed(): void;
   /** A token could not be renewed; it is tried again. */
   fault(error: Error): void;
   /** The service's clock less ours, ms. */
@@ -93,6 +95,7 @@ export class Authentication {
     this.#show(token, (answer) => {
       if (answer?.success === true) {
         this.#accepted(answer);
+        this.listener.renewed();
         return;
       }
       this.listener.fault(new TickcastError(`token: ${answer?.error ?? "no answer"}`, answer?.code));

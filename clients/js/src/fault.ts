@@ -16,5 +16,7 @@ export const isFinal = (code: number | undefined): boolean => code !== undefined
 
 /** The service does not know on whose behalf we come, or not any more. */
 export const NOT_AUTHENTICATED = 4401;
+/** There is no right to that. */
+export const NOT_ENTITLED = 4403;
 
 export const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

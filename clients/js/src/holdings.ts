@@ -93,6 +93,7 @@ export class Holdings {
     const placement = this.placements.get(channel, interval, symbol);
     if (placement !== undefined) {
       placement.phase = "failed";
+      placement.code = failure.code;
       placement.at = now;
       for (const holder of placement.holders) holders.add(holder);
     }

@@ -76,6 +76,7 @@ export class Link {
     this.#authentication = new Authentication(tokens, session.calls, {
       send: (request) => this.#line?.send(request),
       verdict: (loss, result) => this.#judged(loss, result),
+      renewed: () => this.session.rightsChanged(),
       fault: (error) => this.listener.fault(error),
       clockOffsetMs: () => (this.#clock.best?.offsetUs ?? 0) / 1000,
     });

@@ -30,6 +30,8 @@ export interface Placement {
   group: string;
   /** `due`: has to be requested; `asked`: the answer is awaited; `failed`: refused. */
   phase: "due" | "asked" | "granted" | "failed";
+  /** Why it was refused. */
+  code: number;
   /** The request whose answer counts. */
   reqId: number;
   /** When it was asked for, then when it was granted. */
@@ -60,7 +62,7 @@ export class Placements {
     if (placement === undefined) {
       placement = {
         channel, pattern, interval: wire.interval, isGlob: isGlob(pattern), holders: [], wire, group: "", phase: "due",
-        reqId: 0, at: 0,
+        code: 0, reqId: 0, at: 0,
       };
       this.#all.set(key, placement);
       if (placement.isGlob) this.#globs.add(placement);

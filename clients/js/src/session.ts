@@ -4,6 +4,7 @@
 // Knows no socket and no clock.
 
 import { Calls } from "./calls.js";
+import { NOT_ENTITLED } from "./fault.js";
 import { Holdings } from "./holdings.js";
 import { type AnswerListener, Outbox } from "./outbox.js";
 import type { Holder, Placement } from "./placements.js";
@@ -89,6 +90,14 @@ export class Session implements AnswerListener {
     for (const stream of held.streams.all()) {
       held.again.done(stream);
       stream.rule.reconnected();
+    }
+    this.listener.wake();
+  }
+
+  /** A new token may bring rights: names that there was no right to are asked for again. */
+  rightsChanged(): void {
+    for (const placement of this.held.placements.all()) {
+      if (placement.phase === "failed" && placement.code === NOT_ENTITLED) placement.phase = "due";
     }
     this.listener.wake();
   }
@@ -181,8 +190,9 @@ export class Session implements AnswerListener {
   }
 
   /**
-   * What a stream's number stands for has got lost, so that it may be any of the channel: each is
-   * asked for again, also those of which nothing but a status has come.
+   * What a stream's number stands for was not told, so that it may be any of the channel: each is
+   * asked for again, also those of which nothing but a status has come. Mostly it is of an epoch that
+   * has ended, so none counts as stale for it.
    */
   #unknown(channel: Channel, now: number): void {
     if (now < this.#unknownAt + UNKNOWN_MS) return;
@@ -190,8 +200,9 @@ export class Session implements AnswerListener {
     const intervals = new Set([...this.held.placements.all()].filter((one) => one.channel === channel).map((one) => one.interval));
     for (const interval of intervals) {
       for (const symbol of this.held.statuses.symbols()) this.held.open(channel, interval, symbol);
-      for (const stream of this.held.streams.all(channel, interval)) this.#gap(stream, now);
+      for (const stream of this.held.streams.all(channel, interval)) if (!stream.missing) this.held.again.check(stream, now);
     }
+    this.listener.wake();
   }
 
   #gap(stream: Stream, now: number): void {

@@ -91,17 +91,21 @@ test("mantissas are written as padded decimals", () => {
 
 test("an update whose number was never told makes its channel be asked for again", () => {
   const desk = new Desk();
-  desk.subscribe("ticker", ["coinbase:*"]);
+  const sub = desk.subscribe("ticker", ["coinbase:*"]);
   desk.subscribe("book", ["coinbase:BTC-USD"]);
   for (const request of desk.connect()) desk.grant(request);
   desk.status("coinbase:BTC-USD", "live");
   const update = golden.messages.find(({ json }) => json.channel === "ticker" && json.type === "update");
   const message = protobuf.connection().decode(bytesOf(update.protobuf));
   assert.deepEqual(message, { channel: "ticker", type: "unknown", data: [] });
+  desk.ticker("coinbase:ETH-USD", 7, 9, {});
   desk.session.data(message, desk.now);
+  assert.equal(sub.get("coinbase:ETH-USD").state, "live");
   const [again, ...others] = desk.after(1_000);
   assert.deepEqual(others, []);
-  assert.deepEqual(again[1], { channel: "ticker", symbol: ["coinbase:*"], since: { "coinbase:BTC-USD": { epoch: 0, seq: 0 } } });
+  assert.deepEqual(again[1], { channel: "ticker", symbol: ["coinbase:*"], since: {
+    "coinbase:ETH-USD": { epoch: 0, seq: 0 }, "coinbase:BTC-USD": { epoch: 0, seq: 0 },
+  } });
 });
 
 test("all channels agree with /v1/snapshot over protobuf, and go on where they were", needsService, async (t) => {

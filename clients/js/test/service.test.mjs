@@ -241,6 +241,21 @@ test("a callback is asked for a new token before the old one ends, and once afte
   await eventually(() => ticker.get("sim:S0-USD")?.state === "live" && streams.connection.reconnects >= 2, "two renewals");
 });
 
+test("rights come and go with a new token", needsService, async (t) => {
+  const secret = await makeSecret(t);
+  const service = await startService(t, [...QUIET, "--auth-secret", secret.file]);
+  const rights = [["sim:S0-USD/ticker"], ["sim:S0-USD/ticker", "sim:S1-USD/ticker"], ["sim:S1-USD/ticker"]];
+  const tick = open(t, service.url, {
+    transport: "websocket",
+    token: () => secret.token("--expires", "2s", ...(rights.length > 1 ? rights.shift() : rights[0]).flatMap((one) => ["--entitlement", one])),
+  });
+  const sub = tick.ticker(["sim:S0-USD", "sim:S1-USD"]);
+  await eventually(() => sub.failed.get("sim:S1-USD")?.code === 4403 && sub.get("sim:S0-USD")?.state === "live");
+  await eventually(() => sub.failed.size === 0 && sub.get("sim:S1-USD")?.state === "live");
+  await eventually(() => sub.failed.get("sim:S0-USD")?.code === 4403 && sub.get("sim:S0-USD") === undefined);
+  assert.deepEqual([sub.size, tick.connection.reconnects], [1, 0]);
+});
+
 test("a connection that its service has closed for good can be begun again", needsService, async (t) => {
   const secret = await makeSecret(t);
   const service = await startService(t, [...QUIET, "--auth-secret", secret.file]);
