@@ -11,9 +11,6 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Instant;
 
-/// What a driver exits with that cannot do an encoding.
-pub(crate) const UNSUPPORTED: i32 = 3;
-
 /// Where a driver finds what.
 #[derive(Debug)]
 pub(crate) struct Surroundings<'a> {
@@ -62,14 +59,13 @@ impl Driver {
         }
     }
 
-    /// Waits until it is ready; `false` where it cannot do the encoding.
-    pub(crate) fn until_ready(&mut self) -> bool {
+    /// Waits until it is ready.
+    pub(crate) fn until_ready(&mut self) {
         loop {
             match self.next() {
-                Ok(line) if line == "ready" => return true,
+                Ok(line) if line == "ready" => return,
                 // Such as the reason for what comes now.
                 Ok(line) => println!("{line}"),
-                Err(status) if status.code() == Some(UNSUPPORTED) => return false,
                 Err(status) => panic!("it ends with {status}: {}", self.complaints()),
             }
         }

@@ -70,9 +70,9 @@ impl Lane {
         }
     }
 
-    /// Waits until its subscriptions are placed; `false` where it cannot do its encoding.
-    pub(crate) fn until_ready(&mut self) -> bool {
-        self.driver.until_ready()
+    /// Waits until its subscriptions are placed.
+    pub(crate) fn until_ready(&mut self) {
+        self.driver.until_ready();
     }
 
     /// Remembers where a step begins.

@@ -185,7 +185,7 @@ fn protobuf_item(bytes: &[u8]) -> Option<Item> {
 /// Where the first byte of a book's checksum is.
 fn protobuf_checksum(bytes: &[u8]) -> Option<usize> {
     let body = Fields(bytes).next().filter(|body| body.number == 2)?;
-    let checksum = Fields(body.bytes).find(|field| field.number == 7)?;
+    let checksum = Fields(body.bytes).find(|field| field.number == 8)?;
     Some(checksum.bytes.as_ptr() as usize - bytes.as_ptr() as usize)
 }
 
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn protobuf_is_read_as_deep_as_needed() {
         // Book { stream: 300, seq: 5, checksum: 7, opening: Opening { snapshot: true } }
-        let book = b"\x08\xac\x02\x10\x05\x3d\x07\x00\x00\x00\x92\x01\x02\x08\x01";
+        let book = b"\x08\xac\x02\x10\x05\x45\x07\x00\x00\x00\x92\x01\x02\x08\x01";
         let message = [&[0x12, book.len() as u8], &book[..]].concat();
         let item = protobuf_item(&message).expect("a book");
         assert_eq!((item.channel, item.is_update), ("book", false));

@@ -26,7 +26,7 @@ pub(crate) struct Play {
 }
 
 impl Play {
-    /// Starts the service and the drivers; those that cannot do their encoding say so and are out.
+    /// Starts the service and the drivers.
     pub(crate) fn start(
         script: Script,
         recording: PathBuf,
@@ -52,13 +52,7 @@ impl Play {
         let wanted = serde_json::to_string(&script.subscriptions).expect("JSON");
         let start = |entry| Lane::start(entry, service.public, &tokens, &wanted);
         let mut lanes: Vec<Lane> = entries.iter().map(start).collect();
-        lanes.retain_mut(|lane| {
-            let is_ready = lane.until_ready();
-            if !is_ready {
-                println!("{}: not on offer", lane.entry.name);
-            }
-            is_ready
-        });
+        lanes.iter_mut().for_each(Lane::until_ready);
         Play { script, args, service, tokens, lanes }
     }
 
