@@ -1,153 +1,87 @@
-// The dashboard when things go wrong: lost updates, stale instruments, dead connections, the end
-// of the service. The service is real; its messages are tampered with on their way to the page.
-// usage: node page_faults.mjs BASE_URL; prints READY when the service may be stopped.
+// A killed service: the page says "reconnecting" with a countdown, every row and the view go stale,
+// and when there is a service again everything recovers with no manual action. Then an orderly end.
+//
+// usage: node page_faults.mjs BASE_URL, stdin a pipe
+// expects: a service with the simulator, 20 instruments. Says KILL and waits for the line "killed"
+// (SIGKILL), says START and waits for "started" (another service at the same address), says READY
+// when the service may be stopped in order (SIGTERM).
 
+import { createInterface } from "node:readline";
 import { withBrowser } from "./chromium.mjs";
+import { everyRow, figure, linkBecomes, liveRows, openDashboard, readRows, until } from "./dashboard.mjs";
 import { expect } from "./witness.mjs";
 
-const DEADLINE_MS = 90_000;
-const PATIENCE = { timeout: 20_000 };
+const DEADLINE_MS = 140_000;
+const INSTRUMENTS = 20;
+/** The longest pause between two tries, and time to spare. */
+const RECONNECT_PATIENCE_MS = 60_000;
 
-/** `verdict` of the page for each case: held, type, item, what the protocol says. */
-const RULE = [
-  [{ epoch: 0, seq: 0, newest: 0 }, "snapshot", { epoch: 5, seq: 0 }, "replace"],
-  [{ epoch: 5, seq: 9, newest: 5 }, "snapshot", { epoch: 5, seq: 3 }, "replace"],
-  [{ epoch: 5, seq: 9, newest: 5 }, "snapshot", { epoch: 6, seq: 1 }, "replace"],
-  [{ epoch: 5, seq: 9, newest: 5 }, "snapshot", { epoch: 4, seq: 99 }, "ignore"],
-  [{ epoch: 5, seq: 9, newest: 0 }, "snapshot", { epoch: 4, seq: 99 }, "replace"],
-  [{ epoch: 0, seq: 0, newest: 0 }, "update", { epoch: 5, prev: 0, seq: 1 }, "ask"],
-  [{ epoch: 5, seq: 9, newest: 5 }, "update", { epoch: 5, prev: 9, seq: 10 }, "merge"],
-  [{ epoch: 5, seq: 9, newest: 5 }, "update", { epoch: 5, prev: 2, seq: 10 }, "merge"],
-  [{ epoch: 5, seq: 9, newest: 5 }, "update", { epoch: 5, prev: 2, seq: 9 }, "ignore"],
-  [{ epoch: 5, seq: 9, newest: 5 }, "update", { epoch: 5, prev: 10, seq: 11 }, "ask"],
-  [{ epoch: 5, seq: 9, newest: 5 }, "update", { epoch: 6, prev: 9, seq: 10 }, "ask"],
-  [{ epoch: 5, seq: 9, newest: 5 }, "update", { epoch: 4, prev: 9, seq: 10 }, "ignore"],
-  [{ epoch: 5, seq: 9, newest: 5 }, "something", { epoch: 5, prev: 9, seq: 10 }, "ignore"],
-];
+const heard = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
-async function followsTheRule(page) {
-  const verdicts = await page.evaluate(async (cases) => {
-    const { verdict } = await import(new URL("link.js", location.href));
-    return cases.map(([held, type, item]) => verdict(held, type, item));
-  }, RULE);
-  RULE.forEach((one, at) => expect(verdicts[at] === one[3], JSON.stringify(one), verdicts[at]));
-  console.log(`ok: the rule, ${RULE.length} cases`);
+/** Says a word to the parent and waits for its answer. */
+async function ask(word, answer) {
+  console.log(word);
+  const { value } = await heard.next();
+  expect(value === answer, `the line "${answer}" on stdin`, value ?? "the end");
 }
 
-/** Stands between page and service: `tamper(message)` answers what the page gets, if anything. */
-async function standBetween(page) {
-  const between = { tamper: (message) => message, requests: [], connections: 0, inject: null };
-  await page.routeWebSocket(/\/v1\/ws$/, (near) => {
-    between.connections += 1;
-    const far = near.connectToServer();
-    between.inject = (message) => near.send(JSON.stringify(message));
-    near.onMessage((text) => {
-      between.requests.push(JSON.parse(text));
-      far.send(text);
-    });
-    far.onMessage((text) => {
-      const message = between.tamper(JSON.parse(text));
-      if (message) near.send(JSON.stringify(message));
-    });
-  });
-  return between;
+const viewState = (page) => page.$eval("#view", ({ dataset }) => dataset.state);
+
+async function killed(page) {
+  await ask("KILL", "killed");
+  await linkBecomes(page, "reconnecting");
+  expect(/reconnecting/.test(await page.textContent("#link-state")), "the word", await page.textContent("#link-state"));
+  await until(async () => {
+    const text = await page.textContent("#link-detail");
+    return /^in \d+ s/.test(text) || text;
+  }, "a countdown to the next try");
+  await everyRow(page, "stale");
+  await until(async () => (await viewState(page)) === "stale" || viewState(page), "a stale view");
+  // Stale is shown and not hidden: prices stay, and look different.
+  const rows = await readRows(page);
+  expect(rows.length === INSTRUMENTS && rows.every(({ last }) => /^\d/.test(last)), "prices that stay", rows[0]);
+  const style = await page.$eval("#rows .row:not([hidden]) .c-last", (cell) => getComputedStyle(cell).fontStyle);
+  expect(style === "italic", "stale prices in italics", style);
+  console.log("ok: killed: reconnecting with a countdown, rows and view stale");
 }
 
-const state = (page, symbol) => page.$$eval("#rows tr", (rows, symbol) => rows
-  .find((row) => row.querySelector(".symbol").textContent === symbol)?.dataset.state, symbol);
-
-async function until(holds, what) {
-  const end = Date.now() + PATIENCE.timeout;
-  for (;;) {
-    const seen = await holds();
-    if (seen === true) return;
-    expect(Date.now() < end, what, seen);
-    await new Promise((later) => { setTimeout(later, 50); });
+async function recovers(page) {
+  const before = await readRows(page);
+  await ask("START", "started");
+  await linkBecomes(page, "live", RECONNECT_PATIENCE_MS);
+  await everyRow(page, "live");
+  await until(async () => (await viewState(page)) === "live" || viewState(page), "a live view");
+  // The new run has its own prices: what is shown is not what was left.
+  await until(async () => {
+    const rows = await readRows(page);
+    return rows.filter(({ last }, at) => last !== before[at]?.last).length > INSTRUMENTS / 2 || rows.slice(0, 3);
+  }, "new prices");
+  await until(async () => (await figure(page, "reconnects")) === 1 || figure(page, "reconnects"), "one reconnect counted");
+  for (const scroller of ["#ladder .level", "#tape .print"]) {
+    await until(async () => (await page.locator(`${scroller}:not([hidden])`).count()) > 2 || "none", `lines in ${scroller}`);
   }
+  console.log("ok: recovered with no manual action");
 }
 
-const everyState = (page, expected) => until(async () => {
-  const states = await page.$$eval("#rows tr", (rows) => rows.map((row) => row.dataset.state));
-  return (states.length === 20 && states.every((one) => one === expected)) || states;
-}, `20 rows ${expected}`);
-
-/** A lost update is noticed, and only its symbol is asked for again, with what is held. */
-async function lostUpdate(page, between) {
-  let lost = null;
-  const asked = between.requests.length;
-  between.tamper = (message) => {
-    if (lost || message.channel !== "ticker" || message.type !== "update") return message;
-    [lost] = message.data;
-    return null;
-  };
-  await until(() => between.requests.slice(asked).some(({ method }) => method === "subscribe")
-    || between.requests.slice(asked), "a subscribe after a lost update");
-  const again = between.requests.slice(asked).find(({ method }) => method === "subscribe").params;
-  expect(again.symbol.join() === lost.symbol, `a question about ${lost.symbol} only`, again);
-  const since = again.since[lost.symbol];
-  expect(since.epoch === lost.epoch && since.seq <= lost.prev, `since up to ${lost.prev}`, since);
-  await everyState(page, "live");
-  expect(between.connections === 1, "no other connection", between.connections);
-  console.log("ok: a lost update is asked for again, alone");
-}
-
-async function staleInstrument(page, between) {
-  let status = null;
-  between.tamper = (message) => message;
-  const [{ params: { symbol: [symbol] } }] = between.requests
-    .filter(({ method }) => method === "subscribe");
-  const name = symbol.split(":")[1];
-  for (const [seq, word] of ["stale", "resync", "halted", "closed", "live"].entries()) {
-    status = { symbol, epoch: 2 ** 52, seq: seq + 1, prev: seq, state: word, ts_state: Date.now() * 1_000 };
-    between.inject({ channel: "status", type: seq ? "update" : "snapshot", data: [status] });
-    await until(async () => {
-      const seen = await state(page, name);
-      return seen === word || seen;
-    }, `${name} ${word}`);
-  }
-  console.log("ok: every state is shown");
-}
-
-/** Three heartbeats missed: the connection is given up, and the next one resumes. */
-async function deadConnection(page, between) {
-  between.tamper = (message) => {
-    if (message.type !== "welcome") return message;
-    const [welcome] = message.data;
-    return { ...message, data: [{ ...welcome, heartbeat_ms: 300 }] };
-  };
-  await page.reload();
-  await everyState(page, "live");
-  const { connections } = between;
-  between.tamper = () => null;
-  await everyState(page, "offline");
-  const asked = between.requests.length;
-  between.tamper = (message) => message;
-  await until(() => between.connections > connections || between.connections, "a new connection");
-  await everyState(page, "live");
-  const again = between.requests.slice(asked).find(({ method }) => method === "subscribe").params;
-  const held = Object.values(again.since ?? {}).filter(({ seq }) => seq > 0);
-  expect(held.length === 20, "since of 20 symbols", again);
-  console.log("ok: a dead connection is noticed, and the next one resumes");
+async function stopped(page) {
+  console.log("READY");
+  await until(async () => {
+    const text = await page.textContent("#link-state");
+    return /restarting|reconnecting/.test(text) || text;
+  }, "a word about the restart");
+  await linkBecomes(page, "reconnecting");
+  await everyRow(page, "stale");
+  console.log("ok: the end of the service is said and shown");
 }
 
 const [base] = process.argv.slice(2);
 await withBrowser(DEADLINE_MS, async (browser) => {
-  const page = await browser.newPage({ viewport: { width: 1280, height: 640 } });
-  const between = await standBetween(page);
-  await page.goto(`${base}/`);
-  await everyState(page, "live");
-  await followsTheRule(page);
-  await lostUpdate(page, between);
-  await staleInstrument(page, between);
-  await deadConnection(page, between);
-
-  console.log("READY");
-  await until(async () => {
-    const link = await page.textContent("#link");
-    return /restarting/.test(link) || link;
-  }, "a word about the restart after goaway");
-  await everyState(page, "offline");
-  const link = await page.textContent("#link");
-  expect(/trying again|connecting/.test(link), "a word about trying again", link);
-  console.log("ok: the end of the service is said and shown");
+  const { page } = await openDashboard(browser, base, "?panel=open&interval=1s");
+  await liveRows(page, INSTRUMENTS);
+  await page.click("#rows .row");
+  await until(async () => (await viewState(page)) === "live" || viewState(page), "a live view");
+  await killed(page);
+  await recovers(page);
+  await stopped(page);
 });
+process.stdin.destroy();

@@ -66,6 +66,22 @@ impl Instrument {
         }
     }
 
+    /// Whether a stream has told nothing on this connection, or was asked for again and nothing
+    /// that helps has come.
+    pub(crate) fn is_waited_for(&self, stream: Stream) -> bool {
+        fn waits<Item, V: Take<Item>>(slot: Option<&Slot<V>>) -> bool {
+            slot.is_none_or(|slot| slot.asked || !slot.view.rule().is_confirmed())
+        }
+        match stream {
+            Stream::Ticker => waits::<TickerItem<'_>, _>(self.ticker.as_ref()),
+            Stream::Trades => waits::<TradesItem<'_>, _>(self.trades.as_ref()),
+            Stream::Book => waits::<BookItem<'_>, _>(self.book.as_ref()),
+            Stream::Bars(interval) => {
+                waits::<BarsItem<'_>, _>(self.bars[interval as usize].as_ref())
+            }
+        }
+    }
+
     /// What may be claimed in a subscribe: only what is held at just the depth, the interval and
     /// with the fields that it asks for.
     pub(crate) fn claim(&self, request: &Subscribe) -> Option<Since> {

@@ -36,6 +36,11 @@ impl Rule {
         self.newest = None;
     }
 
+    /// Whether something is held and this connection has spoken of it.
+    pub(crate) const fn is_confirmed(&self) -> bool {
+        self.held.is_some() && self.newest.is_some()
+    }
+
     /// Gives up what is held: only a snapshot helps.
     pub const fn forget(&mut self) {
         self.held = None;

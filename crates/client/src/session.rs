@@ -12,8 +12,8 @@ use crate::violation::Violation;
 use std::collections::{BTreeSet, HashMap};
 use tickcast_market::{Interval, Since};
 use tickcast_wire::{
-    BarsItem, BookItem, Channel, ErrorCode, Mark, Message, Outcome, ReqId, Request, StatusItem,
-    Subscribe, TickerItem, TradesItem, Unsubscribe,
+    BarsItem, BookItem, Mark, Message, ReqId, Request, StatusItem, Subscribe, TickerItem,
+    TradesItem, Unsubscribe,
 };
 
 /// How many violations are kept in words; all are counted.
@@ -32,6 +32,10 @@ pub struct Counts {
     pub gaps: u64,
     /// Items that broke a promise of the protocol.
     pub violations: u64,
+    /// Those of them that were books with another checksum.
+    pub checksum_failures: u64,
+    /// Trades that were certainly missed.
+    pub missed_trades: u64,
     /// Items of something that was not subscribed to, as after an unsubscribe.
     pub unexpected: u64,
     /// Requests that asked again.
@@ -43,21 +47,28 @@ pub struct Counts {
 /// The state of one client.
 #[derive(Debug, Default)]
 pub struct Session {
-    subscriptions: Subscriptions,
-    instruments: HashMap<String, Instrument>,
+    pub(crate) subscriptions: Subscriptions,
+    pub(crate) instruments: HashMap<String, Instrument>,
     /// What has to be asked for again, in an order that does not depend on hashing.
-    due: BTreeSet<(Stream, String)>,
+    pub(crate) due: BTreeSet<(Stream, String)>,
     /// What was asked for again by which request, until that is answered.
-    asking: HashMap<ReqId, Vec<(Stream, String)>>,
-    counts: Counts,
+    pub(crate) asking: HashMap<ReqId, Vec<(Stream, String)>>,
+    pub(crate) counts: Counts,
     violations: Vec<(String, Violation)>,
     last_req_id: i64,
+    leaves_books_unchecked: bool,
 }
 
 impl Session {
     /// A session without subscriptions.
     pub fn new() -> Session {
         Session::default()
+    }
+
+    /// Whether books are compared with their checksums, which they are unless this says no. Holds
+    /// for books that come to be held from now on.
+    pub const fn verify_checksums(&mut self, verify: bool) {
+        self.leaves_books_unchecked = !verify;
     }
 
     /// Begins a subscription, or changes one in place, and gives the request to send.
@@ -109,11 +120,24 @@ impl Session {
     /// Takes a message in. The verdict is the gravest of its items; messages without data are
     /// ignored. After [`Verdict::AskAgain`] send what [`Session::ask_again`] gives.
     pub fn receive(&mut self, message: &Message<'_>) -> Verdict {
+        self.receive_each(message, |_, _| {})
+    }
+
+    /// The same; `each` is told the symbol of every item and what became of it.
+    pub(crate) fn receive_each(
+        &mut self,
+        message: &Message<'_>,
+        mut each: impl FnMut(&str, Verdict),
+    ) -> Verdict {
         macro_rules! each {
             ($push:expr, $route:ident) => {{
-                let is_snapshot = $push.is_snapshot;
-                let verdicts = $push.items.iter().map(|item| self.$route(item, is_snapshot));
-                verdicts.max().unwrap_or(Verdict::Ignored)
+                let mut gravest = Verdict::Ignored;
+                for item in &$push.items {
+                    let verdict = self.$route(item, $push.is_snapshot);
+                    each(&item.symbol, verdict);
+                    gravest = gravest.max(verdict);
+                }
+                gravest
             }};
         }
         match message {
@@ -138,66 +162,9 @@ impl Session {
         }
     }
 
-    /// Something came of the channel, but not of what: everything that is subscribed to there is
-    /// due, unless it is being asked for already.
-    fn unopened(&mut self, channel: Channel) -> Verdict {
-        self.counts.gaps += 1;
-        let asked: BTreeSet<&(Stream, String)> = self.asking.values().flatten().collect();
-        for stream in Stream::ALL.into_iter().filter(|stream| stream.channel() == channel) {
-            for symbol in self.instruments.keys() {
-                let due = (stream, symbol.clone());
-                if self.subscriptions.find(stream, symbol).is_some() && !asked.contains(&due) {
-                    self.due.insert(due);
-                }
-            }
-        }
-        Verdict::AskAgain
-    }
-
-    /// A request that asked again and was refused for now (45xx) is due once more.
-    fn answered(&mut self, req_id: &ReqId, outcome: &Outcome) {
-        let asked = self.asking.remove(req_id).unwrap_or_default();
-        if let Outcome::Refused { code, .. } = outcome
-            && ErrorCode::from_number(*code).is_some_and(ErrorCode::may_come_back)
-        {
-            self.due.extend(asked);
-        }
-    }
-
-    /// Whether something has to be asked for again.
-    pub fn must_ask_again(&self) -> bool {
-        !self.due.is_empty()
-    }
-
-    /// The requests that ask again for what is due: each repeats its subscription, same patterns
-    /// and options, with `since` for the symbols concerned and no others. How often to ask is the
-    /// caller's to pace: a service that answers wrongly each time would be asked each time.
-    pub fn ask_again(&mut self) -> Vec<Request> {
-        let mut requests: Vec<Claims> = Vec::new();
-        for (stream, symbol) in std::mem::take(&mut self.due) {
-            let Some(at) = self.subscriptions.find(stream, &symbol) else { continue };
-            let held = self.instruments.get(&symbol).and_then(|held| held.held(stream));
-            let open = requests.iter().rposition(|claims| claims.at == at);
-            let open = match open.filter(|open| requests[*open].has_room(&symbol)) {
-                Some(open) => &mut requests[open],
-                None => {
-                    requests.push(Claims::new(&self.subscriptions, at));
-                    requests.last_mut().expect("one was pushed")
-                }
-            };
-            open.insert(symbol, held.unwrap_or(Since::NOTHING));
-        }
-        self.counts.asked_again += requests.len() as u64;
-        let requests = self.written(requests);
-        for request in &requests {
-            if let Request::Subscribe { req_id: Some(req_id), params } = request
-                && let Some(stream) = Stream::of(params.view)
-            {
-                let symbols = params.since.keys().map(|symbol| (stream, symbol.clone()));
-                self.asking.insert(req_id.clone(), symbols.collect());
-            }
-        }
-        requests
+    /// What is held of a stream.
+    pub(crate) fn held(&self, stream: Stream, symbol: &str) -> Option<Since> {
+        self.instruments.get(symbol)?.held(stream)
     }
 
     /// What came in.
@@ -241,7 +208,7 @@ impl Session {
         instrument.bars[interval as usize].as_ref().map(|slot| &slot.view)
     }
 
-    fn written(&mut self, requests: Vec<Claims>) -> Vec<Request> {
+    pub(crate) fn written(&mut self, requests: Vec<Claims>) -> Vec<Request> {
         let request = |claims: Claims| Request::Subscribe {
             req_id: self.next_req_id(),
             params: claims.params,
@@ -249,7 +216,7 @@ impl Session {
         requests.into_iter().map(request).collect()
     }
 
-    fn next_req_id(&mut self) -> Option<ReqId> {
+    pub(crate) fn next_req_id(&mut self) -> Option<ReqId> {
         self.last_req_id += 1;
         Some(ReqId::from_integer(self.last_req_id))
     }
@@ -277,12 +244,24 @@ impl Session {
     }
 
     fn trades_item(&mut self, item: &TradesItem<'_>, is_snapshot: bool) -> Verdict {
-        self.data_item(Stream::Trades, item, &item.symbol, item.mark(), is_snapshot, |i| {
-            &mut i.trades
-        })
+        let before = self.trades(&item.symbol).map_or(0, TradesView::missed);
+        let verdict =
+            self.data_item(Stream::Trades, item, &item.symbol, item.mark(), is_snapshot, |i| {
+                &mut i.trades
+            });
+        let missed = self.trades(&item.symbol).map_or(0, TradesView::missed);
+        self.counts.missed_trades += missed.saturating_sub(before);
+        verdict
     }
 
     fn book_item(&mut self, item: &BookItem<'_>, is_snapshot: bool) -> Verdict {
+        if self.leaves_books_unchecked
+            && let Some(instrument) = self.instruments.get_mut(&*item.symbol)
+            && instrument.book.is_none()
+            && self.subscriptions.find(Stream::Book, &item.symbol).is_some()
+        {
+            instrument.book.get_or_insert_default().view.leave_unchecked();
+        }
         self.data_item(Stream::Book, item, &item.symbol, item.mark(), is_snapshot, |i| &mut i.book)
     }
 
@@ -341,6 +320,7 @@ impl Session {
 
     fn violated(&mut self, symbol: &str, violation: Violation) {
         self.counts.violations += 1;
+        self.counts.checksum_failures += u64::from(violation == Violation::Checksum);
         if self.violations.len() < VIOLATIONS_KEPT_MAX {
             self.violations.push((symbol.to_owned(), violation));
         }

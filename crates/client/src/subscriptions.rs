@@ -7,7 +7,7 @@ use tickcast_wire::{Channel, Pattern, Subscribe, Unsubscribe, View};
 pub const REQUEST_BYTES_MAX: usize = 60 * 1024;
 
 /// What one `since` entry takes beside the symbol: names, punctuation, two integers.
-const SINCE_BYTES: usize = 64;
+pub(crate) const SINCE_BYTES: usize = 64;
 
 /// What an instrument is subscribed to on: a channel, of `bars` each interval by itself. The depth
 /// of a book is an option that changes in place.

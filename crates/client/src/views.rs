@@ -310,13 +310,21 @@ impl From<&BarItem<'_>> for BarRow {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BarsView {
     rule: Rule,
-    bars: BTreeMap<Nanos, BarRow>,
+    /// Each with the change with which it came.
+    bars: BTreeMap<Nanos, (Seq, BarRow)>,
 }
 
 impl BarsView {
     /// The bars, oldest first; at most [`BARS_MAX`].
     pub fn bars(&self) -> impl ExactSizeIterator<Item = &BarRow> {
-        self.bars.values()
+        self.bars.values().map(|(_, bar)| bar)
+    }
+
+    /// The bars that came after a change, oldest first.
+    ///
+    /// *Cost:* looks at every bar.
+    pub fn since(&self, seq: Seq) -> impl Iterator<Item = &BarRow> {
+        self.bars.values().filter(move |(changed, _)| *changed > seq).map(|(_, bar)| bar)
     }
 
     /// The session keeps a view for each interval, so an item is always of the view's own.
@@ -333,7 +341,7 @@ impl BarsView {
         if is_snapshot {
             self.bars.clear();
         }
-        self.bars.extend(item.bars.iter().map(|bar| (bar.start, bar.into())));
+        self.bars.extend(item.bars.iter().map(|bar| (bar.start, (item.seq, bar.into()))));
         while self.bars.len() > BARS_MAX {
             self.bars.pop_first();
         }

@@ -157,7 +157,7 @@ fn respond(
         return Err(Refusal::origin(&String::from_utf8_lossy(origin.as_bytes())));
     }
     let path = request.uri().path();
-    let page = page(path);
+    let page = page(path, request.headers(), door.is_encrypted());
     if page.is_none() && !["/v1/instruments", "/v1/snapshot"].contains(&path) {
         return Err(Refusal::not_found("there is nothing at this path"));
     }
@@ -198,7 +198,7 @@ fn admitted_origin<'a>(door: &Door, headers: &'a HeaderMap) -> Option<&'a Header
 }
 
 fn allow_origin(door: &Door, asked: &HeaderMap, headers: &mut HeaderMap) {
-    set(headers, header::VARY, "Origin");
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
     if let Some(origin) = admitted_origin(door, asked) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     }

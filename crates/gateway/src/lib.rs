@@ -110,6 +110,7 @@ pub use limits::DoorLimits;
 pub use line::Line;
 pub use metrics::{Metrics, SECONDS_BUCKETS};
 pub use origin::Origins;
+pub use page::has_dashboard;
 pub use poller::Poller;
 pub use proxies::{Proxies, ProxyError};
 pub use proxy_header::{Found as FoundProxyHeader, read_proxy_header};

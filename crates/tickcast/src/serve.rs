@@ -70,6 +70,11 @@ async fn serve(
     let mut signals = Signals::new()?;
     let descriptors = tickcast_gateway::raise_descriptor_limit().context("descriptor limit")?;
     tracing::info!(descriptors, "at most so many descriptors, about as many clients");
+    if !tickcast_gateway::has_dashboard() {
+        tracing::warn!(
+            "built without the dashboard: `cargo xtask run` builds both (it takes Node)"
+        );
+    }
     let registry = Registry::new();
     register_process(&registry)?;
     let gateway_metrics = Arc::new(tickcast_gateway::Metrics::new(&registry)?);

@@ -21,6 +21,7 @@ const PROGRAMS: &[(&[&str], &str)] = &[
     (&["python3"], "python3"),
     // Carries what makes virtual environments with pip inside.
     (&["python3"], "python3-venv"),
+    (&["curl"], "curl"),
     (&["nginx"], "nginx"),
     (&["haproxy"], "haproxy"),
     (COMPILERS, "g++"),
@@ -50,6 +51,7 @@ pub(crate) fn bring() -> Brought {
     brought.note("TICKCAST_CHROMIUM", "Chromium", browser());
     brought.note("TICKCAST_NODE", "Node", find("node").context("no `node` on the path"));
     brought.note("TICKCAST_NODE_PATH", "npm packages (ws, playwright-core)", npm());
+    brought.note("TICKCAST_CURL", "curl", find("curl").context("no `curl` on the path"));
     brought.note("TICKCAST_NGINX", "nginx", server("nginx"));
     brought.note("TICKCAST_HAPROXY", "haproxy", server("haproxy"));
     brought.note("TICKCAST_PYTHON", "Python with websockets", python());
@@ -145,20 +147,31 @@ fn npm() -> Result<PathBuf> {
 
 /// A Python that has the packages of `tests/clients`.
 fn python() -> Result<PathBuf> {
-    let folder = root().join(".tools/venv");
+    python_with(".tools/venv", &clients().join("requirements.txt"))
+}
+
+/// A Python that has what the SDK and its tests need.
+pub(crate) fn python_sdk() -> Result<PathBuf> {
+    python_with(".tools/venv-sdk", &root().join("clients/python/requirements-dev.txt"))
+}
+
+/// A virtual environment with the packages that a file pins.
+fn python_with(folder: &str, pins: &Path) -> Result<PathBuf> {
+    let folder = root().join(folder);
     let python = folder.join("bin/python");
-    let requirements = pinned("requirements.txt")?;
+    let requirements =
+        std::fs::read_to_string(pins).with_context(|| format!("cannot read {}", pins.display()))?;
     if is_complete(&folder, &requirements) && python.is_file() {
         return Ok(python);
     }
     ensure!(find("python3").is_some(), "no `python3` on the path");
-    println!("bring: PyPI packages");
+    println!("bring: PyPI packages of {}", pins.display());
     let mut venv = program("python3");
     venv.args(["-m", "venv", "--clear"]).arg(&folder);
     ensure!(succeeds(&mut venv)?, "`python3 -m venv` failed");
     let mut pip = program(&python);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]);
-    pip.arg(clients().join("requirements.txt"));
+    pip.arg(pins);
     ensure!(succeeds(&mut pip)?, "`pip install` failed");
     std::fs::write(folder.join(STAMP), requirements)?;
     Ok(python)

@@ -1,5 +1,6 @@
 //! Starting other programs: cargo itself, and the service for `cargo xtask run`.
 
+use crate::javascript::{self, Part};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -78,6 +79,13 @@ pub(crate) fn serve(args: &[String]) -> Result<ExitCode> {
         Some(first) if first == "--" => &args[1..],
         _ => args,
     };
+    if let Err(error) = javascript::build() {
+        let instead = match javascript::PARTS.iter().all(Part::is_there) {
+            true => "the one that was built before is used",
+            false => "the service will run without it",
+        };
+        eprintln!("warning: the dashboard is not built: {error:#}; {instead}");
+    }
     let mut command = cargo();
     command.args(["run", "--release", "--package", "tickcast", "--", "serve"]).args(args);
     println!("building; the dashboard will be at {}", dashboard_url(args));

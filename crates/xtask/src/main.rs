@@ -12,9 +12,12 @@ mod command;
 mod direction;
 mod fuzz;
 mod fuzz_report;
+mod javascript;
+mod packages;
 mod rules;
 mod suite;
 mod tally;
+mod tally_packages;
 
 use anyhow::Result;
 use std::process::ExitCode;
@@ -22,7 +25,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
-  run [-- ARGS]    build tickcast for speed and run `tickcast serve ARGS`
+  run [-- ARGS]    build the dashboard (with Node) and tickcast, for speed, and run
+                   `tickcast serve ARGS`
   check            format, clippy, documentation, dependency direction, house rules
   test [--full]    bring what the tests need, then run every test;
                    --full also asks for the long ones (TICKCAST_FULL=1)

@@ -1,9 +1,9 @@
-//! `cargo xtask test`: brings what the tests need, runs all of them in one profile and then the
-//! fuzz targets for a while, and says in one line how it went.
+//! `cargo xtask test`: brings what the tests need, runs all of them in one profile, then those of the
+//! parts in other languages and the fuzz targets for a while, and says in one line how it went.
 
-use crate::bring::{Brought, bring};
+use crate::bring::bring;
 use crate::tally::{Libtest, Nextest, Reader, Tally};
-use crate::{command, fuzz};
+use crate::{command, fuzz, packages};
 use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, ExitCode, Stdio};
@@ -19,7 +19,7 @@ pub(crate) enum Extent {
 
 /// Where a runner prints its report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Report {
+pub(crate) enum Report {
     Stdout,
     Stderr,
 }
@@ -29,12 +29,24 @@ enum Report {
 /// # Errors
 /// When a runner could not be started.
 pub(crate) fn run(extent: Extent) -> Result<ExitCode> {
-    let brought = bring();
+    let mut brought = bring();
+    // Before cargo, which embeds the dashboard.
+    let packages = packages::prepare(&mut brought);
     for missing in &brought.missing {
         eprintln!("MISSING: {missing}");
     }
-    let (tests, all_succeeded) = run_tests(&brought, extent)?;
-    let tally = tests.and(fuzz::test(extent == Extent::Full || command::is_ci())?);
+    let ready = |mut command: Command| {
+        command.envs(brought.env.iter().map(|(key, value)| (key, value)));
+        if extent == Extent::Full {
+            command.env("TICKCAST_FULL", "1");
+        }
+        command
+    };
+    let (tests, tests_good) = run_tests(ready)?;
+    let (others, others_good) = packages.test(ready)?;
+    let all_succeeded = tests_good && others_good;
+    let tally = tests.and(others);
+    let tally = tally.and(fuzz::test(extent == Extent::Full || command::is_ci())?);
     let is_lacking = tally.skipped > 0 || !brought.missing.is_empty();
     let is_good = all_succeeded && tally.failed == 0 && !(command::is_ci() && is_lacking);
     if is_lacking && command::is_ci() {
@@ -45,23 +57,15 @@ pub(crate) fn run(extent: Extent) -> Result<ExitCode> {
 }
 
 /// Tests of code, then tests in documentation, which only cargo itself runs.
-fn run_tests(brought: &Brought, extent: Extent) -> Result<(Tally, bool)> {
-    let ready = |mut command: Command| {
-        command.envs(brought.env.iter().map(|(key, value)| (key, value)));
-        if extent == Extent::Full {
-            command.env("TICKCAST_FULL", "1");
-        }
-        command
-    };
+fn run_tests(ready: impl Fn(Command) -> Command) -> Result<(Tally, bool)> {
     let has_nextest = command::find("cargo-nextest").is_some();
     let (code, code_good) = if has_nextest {
-        observe(&mut ready(nextest()), Report::Stderr, Nextest::default())?
+        observe(ready(nextest()), Report::Stderr, Nextest::default())?
     } else {
         let targets = ["--lib", "--bins", "--tests", "--examples"];
-        observe(&mut ready(libtest(&targets)), Report::Stdout, Libtest::default())?
+        observe(ready(libtest(&targets)), Report::Stdout, Libtest::default())?
     };
-    let (doc, doc_good) =
-        observe(&mut ready(libtest(&["--doc"])), Report::Stdout, Libtest::default())?;
+    let (doc, doc_good) = observe(ready(libtest(&["--doc"])), Report::Stdout, Libtest::default())?;
     Ok((code.and(doc), code_good && doc_good))
 }
 
@@ -82,28 +86,29 @@ fn libtest(targets: &[&str]) -> Command {
 }
 
 /// Runs it, shows the lines that are worth it, and counts.
-fn observe(
-    command: &mut Command,
+pub(crate) fn observe(
+    mut command: Command,
     report: Report,
     mut reader: impl Reader,
 ) -> Result<(Tally, bool)> {
+    let name = command.get_program().display().to_string();
     match report {
         Report::Stdout => command.stdout(Stdio::piped()),
         Report::Stderr => command.stderr(Stdio::piped()),
     };
-    let mut child = command.spawn().context("cannot start cargo")?;
+    let mut child = command.spawn().with_context(|| format!("cannot start {name}"))?;
     let pipe: Option<Box<dyn Read>> = match report {
         Report::Stdout => child.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Read>),
         Report::Stderr => child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read>),
     };
     let lines = BufReader::new(pipe.expect("the stream was just made a pipe")).split(b'\n');
     for line in lines {
-        let line = line.context("cannot read what cargo prints")?;
+        let line = line.with_context(|| format!("cannot read what {name} prints"))?;
         let line = String::from_utf8_lossy(&line);
         if reader.line(&line) {
             println!("{line}");
         }
     }
-    let status = child.wait().context("cannot wait for cargo")?;
+    let status = child.wait().with_context(|| format!("cannot wait for {name}"))?;
     Ok((reader.tally(), status.success()))
 }

@@ -119,6 +119,12 @@ impl Service {
         self.child.id()
     }
 
+    /// Where its public address is for a browser.
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.public)
+    }
+
     /// Sends SIGTERM.
     pub(crate) fn ask_to_stop(&self) {
         let pid = self.pid().to_string();

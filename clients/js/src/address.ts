@@ -1,0 +1,33 @@
+// Where the service is: one address given in any of four schemes, and the URLs that follow from it.
+
+const HTTP_OF: Readonly<Record<string, string>> = { "ws:": "http:", "wss:": "https:", "http:": "http:", "https:": "https:" };
+
+export class Address {
+  /** Without a slash at its end. */
+  readonly http: string;
+  readonly webSocket: string;
+  /**
+   * Whether a browser counts requests to it as another origin's: a header of our own would then
+   * need a preflight, which event streams are not asked for.
+   */
+  readonly isForeign: boolean;
+
+  /** @throws TypeError that names the address and what is wrong with it. */
+  constructor(url: string) {
+    const page = (globalThis as { location?: { origin?: string; href?: string } }).location;
+    const base = page?.href;
+    let parsed: URL;
+    try {
+      parsed = new URL(url === "" && page?.origin !== undefined ? page.origin : url, base);
+    } catch {
+      throw new TypeError(`url: "${url}" is not an address such as ws://127.0.0.1:8080`);
+    }
+    const scheme = HTTP_OF[parsed.protocol];
+    if (scheme === undefined) throw new TypeError(`url: "${url}" begins with none of ws, wss, http, https`);
+    if (parsed.search !== "") throw new TypeError(`url: "${url}" has a query; a token goes into options.token`);
+    const path = parsed.pathname.replace(/(\/v1\/(ws|sse))?\/*$/, "");
+    this.http = `${scheme}//${parsed.host}${path}`;
+    this.webSocket = `${scheme === "https:" ? "wss:" : "ws:"}//${parsed.host}${path}/v1/ws`;
+    this.isForeign = page?.origin !== undefined && page.origin !== `${scheme}//${parsed.host}`;
+  }
+}

@@ -1,0 +1,217 @@
+"""Everything that one client holds, over all of its connections: what it subscribed to, what came
+of it, and what has to be asked again.
+
+Knows no socket and no clock: decoded messages and the time go in; requests come out, and what
+changed is told to a listener.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tickcast.asking import Asking, Listener
+from tickcast.errors import ProtocolFault
+from tickcast.holdings import VIEWS, Holdings, Status
+from tickcast.plan import Entry, Plan, Wish
+from tickcast.rule import Rule, Verdict
+from tickcast.view import NOWHERE, ChecksumFailure, View, Violation
+from tickcast.words import CHANNELS, Json, StreamKey
+
+KEYS: dict[str, StreamKey] = {channel: StreamKey(channel) for channel in CHANNELS}
+
+
+@dataclass(slots=True)
+class Counts:
+    """What came in, by what became of it."""
+
+    items: int = 0
+    applied: int = 0
+    ignored: int = 0
+    gaps: int = 0
+    violations: int = 0
+    checksum_failures: int = 0
+    unexpected: int = 0
+
+
+class Session:
+    """The state of one client."""
+
+    def __init__(self, listener: Listener, *, verify_checksums: bool = False) -> None:
+        self.counts = Counts()
+        self.plan = Plan()
+        self.holdings = Holdings(verify_checksums=verify_checksums)
+        self.asking = Asking(self.plan, self.holdings, listener)
+        self._listener = listener
+
+    # ------------------------------------------------------------ what the user wants
+
+    def subscribe(self, owner: int, wish: Wish) -> list[Json]:
+        """Begins a subscription or changes one in place."""
+        entries = self.plan.add(owner, wish)
+        self._owners_changed(wish.key)
+        return [self.asking.ask(entry, {}) for entry in entries]
+
+    def unsubscribe(self, owner: int, key: StreamKey) -> list[Json]:
+        """Ends a subscription and lets go what only it needed."""
+        orphans, entries = self.plan.remove(owner)
+        self._owners_changed(key)
+        for view in list(self.holdings.by_key.get(key, {}).values()):
+            if self.plan.find(key, view.symbol) is None:
+                self.asking.release(view)
+        for symbol in [one for one in self.holdings.status if self.plan.covers(one) is None]:
+            del self.holdings.status[symbol]
+        requests = [self.asking.ask(entry, {}) for entry in entries]
+        if orphans:
+            params: Json = {"channel": key.channel, "symbol": orphans}
+            if key.interval:
+                params["interval"] = key.interval
+            requests.append(self.asking.request("unsubscribe", params))
+        return requests
+
+    # ------------------------------------------------------------ what is held
+
+    def owners(self, view: View[Any]) -> tuple[int, ...]:
+        """The subscriptions that a stream belongs to."""
+        if view.owners is None:
+            view.owners = self.plan.owners(view.key, view.symbol)
+        return view.owners
+
+    # ------------------------------------------------------------ connections
+
+    def connected(self) -> list[Json]:
+        """Begins a new connection: every subscription is to be sent again, with what is held
+        claimed by `since`. Status is never resumed."""
+        self.holdings.is_live = True
+        self.asking.forget()
+        for status in self.holdings.status.values():
+            status.rule = Rule()
+        for view in self.holdings.all():
+            view.rule.reconnected()
+        for owner in self.plan.every_owner():
+            self.plan.restore(owner)
+        since: dict[Entry, dict[str, Json]] = {entry: {} for entry in self.plan.entries}
+        for key, views in self.holdings.by_key.items():
+            for symbol in sorted(views):
+                view = views[symbol]
+                entry = self.plan.find(key, symbol)
+                # What does not fit comes as a snapshot: a second request would come too late.
+                if entry is None or not view.rule.holds or not view.claims(entry.options):
+                    continue
+                if entry.has_room(since[entry], symbol):
+                    since[entry][symbol] = {"epoch": view.rule.epoch, "seq": view.rule.seq}
+        return [self.asking.ask(entry, claimed) for entry, claimed in since.items()]
+
+    def disconnected(self) -> None:
+        """The connection is gone: everything that is held reads as stale."""
+        if not self.holdings.is_live:
+            return
+        self.holdings.is_live = False
+        self.asking.forget()
+        for view in self.holdings.all():
+            view.confirmed = view.gap = False
+            view.behind = NOWHERE
+            if view.rule.holds:
+                self._listener.changed(view)
+        for symbol in self.holdings.status:
+            self._listener.status(symbol, "stale")
+
+    # ------------------------------------------------------------ messages
+
+    def receive(self, message: Json, now: float, received_at: int) -> None:
+        """Takes a message in. Unknown channels and methods are ignored.
+
+        Raises ProtocolFault for one that cannot be read.
+        """
+        channel = message.get("channel")
+        try:
+            if channel in VIEWS:
+                is_snapshot = message["type"] == "snapshot"
+                if is_snapshot or message["type"] == "update":
+                    for item in message["data"]:
+                        self._item(channel, item, is_snapshot, now, received_at)
+                elif message["type"] == "unopened":
+                    self._unopened(channel, now)
+            elif channel == "status":
+                for item in message["data"]:
+                    self._status(item, message["type"] == "snapshot", now)
+            elif message.get("method") == "subscribe":
+                self.asking.answered(message, now)
+        except (LookupError, TypeError, ValueError, AttributeError) as fault:
+            self.counts.violations += 1
+            text = f"{type(fault).__name__}: {fault}"
+            raise ProtocolFault(f"{channel or message.get('method')}: {text}") from fault
+
+    def _item(
+        self, channel: str, item: Json, is_snapshot: bool, now: float, received_at: int
+    ) -> None:
+        self.counts.items += 1
+        symbol: str = item["symbol"]
+        key = KEYS[channel] if channel != "bars" else StreamKey("bars", item["interval"])
+        view = self.holdings.find(key, symbol)
+        if view is None:
+            if self.plan.find(key, symbol) is None:
+                self.counts.unexpected += 1
+                return
+            view = self.holdings.begin(key, symbol)
+        try:
+            verdict = view.take(item, is_snapshot, received_at)
+        except Violation as violation:
+            self.counts.violations += 1
+            self.counts.checksum_failures += isinstance(violation, ChecksumFailure)
+            view.asking = None  # This may have been the answer itself.
+            self.asking.missing(view, now, (item["epoch"], item["seq"]))
+            return
+        if verdict is Verdict.APPLIED:
+            self.counts.applied += 1
+            self.asking.applied(view)
+            self._listener.changed(view)
+        elif verdict is Verdict.ASK_AGAIN:
+            self.counts.gaps += 1
+            self.asking.missing(view, now, (item["epoch"], item["seq"]))
+        else:
+            self.counts.ignored += 1
+            # The answer to a `since` that is up to date is an update without any change.
+            is_answer = not is_snapshot and item["prev"] == item["seq"] == view.rule.seq
+            if is_answer and item["epoch"] == view.rule.epoch and self.asking.answers(view):
+                self._listener.changed(view)
+
+    def _status(self, item: Json, is_snapshot: bool, now: float) -> None:
+        self.counts.items += 1
+        symbol: str = item["symbol"]
+        status = self.holdings.status.get(symbol)
+        if status is None:
+            if self.plan.covers(symbol) is None:
+                self.counts.unexpected += 1
+                return
+            status = self.holdings.status[symbol] = Status(Rule())
+            for entry in self.plan.entries:
+                self.asking.expect(entry, (symbol,), now)
+        rule = status.rule
+        if is_snapshot:
+            verdict = rule.snapshot(item["epoch"], item["seq"])
+        else:
+            verdict = rule.update(item["epoch"], item["prev"], item["seq"])
+        if verdict is Verdict.ASK_AGAIN:
+            self.counts.gaps += 1
+            # To ask again for any of its streams has the status said again.
+            for view in self.holdings.of_symbol(symbol):
+                return self.asking.missing(view, now)
+        elif verdict is Verdict.APPLIED:
+            self.counts.applied += 1
+            status.state = item["state"]
+            self._listener.status(symbol, status.state)
+            for view in self.holdings.of_symbol(symbol):
+                if view.rule.holds:
+                    self._listener.changed(view)
+
+    def _unopened(self, channel: str, now: float) -> None:
+        """In the binary encoding an update of a stream that was never opened does not say what it
+        is of: any of the channel may have lost its opening."""
+        self.counts.gaps += 1
+        for key, views in self.holdings.by_key.items():
+            if key.channel == channel:
+                for view in views.values():
+                    self.asking.missing(view, now)
+
+    def _owners_changed(self, key: StreamKey) -> None:
+        for view in self.holdings.by_key.get(key, {}).values():
+            view.owners = None

@@ -1,0 +1,52 @@
+// When the page touches its document: once per animation frame. Parts say that they want to draw;
+// everything that was said until the frame comes is drawn in it, in one go.
+
+type Draw = () => void;
+
+export class Painter {
+  readonly #wanted = new Set<Draw>();
+  #news: Draw | null = null;
+  #isAsked = false;
+  /** For measuring: how many frames were drawn. */
+  flushes = 0;
+  /** Runs after the drawing of a frame that brought news. */
+  afterwards: Draw = () => {};
+
+  /** `draw` runs in the next frame, once however often it is asked for. */
+  ask(draw: Draw): void {
+    this.#wanted.add(draw);
+    this.#request();
+  }
+
+  /** `news` runs at the beginning of the next frame; what it asks for is drawn in the same one. */
+  bring(news: Draw): void {
+    this.#news = news;
+    this.#request();
+  }
+
+  #request(): void {
+    if (this.#isAsked) return;
+    this.#isAsked = true;
+    requestAnimationFrame(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#isAsked = false;
+    this.flushes += 1;
+    const news = this.#news;
+    this.#news = null;
+    news?.();
+    // What asks while we draw has the next frame.
+    const now = [...this.#wanted];
+    this.#wanted.clear();
+    for (const draw of now) draw();
+    if (news) this.afterwards();
+  }
+}
+
+export const painter = new Painter();
+
+/** Asks for `draw` at an interval, not while nobody looks. */
+export function every(ms: number, draw: Draw): void {
+  setInterval(() => document.hidden || painter.ask(draw), ms);
+}
