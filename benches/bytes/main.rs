@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tickcast_benches::recordings;
 use tickcast_feed::{InboxSender, Outlet, Replay, ReplaySpeed, handler_of};
 use tickcast_gateway::{Deflater, Opcode};
-use tickcast_market::{Directory, InstrumentIndex, Nanos, Seq, SourceIndex};
+use tickcast_market::{Directory, InstrumentIndex, Seq, SourceIndex};
 use tickcast_publisher::{
     Config, Partition, Publisher, Resync, ShardFeed, ShardIndex, Tier, Tiers, TopicId, TopicKey,
 };
@@ -66,7 +66,7 @@ impl World {
             tiers: Tiers::default(),
             partitions: 1,
             wakes: vec![Arc::new(|| {})],
-            resync: Resync(Arc::new(|_| {})),
+            resync: Resync(Arc::new(|_| true)),
         };
         let mut publisher = Publisher::new(config, directory.clone());
         World {

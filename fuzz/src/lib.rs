@@ -17,6 +17,7 @@ mod file;
 pub mod handshake;
 pub mod keys;
 pub mod kraken;
+pub mod protobuf;
 pub mod proxy_header;
 mod publication;
 pub mod query;

@@ -9,18 +9,24 @@ pub fn run(data: &[u8]) {
     match Request::parse(data) {
         Ok(request) => {
             assert!(request.req_id().is_none_or(|id| ReqId::as_json(id).len() <= REQ_ID_BYTES_MAX));
-            judge(&request);
+            judge_as(Encoding::Json, &request);
         }
         Err(error) => assert!(!error.error.is_empty()),
     }
 }
 
-/// Writes a request down and reads it again.
+/// Writes a request down as JSON and reads it again.
 pub(crate) fn judge(request: &Request) {
+    judge_as(Encoding::Json, request);
+}
+
+/// Writes a request down and reads it again.
+pub(crate) fn judge_as(encoding: Encoding, request: &Request) {
     let mut written = Vec::new();
-    write_request(&mut written, Encoding::Json, request);
+    write_request(&mut written, encoding, request);
     let text = String::from_utf8_lossy(&written);
-    let mut read = Request::parse(&written).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let read = Request::read(encoding, &written);
+    let mut read = read.unwrap_or_else(|error| panic!("{error}: {text}"));
     if let (Some(rate), Some(again)) = (max_rate(request), max_rate(&read)) {
         assert!((again - rate).abs() <= 2.0 * f64::EPSILON * rate, "{rate} {again}");
         if let Request::Subscribe { params, .. } = &mut read {

@@ -67,6 +67,7 @@ replayed!(
     handshake,
     keys,
     kraken,
+    protobuf,
     proxy_header,
     query,
     recording,

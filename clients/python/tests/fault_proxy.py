@@ -40,6 +40,7 @@ class FaultProxy:
             subprotocols=self.subprotocols,
             process_request=self._process,
             compression=None,
+            close_timeout=1,
         )
         self.port = next(iter(self._server.sockets)).getsockname()[1]
         return self
@@ -98,7 +99,7 @@ class FaultProxy:
         try:
             spoken = [client.subprotocol] if client.subprotocol else None
             async with websockets.connect(
-                url, proxy=None, max_size=None, subprotocols=spoken
+                url, proxy=None, max_size=None, subprotocols=spoken, close_timeout=1
             ) as upstream:
                 self._connections.add(client)
                 down = asyncio.create_task(self._down(client, upstream))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import venv
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,46 @@ async def test_the_driver_keeps_to_its_contract(service: Service, encoding: str)
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def test_the_driver_fetches_tokens_as_they_run_out(start: Callable[..., Service]) -> None:
+    guarded = start("--sim-instruments", "3", "--sim-rate", "50", "--auth-secret")
+    given = 0
+
+    async def give(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal given
+        given += 1
+        await reader.readuntil(b"\r\n\r\n")
+        token = guarded.token("--expires", "3s").encode()
+        writer.write(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(token), token))
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(give, "127.0.0.1", 0) as desk:
+        environment = {
+            **os.environ,
+            "TICKCAST_URL": guarded.url,
+            "TICKCAST_ENCODING": "json",
+            "TICKCAST_TOKEN_URL": f"http://127.0.0.1:{desk.sockets[0].getsockname()[1]}/token",
+            "TICKCAST_SUBSCRIPTIONS": '[{"channel":"ticker","symbol":["sim:*"]}]',
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(ROOT / "conformance" / "driver.py"), env=environment,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            assert await within(process.stdout.readline()) == b"ready\n"
+            await until(lambda: given >= 3, "three tokens")
+            process.stdin.write(b"state\n")
+            held = json.loads(await within(process.stdout.readline()))
+            assert len(held["ticker"]) == 3 and held["connection"]["reconnects"] == 0
+            process.stdin.close()
+            assert await within(process.wait()) == 0
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
 
 
 async def test_the_service_sees_an_orderly_end(service: Service) -> None:

@@ -57,12 +57,12 @@ struct World {
     now: Nanos,
 }
 
-/// Real time and tiers, whole and chosen fields, two depths, trades, bars.
+/// Real time and tiers, whole and chosen fields, two depths, trades, bars; in both encodings.
 fn keys(instrument: u32) -> Vec<TopicKey> {
     let instrument = InstrumentIndex(instrument);
     let sides = FieldSet::NONE.with(TickerField::Bid).with(TickerField::Ask);
     let deep = Depth::new(100).expect("an offered depth");
-    [
+    let topics = [
         (View::Ticker, 0, FieldSet::ALL),
         (View::Ticker, 0, sides),
         (View::Ticker, 1, FieldSet::ALL),
@@ -73,12 +73,19 @@ fn keys(instrument: u32) -> Vec<TopicKey> {
         (View::Trades, 2, FieldSet::ALL),
         (View::Bars(Interval::S1), 0, FieldSet::ALL),
         (View::Bars(Interval::M1), 1, FieldSet::ALL),
-    ]
-    .map(|(view, tier, fields)| {
+    ];
+    let mut keys = Vec::with_capacity(topics.len() * Encoding::ALL.len());
+    for (view, tier, fields) in topics {
         let tier = Tier(tier);
-        TopicKey { instrument, view, tier, fields, encoding: Encoding::Json }
-    })
-    .to_vec()
+        keys.extend(Encoding::ALL.map(|encoding| TopicKey {
+            instrument,
+            view,
+            tier,
+            fields,
+            encoding,
+        }));
+    }
+    keys
 }
 
 impl World {
@@ -239,7 +246,7 @@ fn an_answer_allocates_nothing() {
             served += u64::from(answer(&key, since) != Served::Nothing);
         }
     }
-    assert_eq!(served, 100 * 10 * u64::from(INSTRUMENTS));
+    assert_eq!(served, 100 * 10 * 2 * u64::from(INSTRUMENTS));
     // `keys` itself is one list for each instrument.
     assert_eq!(ALLOCATIONS.get() - before, 99 * u64::from(INSTRUMENTS));
 }

@@ -103,6 +103,10 @@ class Asking:
             view.gap = True
             if view.rule.holds:
                 self._listener.changed(view)
+        self.ask_for(view, now)
+
+    def ask_for(self, view: View[Any], now: float) -> None:
+        """Asks again when its turn comes, unless that is under way."""
         if view.asking is None and view not in self._due:
             if now - view.asked_at > STRIKES_FORGOTTEN_AFTER_S:
                 view.strikes = 0

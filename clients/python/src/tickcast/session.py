@@ -204,13 +204,12 @@ class Session:
                     self._listener.changed(view)
 
     def _unopened(self, channel: str, now: float) -> None:
-        """In the binary encoding an update of a stream that was never opened does not say what it
-        is of: any of the channel may have lost its opening."""
-        self.counts.gaps += 1
-        for key, views in self.holdings.by_key.items():
-            if key.channel == channel:
-                for view in views.values():
-                    self.asking.missing(view, now)
+        """In the binary encoding an update of a stream that was not opened does not say what it is
+        of. It may be of an epoch that had ended before, or any of the channel may have lost its
+        opening; whatever is up to date is told just that."""
+        for view in self.holdings.all():
+            if view.channel == channel:
+                self.asking.ask_for(view, now)
 
     def _owners_changed(self, key: StreamKey) -> None:
         for view in self.holdings.by_key.get(key, {}).values():
