@@ -86,8 +86,6 @@ async fn connect_once(
     }
     if let Some(since) = live_since {
         attempts.lasted(since.elapsed());
-        state.connection.reconnects += u64::from(state.was_live);
-        state.was_live = true;
     }
     (end, live_since.is_some())
 }

@@ -12,7 +12,7 @@ use crate::violation::Violation;
 use std::collections::{BTreeSet, HashMap};
 use tickcast_market::{Interval, Since};
 use tickcast_wire::{
-    BarsItem, BookItem, Mark, Message, ReqId, Request, StatusItem, Subscribe, TickerItem,
+    BarsItem, BookItem, FieldSet, Mark, Message, ReqId, Request, StatusItem, Subscribe, TickerItem,
     TradesItem, Unsubscribe,
 };
 
@@ -74,6 +74,15 @@ impl Session {
     /// Begins a subscription, or changes one in place, and gives the request to send.
     pub fn subscribe(&mut self, params: Subscribe) -> Request {
         self.subscriptions.add(&params);
+        if params.fields != FieldSet::ALL {
+            for (symbol, instrument) in &mut self.instruments {
+                if let Some(ticker) = &mut instrument.ticker
+                    && let Some(at) = self.subscriptions.find(Stream::Ticker, symbol)
+                {
+                    ticker.view.narrow(self.subscriptions.get(at).fields);
+                }
+            }
+        }
         Request::Subscribe { req_id: self.next_req_id(), params }
     }
 

@@ -80,7 +80,7 @@ pub(crate) struct State {
     pub(crate) sweep_after: Duration,
     pub(crate) is_closing: bool,
     /// There was a connection before.
-    pub(crate) was_live: bool,
+    was_live: bool,
     last_handle: u64,
     /// What the reader of this connection had counted.
     bytes_counted: u64,
@@ -324,6 +324,7 @@ impl State {
     /// The connection is up: everything is subscribed to again, with what is held claimed.
     fn went_live(&mut self, now: Instant) {
         self.bytes_counted = 0;
+        self.connection.reconnects += u64::from(std::mem::replace(&mut self.was_live, true));
         for request in self.session.reconnected() {
             self.send_subscribe(request, false);
         }

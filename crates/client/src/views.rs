@@ -144,6 +144,14 @@ impl TickerView {
         self.ts_publish
     }
 
+    /// Lets go the fields that are not subscribed to any more: nothing is told of them.
+    pub(crate) fn narrow(&mut self, to: FieldSet) {
+        self.fields = self.fields.and(to);
+        for field in TickerField::ALL.into_iter().filter(|field| !to.contains(*field)) {
+            self.values[field as usize] = None;
+        }
+    }
+
     fn shows(&self, _: &TickerItem<'_>) -> bool {
         true
     }
@@ -158,6 +166,10 @@ impl TickerView {
             self.fields = FieldSet::NONE;
         }
         for field in TickerField::ALL {
+            // An update from before the fields were changed may still have others.
+            if !is_snapshot && !self.fields.contains(field) {
+                continue;
+            }
             let value = &mut self.values[field as usize];
             match item.field(field) {
                 Field::Absent if is_snapshot => *value = None,

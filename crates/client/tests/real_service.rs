@@ -85,8 +85,8 @@ async fn equals_what_is_published(encoding: Encoding) {
     until("the same bars", || {
         let wanted = service.snapshot(&format!("channel=bars&interval=1s&symbol={SYMBOL}"));
         let held = tick.latest().bars(SYMBOL, Interval::S1)?;
+        let last = held.bars.last()?;
         (wanted["seq"] == held.seq.0).then(|| {
-            let last = held.bars.last().unwrap();
             let wanted = wanted["bars"].as_array().unwrap().last().unwrap();
             assert_eq!(wanted["start"], last.start.micros());
             assert_eq!(wanted["close"], serde_json::json!(last.close));

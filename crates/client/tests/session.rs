@@ -77,6 +77,22 @@ fn a_ticker_keeps_what_is_absent_and_clears_what_is_null() {
 }
 
 #[test]
+fn fields_that_are_not_subscribed_to_any_more_are_let_go() {
+    let mut session = subscribed(View::Ticker);
+    let snapshot = r#""epoch":1,"seq":5,"state":"live","last":"1.50","bid":"1.40""#;
+    receive(&mut session, &ticker("snapshot", snapshot));
+    let fields = FieldSet::NONE.with(TickerField::Last);
+    session.subscribe(Subscribe { fields, ..subscribe(View::Ticker, "kraken:*") });
+    assert_eq!(session.ticker(BTC).unwrap().get(TickerField::Bid), None);
+    // One that was on its way still has the other field.
+    let update = r#""epoch":1,"prev":5,"seq":6,"last":"1.60","bid":"1.50""#;
+    assert_eq!(receive(&mut session, &ticker("update", update)), Verdict::Applied);
+    let view = session.ticker(BTC).unwrap();
+    assert_eq!((view.get(TickerField::Last), view.get(TickerField::Bid)), (Some("1.60"), None));
+    assert_eq!(view.fields(), fields);
+}
+
+#[test]
 fn a_gap_is_asked_for_once_with_the_original_subscribe_and_since() {
     let mut session = Session::new();
     let fields = FieldSet::NONE.with(TickerField::Last);

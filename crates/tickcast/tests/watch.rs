@@ -104,7 +104,7 @@ fn the_screen_survives_its_service_and_gives_the_terminal_back() {
     let binary = env!("CARGO_BIN_EXE_tickcast");
     let command = format!("{binary} watch ws://{public} ticker 'sim:*' --max-rate 4");
     let Some(mut terminal) = Terminal::run(&command) else { return };
-    let seen = terminal.until(0, &["\x1b[?1049h", "5 symbols", "sim:S0-USD", "websocket", "live"]);
+    let seen = terminal.until(0, &["\x1b[?1049h", "symbols", "sim:S4-USD", "websocket", "live"]);
     service.kill();
     let seen = terminal.until(seen, &["reconnecting in", "stale"]);
     let _service = Service::begin(public, admin, &SIM).listening();

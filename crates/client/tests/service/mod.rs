@@ -117,13 +117,13 @@ impl Drop for Service {
 }
 
 /// Waits for something that comes by itself.
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     let waited = tokio::time::timeout(PATIENCE, future).await;
     waited.unwrap_or_else(|_| panic!("{what} does not come"))
 }
 
 /// Looks again and again until something is so.
-pub async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     soon(what, async {
         loop {
             if let Some(found) = look() {
