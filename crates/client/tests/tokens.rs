@@ -135,9 +135,9 @@ async fn what_a_token_does_not_allow_fails_also_when_a_new_one_allows_less() {
     let tickers = soon("tickers", both).await.unwrap();
     let lost = soon("the loss", async {
         loop {
-            match events.next().await.expect("it goes on") {
-                Event::Failed { channel: "ticker", symbol, code, .. } => return (symbol, code),
-                _ => {}
+            let event = events.next().await.expect("it goes on");
+            if let Event::Failed { channel: "ticker", symbol, code, .. } = event {
+                return (symbol, code);
             }
         }
     })
