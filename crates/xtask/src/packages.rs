@@ -4,7 +4,7 @@
 use crate::bring::{Brought, python_sdk};
 use crate::command::{program, root};
 use crate::javascript::{self, PARTS};
-use crate::suite::{Report, observe};
+use crate::suite::{Report, follow};
 use crate::tally::Tally;
 use crate::tally_packages::{NodeTest, Pytest};
 use anyhow::Result;
@@ -38,44 +38,63 @@ pub(crate) fn prepare(brought: &mut Brought) -> Packages {
 }
 
 impl Packages {
-    /// Runs the tests of each, one after the other: they start services and browsers.
+    /// Runs the tests of each. They wait more than they compute, so those in Python run beside those
+    /// in JavaScript, and are shown behind them.
     ///
     /// # Errors
     /// When a runner could not be started.
-    pub(crate) fn test(&self, ready: impl Fn(Command) -> Command) -> Result<(Tally, bool)> {
+    pub(crate) fn test(&self, ready: impl Fn(Command) -> Command + Sync) -> Result<(Tally, bool)> {
+        std::thread::scope(|scope| {
+            let python = scope.spawn(|| self.test_python(&ready));
+            let (javascript, javascript_good) = self.test_javascript(&ready)?;
+            let (shown, (python, python_good)) = python.join().expect("it does not panic")?;
+            shown.iter().for_each(|line| println!("{line}"));
+            Ok((javascript.and(python), javascript_good && python_good))
+        })
+    }
+
+    fn test_javascript(&self, ready: &impl Fn(Command) -> Command) -> Result<(Tally, bool)> {
         let (mut tally, mut all_good) = (Tally::default(), true);
-        let mut take = |(some, good): (Tally, bool)| {
+        for part in PARTS {
+            if !self.javascript {
+                println!("{}", skipped_words(part.folder));
+                tally = tally.and(SKIPPED);
+                continue;
+            }
+            println!("npm test: {}", part.folder);
+            let npm = ready(with_binary(part.npm(&["test", "--silent"])));
+            let print = |line: &str| println!("{line}");
+            let (some, good) = follow(npm, Report::Stdout, NodeTest::default(), print)?;
             tally = tally.and(some);
             all_good &= good;
-        };
-        for part in PARTS {
-            if self.javascript {
-                println!("npm test: {}", part.folder);
-                let npm = ready(with_binary(part.npm(&["test", "--silent"])));
-                take(observe(npm, Report::Stdout, NodeTest::default())?);
-            } else {
-                take(skipped(part.folder));
-            }
-        }
-        match &self.python {
-            Some(python) => {
-                println!("pytest: clients/python");
-                let mut pytest = program(python);
-                pytest.current_dir(root().join("clients/python"));
-                pytest.args(["-m", "pytest", "-q", "-rs", "--color=no", "-p", "no:cacheprovider"]);
-                let pytest = ready(with_binary(pytest));
-                take(observe(pytest, Report::Stdout, Pytest::default())?);
-            }
-            None => take(skipped("clients/python")),
         }
         Ok((tally, all_good))
+    }
+
+    /// What is to be shown, and how it went.
+    fn test_python(
+        &self,
+        ready: &impl Fn(Command) -> Command,
+    ) -> Result<(Vec<String>, (Tally, bool))> {
+        let Some(python) = &self.python else {
+            return Ok((vec![skipped_words("clients/python")], (SKIPPED, true)));
+        };
+        let mut shown = vec!["pytest: clients/python".to_owned()];
+        let mut pytest = program(python);
+        pytest.current_dir(root().join("clients/python"));
+        pytest.args(["-m", "pytest", "-q", "-rs", "--color=no", "-p", "no:cacheprovider"]);
+        let pytest = ready(with_binary(pytest));
+        let keep = |line: &str| shown.push(line.to_owned());
+        let outcome = follow(pytest, Report::Stdout, Pytest::default(), keep)?;
+        Ok((shown, outcome))
     }
 }
 
 /// A whole part that is not tested counts as one.
-fn skipped(folder: &str) -> (Tally, bool) {
-    println!("SKIPPED: {folder}: what it needs is missing");
-    (Tally { skipped: 1, ..Tally::default() }, true)
+const SKIPPED: Tally = Tally { passed: 0, failed: 0, skipped: 1 };
+
+fn skipped_words(folder: &str) -> String {
+    format!("SKIPPED: {folder}: what it needs is missing")
 }
 
 /// Tells it where the service is.

@@ -10,8 +10,10 @@ use std::path::Path;
 const IGNORED: &[&str] = &[
     ".git",
     ".tools",
-    ".pytest_cache",
+    ".hypothesis",
     ".mypy_cache",
+    ".pytest_cache",
+    ".test",
     "target",
     "node_modules",
     "dist",

@@ -86,10 +86,19 @@ fn libtest(targets: &[&str]) -> Command {
 }
 
 /// Runs it, shows the lines that are worth it, and counts.
-pub(crate) fn observe(
+fn observe(command: Command, report: Report, reader: impl Reader) -> Result<(Tally, bool)> {
+    follow(command, report, reader, |line| println!("{line}"))
+}
+
+/// Runs it, gives the lines that are worth it to `show`, and counts.
+///
+/// # Errors
+/// When it could not be started.
+pub(crate) fn follow(
     mut command: Command,
     report: Report,
     mut reader: impl Reader,
+    mut show: impl FnMut(&str),
 ) -> Result<(Tally, bool)> {
     let name = command.get_program().display().to_string();
     match report {
@@ -106,7 +115,7 @@ pub(crate) fn observe(
         let line = line.with_context(|| format!("cannot read what {name} prints"))?;
         let line = String::from_utf8_lossy(&line);
         if reader.line(&line) {
-            println!("{line}");
+            show(&line);
         }
     }
     let status = child.wait().with_context(|| format!("cannot wait for {name}"))?;
