@@ -1,4 +1,4 @@
-"""A live table in a terminal: python examples/python/ticker.py ws://127.0.0.1:8080 'sim:*'"""
+"""A live table in a terminal: python examples/python/ticker.py [URL [SYMBOL…]]"""
 
 import asyncio
 import sys
@@ -19,8 +19,9 @@ async def main(url: str, symbols: list[str]) -> None:
             await asyncio.sleep(0.25)  # However slow this is, the next row is the newest.
 
 
+url, *symbols = sys.argv[1:] or ["ws://127.0.0.1:8080"]
 try:
-    asyncio.run(main(sys.argv[1], sys.argv[2:]))
+    asyncio.run(main(url, symbols or ["sim:*"]))
 except KeyboardInterrupt:
     pass
 except tickcast.TickcastError as error:

@@ -55,6 +55,7 @@ mod proxy_header;
 mod refusal;
 mod rest;
 mod ring;
+mod sent_kind;
 mod session;
 mod session_auth;
 mod session_subscribe;

@@ -6,6 +6,7 @@
 use crate::connection::Phase;
 use crate::deflate::Deflater;
 use crate::owing::Owed;
+use crate::sent_kind::SentKind;
 use crate::shard::Shard;
 use crate::socket::Socket;
 use rustc_hash::FxHashMap;
@@ -181,7 +182,7 @@ impl<S: Socket> Shard<S> {
             &mut self.message,
         );
         let length = self.put_message(token, Channel::Status, None, head_len);
-        self.tally.message((Channel::Status, encoding), length);
+        self.tally.message(SentKind::new(Channel::Status, encoding), length);
     }
 
     /// Appends what is new in a topic; `false` when a status has to be told before.
@@ -198,7 +199,7 @@ impl<S: Socket> Shard<S> {
                     return false;
                 }
                 let length = self.put_snapshot(token, (key, bare), bytes, &message);
-                self.tally.message((channel, key.encoding), length);
+                self.tally.message(SentKind::of(&key), length);
             }
             return true;
         }
@@ -211,7 +212,7 @@ impl<S: Socket> Shard<S> {
             }
             let since = Some(Since { epoch, seq });
             let length = self.put_message(token, channel, since, head_len);
-            self.tally.message((channel, key.encoding), length);
+            self.tally.message(SentKind::of(&key), length);
         }
         true
     }

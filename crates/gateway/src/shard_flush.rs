@@ -276,7 +276,7 @@ impl<S: Socket> Shard<S> {
     /// A frame that was not begun: its topic, or its status, is owed.
     fn owe_frame(&mut self, token: u32, node: Node) {
         let frame = self.pass.frames[node.frame as usize];
-        if frame.channel == Channel::Status {
+        if frame.kind.channel() == Channel::Status {
             self.owe_status(token, frame.instrument);
             return;
         }

@@ -5,11 +5,11 @@
 //! to once. The arena is emptied when the last has been.
 
 use crate::deflate::Deflater;
+use crate::sent_kind::SentKind;
 use crate::shard_deflate::{TwinState, Twins};
 use std::sync::Arc;
 use tickcast_market::{Epoch, InstrumentIndex, Nanos, Seq, Venue};
 use tickcast_publisher::{Batch, Frame};
-use tickcast_wire::{Channel, Encoding};
 
 /// The end of a chain.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -66,8 +66,7 @@ pub(crate) struct PassFrame {
     start: u32,
     pub(crate) len: u32,
     pub(crate) head_len: u8,
-    pub(crate) channel: Channel,
-    pub(crate) encoding: Encoding,
+    pub(crate) kind: SentKind,
     pub(crate) venue: Option<Venue>,
     twin: TwinState,
     pub(crate) instrument: InstrumentIndex,
@@ -132,7 +131,7 @@ impl Pass {
         &mut self,
         batch: u32,
         frame: &Frame,
-        (channel, encoding): (Channel, Encoding),
+        kind: SentKind,
         instrument: InstrumentIndex,
     ) -> u32 {
         let ts_publish = self.batches[batch as usize].ts_publish;
@@ -141,8 +140,7 @@ impl Pass {
             start: frame.start,
             len: frame.len,
             head_len: frame.head_len,
-            channel,
-            encoding,
+            kind,
             venue: Some(frame.venue),
             twin: TwinState::Unmade,
             instrument,
@@ -172,7 +170,7 @@ impl Pass {
         &mut self,
         start: usize,
         head_len: u8,
-        (channel, encoding): (Channel, Encoding),
+        kind: SentKind,
         instrument: InstrumentIndex,
         (epoch, prev, seq): (Epoch, Seq, Seq),
     ) -> u32 {
@@ -181,8 +179,7 @@ impl Pass {
             start: start as u32,
             len: (self.own.len() - start) as u32,
             head_len,
-            channel,
-            encoding,
+            kind,
             venue: None,
             twin: TwinState::Unmade,
             instrument,

@@ -4,18 +4,18 @@ use crate::connection::{Connection, Framing};
 use crate::flush_mode::FlushMode;
 use crate::inflate::Counts;
 use crate::metrics::Metrics;
+use crate::sent_kind::SentKind;
 use crate::shard_ages::LocalAges;
 use crate::shard_pass::Pass;
 use prometheus::{Histogram, IntCounter, IntGauge};
 use tickcast_market::Nanos;
 use tickcast_publisher::ShardIndex;
-use tickcast_wire::{Channel, Encoding, ErrorCode, Method};
+use tickcast_wire::{Channel, ErrorCode, Method};
 
 /// By the place of their counters.
 const SEND_MODES: [FlushMode; 2] = [FlushMode::Send, FlushMode::Uring];
 
 const CHANNELS: usize = Channel::ALL.len();
-const ENCODINGS: usize = Encoding::ALL.len();
 
 /// A shard's figures since they were last given up.
 #[derive(Debug)]
@@ -33,9 +33,9 @@ pub(crate) struct Tally {
     /// Compressed messages that were sent, and that came.
     deflated: Counts,
     inflated: Counts,
-    /// By encoding and channel, as everything that is counted of what was sent.
-    messages: [[u64; CHANNELS]; ENCODINGS],
-    bytes: [[u64; CHANNELS]; ENCODINGS],
+    /// By the index of their kind.
+    messages: [u64; SentKind::COUNT],
+    bytes: [u64; SentKind::COUNT],
     subscriptions: [i64; CHANNELS],
     lagging: i64,
     lagged: u64,
@@ -49,7 +49,7 @@ pub(crate) struct Tally {
 #[derive(Debug)]
 struct Given {
     metrics: Metrics,
-    sent: [[(IntCounter, IntCounter); CHANNELS]; ENCODINGS],
+    sent: [(IntCounter, IntCounter); SentKind::COUNT],
     subscriptions: [IntGauge; CHANNELS],
     sends: [IntCounter; 2],
     overruns: IntCounter,
@@ -88,8 +88,8 @@ impl Tally {
             compressions: 0,
             deflated: Counts::default(),
             inflated: Counts::default(),
-            messages: [[0; CHANNELS]; ENCODINGS],
-            bytes: [[0; CHANNELS]; ENCODINGS],
+            messages: [0; SentKind::COUNT],
+            bytes: [0; SentKind::COUNT],
             subscriptions: [0; CHANNELS],
             lagging: 0,
             lagged: 0,
@@ -97,8 +97,7 @@ impl Tally {
             ages: LocalAges::new(&metrics.age_at_write),
             publish_to_write: LocalAges::new(&metrics.publish_to_write),
             given: Given {
-                sent: Encoding::ALL
-                    .map(|encoding| Channel::ALL.map(|channel| metrics.sent(channel, encoding))),
+                sent: SentKind::all().map(|kind| metrics.sent(kind.channel(), kind.encoding())),
                 subscriptions: Channel::ALL
                     .map(|channel| metrics.subscriptions.with_label_values(&[channel.name()])),
                 sends: SEND_MODES.map(|mode| metrics.sends.with_label_values(&[mode.name()])),
@@ -130,9 +129,9 @@ impl Tally {
     }
 
     /// Counts a message that was written for one connection alone.
-    pub(crate) fn message(&mut self, (channel, encoding): (Channel, Encoding), bytes: usize) {
-        self.messages[encoding as usize][channel as usize] += 1;
-        self.bytes[encoding as usize][channel as usize] += bytes as u64;
+    pub(crate) fn message(&mut self, kind: SentKind, bytes: usize) {
+        self.messages[kind.index()] += 1;
+        self.bytes[kind.index()] += bytes as u64;
     }
 
     /// Counts compressed messages that were sent; the bytes are those of one.
@@ -197,9 +196,9 @@ impl Tally {
     pub(crate) fn give_up(&mut self, pass: &mut Pass, began: Nanos, ended: Nanos) {
         for frame in pass.frames.iter_mut().filter(|frame| frame.written > 0) {
             let times = std::mem::take(&mut frame.written);
-            let (encoding, channel) = (frame.encoding as usize, frame.channel as usize);
-            self.messages[encoding][channel] += u64::from(times);
-            self.bytes[encoding][channel] += u64::from(times) * u64::from(frame.len);
+            let kind = frame.kind.index();
+            self.messages[kind] += u64::from(times);
+            self.bytes[kind] += u64::from(times) * u64::from(frame.len);
             if let Some(venue) = frame.venue {
                 self.ages.observe(venue, ended.since(frame.ts_recv), times);
                 self.publish_to_write.observe(venue, ended.since(frame.ts_publish), times);
@@ -209,11 +208,9 @@ impl Tally {
         self.ages.give_up();
         self.publish_to_write.give_up();
         let given = &self.given;
-        for (encoding, sent) in given.sent.iter().enumerate() {
-            for (channel, (messages, bytes)) in sent.iter().enumerate() {
-                add(messages, &mut self.messages[encoding][channel]);
-                add(bytes, &mut self.bytes[encoding][channel]);
-            }
+        for (kind, (messages, bytes)) in given.sent.iter().enumerate() {
+            add(messages, &mut self.messages[kind]);
+            add(bytes, &mut self.bytes[kind]);
         }
         for channel in 0..CHANNELS {
             if self.subscriptions[channel] != 0 {
@@ -245,8 +242,7 @@ impl Tally {
         for (number, twin) in twins.iter_mut().filter(|(_, twin)| twin.written > 0) {
             let times = std::mem::take(&mut twin.written);
             let frame = &frames[number as usize];
-            self.bytes[frame.encoding as usize][frame.channel as usize] -=
-                u64::from(times) * u64::from(frame.len - twin.len);
+            self.bytes[frame.kind.index()] -= u64::from(times) * u64::from(frame.len - twin.len);
             self.compressed(times, frame.len as usize, twin.len as usize);
         }
     }

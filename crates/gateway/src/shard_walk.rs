@@ -5,13 +5,14 @@
 //! missed something is served by diff from its mark, once for all, before it goes on.
 
 use crate::owing::Owed;
+use crate::sent_kind::SentKind;
 use crate::shard::Shard;
 use crate::shard_pass::NONE;
 use crate::socket::Socket;
 use crate::topics::Verdict;
 use std::sync::Arc;
 use tickcast_market::{InstrumentIndex, Nanos, Seq, Since};
-use tickcast_publisher::{Ask, Batch, Frame, Served, StateChange, Status, TopicKey};
+use tickcast_publisher::{Ask, Batch, Frame, Served, StateChange, Status};
 use tickcast_wire::{Channel, Encoding};
 
 /// Batches that one pass takes at most; more wait in the channel, which has a bound of its own.
@@ -109,7 +110,7 @@ impl<S: Socket> Shard<S> {
     fn walk_frame(&mut self, batch: u32, frame: &Frame) {
         let Some(topic) = self.topics.of_frame(frame) else { return };
         let verdict = topic.judge(frame.epoch, frame.prev, frame.seq);
-        let (kind, instrument) = (kind_of(&topic.key), topic.key.instrument);
+        let (kind, instrument) = (SentKind::of(&topic.key), topic.key.instrument);
         match verdict {
             Verdict::Old => {}
             // It would show a state that has been left since.
@@ -135,7 +136,7 @@ impl<S: Socket> Shard<S> {
         let start = self.pass.own_mut().len();
         let served = self.hub.serve(&ask, self.now, &mut self.scratch, self.pass.own_mut());
         if let Served::Frame { epoch, prev, seq, status, head_len } = served {
-            let (kind, instrument) = (kind_of(&ask.key), ask.key.instrument);
+            let (kind, instrument) = (SentKind::of(&ask.key), ask.key.instrument);
             let number =
                 self.pass.frame_of_own(start, head_len, kind, instrument, (epoch, prev, seq));
             self.tell_status_before(instrument, status);
@@ -234,7 +235,13 @@ impl<S: Socket> Shard<S> {
         let (hub, scratch) = (&self.hub, &mut self.scratch);
         let head_len = hub.status_frame(name, status, encoding, self.now, scratch, own);
         let run = (status.epoch, Seq(0), status.seq);
-        self.pass.frame_of_own(start, head_len, (Channel::Status, encoding), instrument, run)
+        self.pass.frame_of_own(
+            start,
+            head_len,
+            SentKind::new(Channel::Status, encoding),
+            instrument,
+            run,
+        )
     }
 
     /// The connection has to be told the instrument's status before any further data.
@@ -270,9 +277,4 @@ impl<S: Socket> Shard<S> {
             self.catch_up(slot);
         }
     }
-}
-
-/// By what a topic's frames are counted.
-fn kind_of(key: &TopicKey) -> (Channel, Encoding) {
-    (key.view.channel(), key.encoding)
 }

@@ -57,15 +57,17 @@ fn id_of(channel: Channel, ids: bool, since: Since) -> Option<Since> {
 pub(crate) fn write_frame(out: &mut Vec<u8>, ids: bool, frame: &PassFrame, bytes: &[u8]) {
     let since = Since { epoch: frame.epoch, seq: frame.seq };
     let message = &bytes[usize::from(frame.head_len)..];
-    write_event(out, frame.channel.name(), id_of(frame.channel, ids, since), message);
+    let channel = frame.kind.channel();
+    write_event(out, channel.name(), id_of(channel, ids, since), message);
 }
 
 /// How long [`write_frame`] makes a frame.
 pub(crate) fn frame_length(ids: bool, frame: &PassFrame) -> usize {
     let since = Since { epoch: frame.epoch, seq: frame.seq };
-    let id = id_of(frame.channel, ids, since);
+    let channel = frame.kind.channel();
+    let id = id_of(channel, ids, since);
     let mut around = Vec::with_capacity(96);
-    write_event(&mut around, frame.channel.name(), id, b"");
+    write_event(&mut around, channel.name(), id, b"");
     around.len() + frame.len as usize - usize::from(frame.head_len)
 }
 

@@ -39,7 +39,7 @@ fn no_example_is_longer_than_thirty_lines() {
 #[test]
 fn a_shell() {
     let Some(_curl) = tool("TICKCAST_CURL", "/usr/bin/curl") else { return };
-    shows_prices("http", Command::new("sh").arg(root().join("examples/shell/ticker.sh")));
+    shows_prices("http", Command::new("bash").arg(root().join("examples/shell/ticker.sh")));
 }
 
 #[test]
