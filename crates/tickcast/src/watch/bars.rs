@@ -1,11 +1,10 @@
 //! The bars of one symbol, newest first, each with its range drawn within that of all shown.
 
+use super::columns::{self, Column, Line};
 use super::draw::{Shot, aged, clock, waiting};
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Rect};
+use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
-use ratatui::text::Text;
-use ratatui::widgets::{Cell, Row, Table};
 use tickcast_client::BarRow;
 
 /// Columns of the drawing.
@@ -13,38 +12,40 @@ const RANGE: usize = 24;
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, shot: &Shot) {
     let Some(bars) = &shot.bars else { return waiting(frame, area, "bars") };
-    let right = |text: &str| Cell::from(Text::from(text.to_owned()).right_aligned());
-    let names = ["open", "high", "low", "close", "volume", "trades"].map(right);
-    let head = [Cell::from("start (UTC)")].into_iter().chain(names).chain([Cell::from("range")]);
+    let columns = [
+        Column::words("start (UTC)", 11, 0),
+        Column::number("open", 14, 4),
+        Column::number("high", 14, 2),
+        Column::number("low", 14, 3),
+        Column::number("close", 14, 0),
+        Column::number("volume", 16, 5),
+        Column::number("trades", 7, 6),
+        Column::words("range", RANGE, 7),
+    ];
     let shown = &bars[..bars.len().min(usize::from(area.height))];
     let lows = shown.iter().map(|bar| number(&bar.low));
     let highs = shown.iter().map(|bar| number(&bar.high));
     let (low, high) = (lows.fold(f64::INFINITY, f64::min), highs.fold(0.0, f64::max));
-    let rows = shown.iter().map(|bar| {
+    let lines = shown.iter().map(|bar| {
         let color = if number(&bar.close) < number(&bar.open) { Color::Red } else { Color::Green };
-        let color = Style::new().fg(color);
-        let style = match bar.closed {
-            true => Style::new(),
-            false => Style::new().add_modifier(Modifier::BOLD),
-        };
+        let (plain, color) = (Style::new(), Style::new().fg(color));
+        let style = if bar.closed { plain } else { plain.add_modifier(Modifier::BOLD) };
         let start = clock(bar.start.micros());
-        Row::new([
+        let cells = vec![
             // Bars begin with a second.
-            Cell::from(start.split('.').next().unwrap_or_default().to_owned()),
-            right(&bar.open),
-            right(&bar.high),
-            right(&bar.low),
-            right(&bar.close).style(color),
-            right(&bar.volume),
-            right(&bar.trades.to_string()),
-            Cell::from(range(bar, low, high)).style(color),
-        ])
-        .style(style)
+            (start.split('.').next().unwrap_or_default().to_owned(), plain),
+            (bar.open.to_string(), plain),
+            (bar.high.to_string(), plain),
+            (bar.low.to_string(), plain),
+            (bar.close.to_string(), color),
+            (bar.volume.to_string(), plain),
+            (bar.trades.to_string(), plain),
+            (range(bar, low, high), color),
+        ];
+        Line { cells, style }
     });
-    let widths = [11, 14, 14, 14, 14, 18, 7, RANGE as u16].map(Constraint::Max);
-    let head = Row::new(head).style(Style::new().add_modifier(Modifier::UNDERLINED));
-    let table = Table::new(rows, widths).header(head).column_spacing(1).style(aged(shot.state));
-    frame.render_widget(table, area);
+    let lines: Vec<Line> = lines.collect();
+    columns::draw(frame, area, &columns, &lines, aged(shot.state));
 }
 
 /// Only for the drawing; prices are shown as they were sent.

@@ -6,6 +6,7 @@
 mod app;
 mod bars;
 mod book;
+mod columns;
 mod draw;
 #[cfg(test)]
 mod draw_tests;

@@ -1,45 +1,46 @@
 //! The watchlist: a line for each symbol, those that are in sight.
 
 use super::app::{App, Sort};
+use super::columns::{self, Column, Line};
 use super::draw::{age, aged, state};
-use super::model::Row as Line;
+use super::model::Row as Shown;
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Rect};
+use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
-use ratatui::text::{Span, Text};
-use ratatui::widgets::{Cell, Row, Table};
 
-const COLUMNS: [(&str, u16, Option<Sort>); 9] = [
-    ("symbol", 28, Some(Sort::Symbol)),
-    ("last", 14, Some(Sort::Last)),
-    ("change", 9, Some(Sort::Change)),
-    ("bid", 14, None),
-    ("ask", 14, None),
-    ("spread bp", 10, Some(Sort::Spread)),
-    ("volume", 18, Some(Sort::Volume)),
-    ("age", 8, Some(Sort::Age)),
-    ("state", 7, Some(Sort::State)),
+/// Name, usual width, the turn in which it goes where there is no room, and what sorts by it.
+const COLUMNS: [(&str, usize, u8, Option<Sort>); 9] = [
+    ("symbol", 24, 0, Some(Sort::Symbol)),
+    ("last", 14, 0, Some(Sort::Last)),
+    ("change", 9, 3, Some(Sort::Change)),
+    ("bid", 14, 4, None),
+    ("ask", 14, 5, None),
+    ("spread bp", 10, 8, Some(Sort::Spread)),
+    ("volume", 16, 7, Some(Sort::Volume)),
+    ("age", 8, 2, Some(Sort::Age)),
+    ("state", 7, 1, Some(Sort::State)),
 ];
 
-pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, rows: &[Line]) {
-    let head = COLUMNS.map(|(name, _, sort)| {
+pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, rows: &[Shown]) {
+    let columns = COLUMNS.map(|(name, usual, rank, sort)| {
         let mark = match sort {
             Some(sort) if sort == app.sort && app.descending => "▼",
             Some(sort) if sort == app.sort => "▲",
             _ => "",
         };
-        let text = Text::from(format!("{name}{mark}"));
-        Cell::from(if name == "symbol" || name == "state" { text } else { text.right_aligned() })
+        let head = format!("{name}{mark}");
+        match name {
+            "symbol" | "state" => Column::words(&head, usual, rank),
+            _ => Column::number(&head, usual, rank),
+        }
     });
-    let shown = rows.iter().skip(app.offset).take(app.page).map(|row| line(app, row));
-    let widths = COLUMNS.map(|(_, width, _)| Constraint::Max(width));
-    let head = Row::new(head).style(Style::new().add_modifier(Modifier::UNDERLINED));
-    frame.render_widget(Table::new(shown, widths).header(head).column_spacing(1), area);
+    let shown = rows.iter().skip(app.offset).take(app.page);
+    let lines: Vec<Line> = shown.map(|row| line(app, row)).collect();
+    columns::draw(frame, area, &columns, &lines, Style::new());
 }
 
-fn line(app: &App, row: &Line) -> Row<'static> {
-    let right = |text: String| Cell::from(Text::from(text).right_aligned());
-    let or_none = |text: &Option<String>| right(text.clone().unwrap_or_else(|| "–".to_owned()));
+fn line(app: &App, row: &Shown) -> Line {
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "–".to_owned());
     let decimals = |value: Option<f64>, sign: bool| match value {
         Some(value) if sign => format!("{value:+.2} %"),
         Some(value) => format!("{value:.1}"),
@@ -61,16 +62,18 @@ fn line(app: &App, row: &Line) -> Row<'static> {
         true => style.add_modifier(Modifier::REVERSED),
         false => style,
     };
-    Row::new([
-        Cell::from(Span::raw(row.symbol.clone())),
-        or_none(&row.last).style(flash),
-        right(decimals(row.change, true)).style(color),
-        or_none(&row.bid),
-        or_none(&row.ask),
-        right(decimals(row.spread, false)),
-        or_none(&row.volume),
-        right(age(row.age)),
-        Cell::from(state(row.state)),
-    ])
-    .style(style)
+    let plain = Style::new();
+    let told = state(row.state);
+    let cells = vec![
+        (row.symbol.clone(), plain),
+        (or_none(&row.last), flash),
+        (decimals(row.change, true), color),
+        (or_none(&row.bid), plain),
+        (or_none(&row.ask), plain),
+        (decimals(row.spread, false), plain),
+        (or_none(&row.volume), plain),
+        (age(row.age), plain),
+        (told.content.into_owned(), told.style),
+    ];
+    Line { cells, style }
 }
