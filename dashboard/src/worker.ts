@@ -120,12 +120,15 @@ function open(): void {
     encoding: wishes!.encoding === "protobuf" ? protobuf : "json",
   });
   tick = opened;
+  let wasLive = false;
   opened.on("connection", () => {
     if (tick !== opened) return;
     const { state, reason } = opened.connection;
     if (state === "closed" && reason?.code === 4401) desk.refused(reason.text);
-    if (state === "live") void loadInstruments();
-    else stats = undefined;
+    // Said again while it is live (a service that goes away): only its beginning counts.
+    if (state === "live" && !wasLive) void loadInstruments();
+    wasLive = state === "live";
+    if (!wasLive) stats = undefined;
     linkChanged = true;
     wake();
   });
@@ -199,13 +202,18 @@ let loading: ReturnType<typeof setTimeout> | undefined;
 async function loadInstruments(): Promise<void> {
   clearTimeout(loading);
   let waitMs = INSTRUMENTS_RETRY_MS;
+  const asked = tick;
+  // A connection that is lost or about to be has its own words; the next one asks anew.
+  const isServed = () => tick === asked && asked?.connection.state === "live" && !asked.connection.goaway;
+  if (!asked || !isServed()) return;
   try {
-    const list = await tick!.instruments();
+    const list = await asked.instruments();
     listed = list.map(({ symbol }) => symbol);
     report({ kind: "instruments", instruments: list.map(({ symbol, tickSize, lotSize }) => ({ symbol, tickSize, lotSize })) });
     if (list.length) waitMs = INSTRUMENTS_EVERY_MS;
   } catch (error) {
-    problem(`list of instruments: ${String(error)}`);
+    if (!isServed()) return;
+    problem(`list of instruments: ${error instanceof Error ? error.message : String(error)}`);
   }
   clearTimeout(loading);
   loading = setTimeout(() => void loadInstruments(), waitMs);
