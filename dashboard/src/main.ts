@@ -2,7 +2,7 @@
 // it goes through `change`, which tells each part what concerns it.
 
 import { DEPTHS, INTERVALS, RATES, THEMES, read, tokenOf, write, type Layout } from "./address.js";
-import { align, local } from "./clock.js";
+import { align } from "./clock.js";
 import { Choice, byId, setText } from "./elements.js";
 import { isAmong, patterns } from "./glob.js";
 import { listen } from "./keyboard.js";
@@ -26,6 +26,7 @@ const NARROW = matchMedia("(max-width: 900px)");
 let layout: Layout = read(location.search);
 let isSlow = false;
 const rows = new Rows();
+/** By two clocks; the offset between them is added where a median is shown. */
 const delays = new Latency();
 
 const link = new Link(hear);
@@ -131,7 +132,7 @@ function hear(report: Report): void {
 function take(batch: Batch): void {
   const { tickers, link: told } = batch;
   if (told) {
-    align(told.clockOffsetUs);
+    align(told.offset?.ms);
     panel.take(told);
   }
   const wanted = wishesShown?.symbols ?? [];
@@ -143,7 +144,7 @@ function take(batch: Batch): void {
     if (!isHeld && !isWatched()) continue;
     const { isNew } = rows.take(ticker, isWatched);
     hasNew ||= isNew;
-    delays.add(ticker.receivedAt - local(ticker.tsPublish));
+    delays.add(ticker.receivedAt - ticker.tsPublish / 1_000);
   }
   if (hasNew) watchlist.changedRows();
   else if (tickers.length) watchlist.changedValues();

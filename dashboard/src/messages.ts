@@ -3,6 +3,7 @@
 
 import type { Bar, ConnectionState, Depth, Interval, Ticker, Trade, TradingState } from "tickcast";
 import type { EncodingName, Rate } from "./address.js";
+import type { Offset } from "./latency.js";
 import type { SlowState } from "./slow.js";
 
 /** What the page wants of the service; said again whenever it changes. */
@@ -82,7 +83,8 @@ export interface LinkCopy {
   readonly messages: number;
   readonly bytes: number;
   readonly goaway: { readonly closesAt: number; readonly reason: string } | undefined;
-  readonly clockOffsetUs: number | undefined;
+  /** The service's clock less ours; undefined before it is known well enough. */
+  readonly offset: Offset | undefined;
   readonly rttUs: number | undefined;
   /** When these were read, ms: rates are differences over it. */
   readonly at: number;

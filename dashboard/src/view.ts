@@ -2,13 +2,13 @@
 // of their own. The chart's library is fetched when an instrument is first opened.
 
 import type { BarChart } from "./chart.js";
-import { local, now } from "./clock.js";
+import { now } from "./clock.js";
 import { dayChange, spread } from "./decimal.js";
 import { Details } from "./details.js";
 import { byId, setText } from "./elements.js";
-import { NOTHING, latency } from "./format.js";
+import { NOTHING, delay, latency } from "./format.js";
 import { Ladder } from "./ladder.js";
-import { Latency } from "./latency.js";
+import { Latency, delayOf } from "./latency.js";
 import type { BarsCopy, Batch, InstrumentCopy, LinkCopy } from "./messages.js";
 import { every, painter } from "./painter.js";
 import type { Row } from "./rows.js";
@@ -24,6 +24,7 @@ export class InstrumentView {
   readonly #tape = new Tape();
   readonly #details = new Details();
   readonly #venue = new Latency();
+  /** By two clocks: the offset between them is added when it is shown, by the newest estimate. */
   readonly #network = new Latency();
   readonly #screen = new Latency();
   #chart: BarChart | null = null;
@@ -107,7 +108,7 @@ export class InstrumentView {
     if (receivedAt === this.#received) return;
     this.#received = receivedAt;
     if (tsEvent > 0) this.#venue.add((tsPublish - tsEvent) / 1_000);
-    if (this.#link?.clockOffsetUs !== undefined) this.#network.add(receivedAt - local(tsPublish));
+    this.#network.add(receivedAt - tsPublish / 1_000);
     this.#screen.add(now() - receivedAt);
   }
 
@@ -136,7 +137,7 @@ export class InstrumentView {
   #drawPath(): void {
     if (this.#symbol === null) return;
     setText(byId("path-venue"), latency(this.#venue.median()));
-    setText(byId("path-network"), latency(this.#network.median()));
+    setText(byId("path-network"), delay(delayOf(this.#network.median(), this.#link?.offset)));
     setText(byId("path-screen"), latency(this.#screen.median()));
     this.#details.draw();
   }

@@ -8,6 +8,7 @@
 import { connect, type Failure, type Subscription, type Tickcast, type Ticker } from "tickcast";
 import { protobuf } from "tickcast/protobuf";
 import { isAmong } from "./glob.js";
+import { OffsetEstimate } from "./latency.js";
 import type { Batch, Command, LinkCopy, Report, StatsCopy, TickerCopy, Wishes } from "./messages.js";
 import { LOAD_INSTRUMENTS_MAX, SlowLink } from "./slow.js";
 import { Streams } from "./streams.js";
@@ -27,6 +28,7 @@ const report = (message: Report) => postMessage(message);
 const slow = new SlowLink();
 const streams = new Streams(wake, failed);
 const desk = new TokenDesk((why) => report({ kind: "token-wanted", why }));
+const estimate = new OffsetEstimate();
 const changed = new Set<Ticker>();
 let fault: { readonly text: string; readonly at: number } | undefined;
 
@@ -83,10 +85,11 @@ function linkCopy(): LinkCopy | undefined {
   if (!tick) return undefined;
   const { state, transport, encoding, session, version, since, attempt, nextAttemptAt, reason,
     reconnects, resyncs, missedTrades, messages, bytes, goaway, clockOffsetUs, rttUs } = tick.connection;
+  const offset = estimate.take(session, clockOffsetUs, rttUs);
   const granted = watch?.granted;
   return {
     state, transport, encoding, session, version, since, attempt, nextAttemptAt, reason,
-    reconnects, resyncs, missedTrades, messages, bytes, goaway, clockOffsetUs, rttUs, stats,
+    reconnects, resyncs, missedTrades, messages, bytes, goaway, offset, rttUs, stats,
     at: performance.timeOrigin + performance.now(),
     granted: granted && { maxRate: granted.maxRate, matched: watch?.size ?? 0 },
     slow: slow.state,
@@ -226,10 +229,11 @@ function askStats(): void {
   tick.stats().catch(() => undefined);
 }
 
-/** Every message as it came: for the speed of the slow link, and for the service's count. */
+/** Every message as it came: for the speed of the slow link, the clocks, and the service's count. */
 function read(message: unknown, size: number): void {
   slow.read(size);
   const { method, success, result } = message as { method?: unknown; success?: unknown; result?: Record<string, unknown> };
+  if (method === "pong") estimate.answered();
   if (method !== "stats" || success !== true || !result) return;
   stats = { mergedUpdates: Number(result["merged_updates"]), owedTopics: Number(result["owed_topics"]) };
   linkChanged = true;
