@@ -109,7 +109,7 @@ export class Panel {
     document.body.dataset.link = state;
     setText(byId("link-state"), state === "live" && link.goaway ? "live, service restarting" : state);
     byId("retry").hidden = state === "live" || state === "connecting";
-    if (link.slow) setText(byId("slow-note"), slowText(link.slow));
+    if (this.#slow.ariaChecked === "true") setText(byId("slow-note"), slowText(link.slow));
     this.#drawDetail();
   }
 
@@ -162,8 +162,11 @@ export class Panel {
   }
 }
 
-const slowText = ({ speed, traffic }: SlowState) => (speed === null || traffic === null
-  ? "measures what comes" : `reads ${bytes(speed)} of ${bytes(traffic)}/s`);
+function slowText(slow: SlowState | null): string {
+  if (!slow) return "waits for the connection";
+  const { speed, traffic } = slow;
+  return speed === null || traffic === null ? "measures what comes" : `reads ${bytes(speed)} of ${bytes(traffic)}/s`;
+}
 
 const grantedText = ({ maxRate, matched }: { readonly maxRate?: number | undefined; readonly matched: number }) =>
   `${count(matched)} at ${maxRate === undefined ? "real time" : `${maxRate}/s`}`;

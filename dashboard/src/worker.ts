@@ -41,6 +41,7 @@ let single: Subscription<"ticker"> | null = null;
 /** What was asked of the present connection. */
 let placed: Wishes | null = null;
 let stats: StatsCopy | undefined;
+let wantsSlow = false;
 let linkChanged = true;
 /** The service's list, the most active first. */
 let listed: string[] = [];
@@ -129,15 +130,23 @@ function open(): void {
     const { state, reason } = opened.connection;
     if (state === "closed" && reason?.code === 4401) desk.refused(reason.text);
     // Said again while it is live (a service that goes away): only its beginning counts.
-    if (state === "live" && !wasLive) void loadInstruments();
+    const isNew = state === "live" && !wasLive;
     wasLive = state === "live";
+    if (isNew) becameLive(opened);
     if (!wasLive) stats = undefined;
     linkChanged = true;
     wake();
   });
   opened.on("message", read);
   opened.on("error", (error) => problem(error.message));
-  if (slow.isOn) slow.begin(opened, loaded());
+  slow.end();
+  follow();
+}
+
+function becameLive(tick: Tickcast): void {
+  void loadInstruments();
+  if (!wantsSlow || slow.replaced()) return;
+  slow.begin(tick, loaded());
   follow();
 }
 
@@ -164,7 +173,7 @@ function subscribe(tick: Tickcast, wishes: Wishes): void {
     if (old.rate !== wanted.rate) watch.change({ maxRate: maxRate(wanted) });
     if (old.symbols.join() !== wanted.symbols.join()) {
       watch.setSymbols(wanted.symbols);
-      if (slow.isOn) slow.begin(tick, loaded());
+      if (slow.isOn && tick.connection.state === "live") slow.begin(tick, loaded());
     }
   }
   followSingle(tick, wanted);
@@ -177,10 +186,12 @@ function loaded(): string[] {
   return listed.filter((symbol) => symbol !== instrument && isAmong(symbol, symbols)).slice(0, LOAD_INSTRUMENTS_MAX);
 }
 
+/** What is switched on while the connection is not live begins when it is. */
 function setSlow(isSlow: boolean): void {
+  wantsSlow = isSlow;
   if (isSlow === slow.isOn || !tick || !wishes) return;
-  if (isSlow) slow.begin(tick, loaded());
-  else slow.end();
+  if (!isSlow) slow.end();
+  else if (tick.connection.state === "live") slow.begin(tick, loaded());
   follow();
   linkChanged = true;
   wake();
@@ -211,7 +222,9 @@ async function loadInstruments(): Promise<void> {
   if (!asked || !isServed()) return;
   try {
     const list = await asked.instruments();
+    const isFirst = listed.length === 0;
     listed = list.map(({ symbol }) => symbol);
+    if (isFirst && slow.isOn && isServed()) slow.begin(asked, loaded());
     report({ kind: "instruments", instruments: list.map(({ symbol, tickSize, lotSize }) => ({ symbol, tickSize, lotSize })) });
     if (list.length) waitMs = INSTRUMENTS_EVERY_MS;
   } catch (error) {
@@ -231,7 +244,7 @@ function askStats(): void {
 
 /** Every message as it came: for the speed of the slow link, the clocks, and the service's count. */
 function read(message: unknown, size: number): void {
-  slow.read(size);
+  if (tick?.connection.state === "live") slow.read(size);
   const { method, success, result } = message as { method?: unknown; success?: unknown; result?: Record<string, unknown> };
   if (method === "pong") estimate.answered();
   if (method !== "stats" || success !== true || !result) return;
