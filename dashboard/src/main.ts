@@ -8,7 +8,7 @@ import { isAmong, patterns } from "./glob.js";
 import { listen } from "./keyboard.js";
 import { Latency } from "./latency.js";
 import { Link } from "./link.js";
-import type { Batch, Report, Wishes } from "./messages.js";
+import type { Batch, LinkCopy, Report, Wishes } from "./messages.js";
 import { painter } from "./painter.js";
 import { Panel } from "./panel.js";
 import { Rows } from "./rows.js";
@@ -134,6 +134,7 @@ function take(batch: Batch): void {
   if (told) {
     align(told.offset?.ms);
     panel.take(told);
+    resolve(told);
   }
   const wanted = wishesShown?.symbols ?? [];
   let hasNew = false;
@@ -149,6 +150,12 @@ function take(batch: Batch): void {
   if (hasNew) watchlist.changedRows();
   else if (tickers.length) watchlist.changedValues();
   view.take(batch, layout.instrument === null ? undefined : rows.get(layout.instrument));
+}
+
+/** A name without a venue becomes the full one, once the service has said which it is. */
+function resolve({ looked }: LinkCopy): void {
+  if (!looked || looked.asked !== layout.instrument || looked.symbol === undefined || looked.symbol === looked.asked) return;
+  change({ instrument: looked.symbol });
 }
 
 function next<T>(list: readonly T[], now: T, by: number): T {

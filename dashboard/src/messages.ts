@@ -93,6 +93,8 @@ export interface LinkCopy {
   readonly granted: { readonly maxRate?: number | undefined; readonly matched: number } | undefined;
   /** null: it is off. */
   readonly slow: SlowState | null;
+  /** Of the instrument that is looked at: its name as asked for, its full name when known, why it is not served. */
+  readonly looked: { readonly asked: string; readonly symbol: string | undefined; readonly failure: string | undefined } | undefined;
   /** A symbol that failed, a fault: the latest, for a while. */
   readonly fault: string | undefined;
 }

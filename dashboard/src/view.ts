@@ -34,6 +34,7 @@ export class InstrumentView {
   #row: Row | undefined;
   #link: LinkCopy | undefined;
   #drawn: Row["ticker"] | undefined;
+  #failureDrawn: string | undefined;
   /** When what is drawn in this frame was received, ms. */
   #received = 0;
   /** Tick and lot size by symbol, of the service's list. */
@@ -86,7 +87,7 @@ export class InstrumentView {
   take({ book, trades, bars, link }: Batch, row: Row | undefined): void {
     this.#link = link ?? this.#link;
     if (this.#symbol === null) return;
-    if (row !== this.#row || row?.ticker !== this.#drawn) {
+    if (row !== this.#row || row?.ticker !== this.#drawn || this.#failure() !== this.#failureDrawn) {
       this.#row = row;
       painter.ask(this.draw);
     }
@@ -96,6 +97,12 @@ export class InstrumentView {
     if (book?.symbol === this.#symbol) this.#ladder.take(book);
     if (trades?.symbol === this.#symbol) this.#tape.take(trades);
     if (bars?.symbol === this.#symbol) this.#takeBars(bars);
+  }
+
+  /** In the service's words, why the instrument is not served. */
+  #failure(): string | undefined {
+    const looked = this.#link?.looked;
+    return looked && looked.asked === this.#symbol ? looked.failure : undefined;
   }
 
   #takeBars(bars: BarsCopy): void {
@@ -115,9 +122,14 @@ export class InstrumentView {
   readonly draw = (): void => {
     const ticker = this.#row?.ticker;
     this.#drawn = ticker;
-    const state = ticker?.state ?? "resync";
+    this.#failureDrawn = this.#failure();
+    const failure = this.#failure();
+    const isServed = ticker !== undefined || failure === undefined;
+    const state = isServed ? ticker?.state ?? "resync" : "closed";
     this.#section.dataset.state = state;
-    setText(byId("view-state"), state);
+    setText(byId("view-state"), isServed ? state : "not served");
+    setText(byId("view-failure"), failure ?? "");
+    byId("view-failure").hidden = failure === undefined;
     setText(byId("view-last"), ticker?.last ?? NOTHING);
     const change = dayChange(ticker?.last, ticker?.open);
     setText(byId("view-change"), change ? `${change.amount} (${change.percent})` : "");

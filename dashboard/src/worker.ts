@@ -94,8 +94,17 @@ function linkCopy(): LinkCopy | undefined {
     at: performance.timeOrigin + performance.now(),
     granted: granted && { maxRate: granted.maxRate, matched: watch?.size ?? 0 },
     slow: slow.state,
+    looked: lookedAt(),
     fault: fault && performance.now() - fault.at < PROBLEM_SHOWN_MS ? fault.text : undefined,
   };
+}
+
+function lookedAt(): LinkCopy["looked"] {
+  const asked = wishes?.instrument;
+  if (asked == null) return undefined;
+  if (asked.includes("*")) return { asked, symbol: undefined, failure: `${asked}: a pattern; one instrument can be looked at` };
+  const { failure, fullName } = streams;
+  return { asked, symbol: fullName, failure: failure && `${failure.error} (${failure.code})` };
 }
 
 function problem(text: string): void {
@@ -162,7 +171,10 @@ function follow(): void {
 
 function subscribe(tick: Tickcast, wishes: Wishes): void {
   // A slow link has nothing to merge where a tier is slower still.
-  const wanted: Wishes = slow.isOn ? { ...wishes, rate: 0 } : wishes;
+  const { instrument } = wishes;
+  const wanted: Wishes = {
+    ...wishes, rate: slow.isOn ? 0 : wishes.rate, instrument: instrument?.includes("*") ? null : instrument,
+  };
   const old = placed;
   placed = wanted;
   if (!watch) {

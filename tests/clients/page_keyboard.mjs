@@ -145,6 +145,23 @@ async function reloads(browser, base, page) {
   console.log("ok: the address brings the same layout");
 }
 
+/** An address that somebody wrote: the full name is found, what is not served is said. */
+async function names(browser, base) {
+  const { page, context, trouble } = await openDashboard(browser, base, "?instrument=S0-USD");
+  await queryBecomes(page, "?instrument=sim:S0-USD");
+  await openedBecomes(page, "sim:S0-USD");
+  await until(async () => (await page.textContent("#view-state")) === "live" || page.textContent("#view-state"), "a live view");
+  expect(await page.isHidden("#view-failure"), "no failure", await page.textContent("#view-failure"));
+  for (const [instrument, why] of [["sim:NOPE", /unknown.*4404/], ["sim:S*", /a pattern/]]) {
+    await page.goto(`${base}/?instrument=${instrument}`);
+    await until(async () => why.test(await page.textContent("#view-failure")) || page.textContent("#view-failure"), `why ${instrument} is not served`);
+    expect(await page.textContent("#view-state") === "not served", "not served", await page.textContent("#view-state"));
+  }
+  noTrouble(trouble);
+  await context.close();
+  console.log("ok: a name without a venue becomes full, and the view says why one is not served");
+}
+
 const [base] = process.argv.slice(2);
 await withBrowser(DEADLINE_MS, async (browser) => {
   const { page, trouble } = await openDashboard(browser, base);
@@ -159,5 +176,6 @@ await withBrowser(DEADLINE_MS, async (browser) => {
   await switches(page);
   await sorts(page);
   await reloads(browser, base, page);
+  await names(browser, base);
   noTrouble(trouble);
 });
