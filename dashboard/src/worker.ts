@@ -152,7 +152,12 @@ function open(): void {
   follow();
 }
 
+/** Live, and the service does not go away. */
+const isLasting = (tick: Tickcast | null) => tick?.connection.state === "live" && !tick.connection.goaway;
+
 function becameLive(tick: Tickcast): void {
+  // What was wrong before says nothing of this connection.
+  fault = undefined;
   void loadInstruments();
   if (!wantsSlow || slow.replaced()) return;
   slow.begin(tick, loaded());
@@ -185,7 +190,7 @@ function subscribe(tick: Tickcast, wishes: Wishes): void {
     if (old.rate !== wanted.rate) watch.change({ maxRate: maxRate(wanted) });
     if (old.symbols.join() !== wanted.symbols.join()) {
       watch.setSymbols(wanted.symbols);
-      if (slow.isOn && tick.connection.state === "live") slow.begin(tick, loaded());
+      if (slow.isOn && isLasting(tick)) slow.begin(tick, loaded());
     }
   }
   followSingle(tick, wanted);
@@ -198,12 +203,12 @@ function loaded(): string[] {
   return listed.filter((symbol) => symbol !== instrument && isAmong(symbol, symbols)).slice(0, LOAD_INSTRUMENTS_MAX);
 }
 
-/** What is switched on while the connection is not live begins when it is. */
+/** What is switched on while the connection is not live, or goes away, begins with the next one. */
 function setSlow(isSlow: boolean): void {
   wantsSlow = isSlow;
   if (isSlow === slow.isOn || !tick || !wishes) return;
   if (!isSlow) slow.end();
-  else if (tick.connection.state === "live") slow.begin(tick, loaded());
+  else if (isLasting(tick)) slow.begin(tick, loaded());
   follow();
   linkChanged = true;
   wake();
@@ -230,7 +235,7 @@ async function loadInstruments(): Promise<void> {
   let waitMs = INSTRUMENTS_RETRY_MS;
   const asked = tick;
   // A connection that is lost or about to be has its own words; the next one asks anew.
-  const isServed = () => tick === asked && asked?.connection.state === "live" && !asked.connection.goaway;
+  const isServed = () => tick === asked && isLasting(asked);
   if (!asked || !isServed()) return;
   try {
     const list = await asked.instruments();
