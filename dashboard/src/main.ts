@@ -197,12 +197,14 @@ function togglePanel(): void {
 
 listen({
   move(by) {
+    applyTyped();
     if (by === "first") watchlist.move(-Infinity);
     else if (by === "last") watchlist.move(Infinity);
     else if (typeof by === "number") watchlist.move(by);
     else watchlist.move(by === "page-down" ? watchlist.page : -watchlist.page);
   },
   open() {
+    applyTyped();
     const symbol = watchlist.chosen();
     if (symbol === null) return;
     watchlist.point(symbol);
@@ -223,11 +225,26 @@ listen({
 let typing: ReturnType<typeof setTimeout> | undefined;
 byId("filter").addEventListener("input", () => {
   clearTimeout(typing);
-  typing = setTimeout(() => change({ filter: byId<HTMLInputElement>("filter").value }), FILTER_PAUSE_MS);
+  typing = setTimeout(applyFilter, FILTER_PAUSE_MS);
 });
+
+function applyFilter(): void {
+  clearTimeout(typing);
+  typing = undefined;
+  change({ filter: byId<HTMLInputElement>("filter").value });
+}
+
+/** A key that follows fast means the rows of what was typed, not those that are still shown. */
+function applyTyped(): void {
+  if (typing !== undefined) applyFilter();
+  watchlist.settle();
+}
 byId("search").addEventListener("submit", (event) => event.preventDefault());
 byId("symbols").addEventListener("change", () => {
-  change({ symbols: patterns(byId<HTMLInputElement>("symbols").value).join(",") || "*" });
+  const box = byId<HTMLInputElement>("symbols");
+  change({ symbols: patterns(box.value).join(",") || "*" });
+  // By Enter: the next key is one of the page's.
+  if (document.activeElement === box) watchlist.focus();
 });
 byId("view-close").addEventListener("click", () => open(null));
 byId("panel-switch").addEventListener("click", togglePanel);
