@@ -5,13 +5,10 @@ export const now = (): number => performance.timeOrigin + performance.now();
 
 let offsetMs = 0;
 
-/** The service's clock less ours, as pings tell it. */
-export function align(clockOffsetUs: number | undefined): void {
-  if (clockOffsetUs !== undefined) offsetMs = clockOffsetUs / 1_000;
+/** The service's clock less ours, ms, as pings tell it. */
+export function align(ms: number | undefined): void {
+  if (ms !== undefined) offsetMs = ms;
 }
 
-/** Our time of a moment of the service's clock, ms. */
-export const local = (serviceUs: number): number => serviceUs / 1_000 - offsetMs;
-
 /** How long ago something happened by the service's clock, ms. */
-export const ageMs = (serviceUs: number): number => now() - local(serviceUs);
+export const ageMs = (serviceUs: number): number => now() - serviceUs / 1_000 + offsetMs;

@@ -64,6 +64,10 @@ export function latency(ms: number | null): string {
   return sign + age(size);
 }
 
+/** A delay between two clocks, or what it is below. */
+export const delay = (one: { readonly ms: number; readonly isBound: boolean } | null): string =>
+  (one?.isBound ? "< " : "") + latency(one?.ms ?? null);
+
 export function duration(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1_000));
   const two = (value: number) => String(value).padStart(2, "0");

@@ -2,13 +2,13 @@
 // it goes through `change`, which tells each part what concerns it.
 
 import { DEPTHS, INTERVALS, RATES, THEMES, read, tokenOf, write, type Layout } from "./address.js";
-import { align, local } from "./clock.js";
+import { align } from "./clock.js";
 import { Choice, byId, setText } from "./elements.js";
 import { isAmong, patterns } from "./glob.js";
 import { listen } from "./keyboard.js";
 import { Latency } from "./latency.js";
 import { Link } from "./link.js";
-import type { Batch, Report, Wishes } from "./messages.js";
+import type { Batch, LinkCopy, Report, Wishes } from "./messages.js";
 import { painter } from "./painter.js";
 import { Panel } from "./panel.js";
 import { Rows } from "./rows.js";
@@ -26,6 +26,7 @@ const NARROW = matchMedia("(max-width: 900px)");
 let layout: Layout = read(location.search);
 let isSlow = false;
 const rows = new Rows();
+/** By two clocks; the offset between them is added where a median is shown. */
 const delays = new Latency();
 
 const link = new Link(hear);
@@ -131,8 +132,9 @@ function hear(report: Report): void {
 function take(batch: Batch): void {
   const { tickers, link: told } = batch;
   if (told) {
-    align(told.clockOffsetUs);
+    align(told.offset?.ms);
     panel.take(told);
+    resolve(told);
   }
   const wanted = wishesShown?.symbols ?? [];
   let hasNew = false;
@@ -143,11 +145,17 @@ function take(batch: Batch): void {
     if (!isHeld && !isWatched()) continue;
     const { isNew } = rows.take(ticker, isWatched);
     hasNew ||= isNew;
-    delays.add(ticker.receivedAt - local(ticker.tsPublish));
+    delays.add(ticker.receivedAt - ticker.tsPublish / 1_000);
   }
   if (hasNew) watchlist.changedRows();
   else if (tickers.length) watchlist.changedValues();
   view.take(batch, layout.instrument === null ? undefined : rows.get(layout.instrument));
+}
+
+/** A name without a venue becomes the full one, once the service has said which it is. */
+function resolve({ looked }: LinkCopy): void {
+  if (!looked || looked.asked !== layout.instrument || looked.symbol === undefined || looked.symbol === looked.asked) return;
+  change({ instrument: looked.symbol });
 }
 
 function next<T>(list: readonly T[], now: T, by: number): T {
@@ -189,12 +197,14 @@ function togglePanel(): void {
 
 listen({
   move(by) {
+    applyTyped();
     if (by === "first") watchlist.move(-Infinity);
     else if (by === "last") watchlist.move(Infinity);
     else if (typeof by === "number") watchlist.move(by);
     else watchlist.move(by === "page-down" ? watchlist.page : -watchlist.page);
   },
   open() {
+    applyTyped();
     const symbol = watchlist.chosen();
     if (symbol === null) return;
     watchlist.point(symbol);
@@ -215,11 +225,26 @@ listen({
 let typing: ReturnType<typeof setTimeout> | undefined;
 byId("filter").addEventListener("input", () => {
   clearTimeout(typing);
-  typing = setTimeout(() => change({ filter: byId<HTMLInputElement>("filter").value }), FILTER_PAUSE_MS);
+  typing = setTimeout(applyFilter, FILTER_PAUSE_MS);
 });
+
+function applyFilter(): void {
+  clearTimeout(typing);
+  typing = undefined;
+  change({ filter: byId<HTMLInputElement>("filter").value });
+}
+
+/** A key that follows fast means the rows of what was typed, not those that are still shown. */
+function applyTyped(): void {
+  if (typing !== undefined) applyFilter();
+  watchlist.settle();
+}
 byId("search").addEventListener("submit", (event) => event.preventDefault());
 byId("symbols").addEventListener("change", () => {
-  change({ symbols: patterns(byId<HTMLInputElement>("symbols").value).join(",") || "*" });
+  const box = byId<HTMLInputElement>("symbols");
+  change({ symbols: patterns(box.value).join(",") || "*" });
+  // By Enter: the next key is one of the page's.
+  if (document.activeElement === box) watchlist.focus();
 });
 byId("view-close").addEventListener("click", () => open(null));
 byId("panel-switch").addEventListener("click", togglePanel);

@@ -3,6 +3,7 @@
 
 import type { Bar, ConnectionState, Depth, Interval, Ticker, Trade, TradingState } from "tickcast";
 import type { EncodingName, Rate } from "./address.js";
+import type { Offset } from "./latency.js";
 import type { SlowState } from "./slow.js";
 
 /** What the page wants of the service; said again whenever it changes. */
@@ -82,7 +83,8 @@ export interface LinkCopy {
   readonly messages: number;
   readonly bytes: number;
   readonly goaway: { readonly closesAt: number; readonly reason: string } | undefined;
-  readonly clockOffsetUs: number | undefined;
+  /** The service's clock less ours; undefined before it is known well enough. */
+  readonly offset: Offset | undefined;
   readonly rttUs: number | undefined;
   /** When these were read, ms: rates are differences over it. */
   readonly at: number;
@@ -91,6 +93,8 @@ export interface LinkCopy {
   readonly granted: { readonly maxRate?: number | undefined; readonly matched: number } | undefined;
   /** null: it is off. */
   readonly slow: SlowState | null;
+  /** Of the instrument that is looked at: its name as asked for, its full name when known, why it is not served. */
+  readonly looked: { readonly asked: string; readonly symbol: string | undefined; readonly failure: string | undefined } | undefined;
   /** A symbol that failed, a fault: the latest, for a while. */
   readonly fault: string | undefined;
 }

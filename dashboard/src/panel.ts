@@ -3,7 +3,8 @@
 import { ENCODINGS, RATES, type EncodingName, type Rate } from "./address.js";
 import { now } from "./clock.js";
 import { Choice, Line, byId, make, setText } from "./elements.js";
-import { NOTHING, bytes, count, duration, latency, rate } from "./format.js";
+import { NOTHING, bytes, count, delay, duration, latency, rate } from "./format.js";
+import { delayOf } from "./latency.js";
 import type { LinkCopy } from "./messages.js";
 import { every } from "./painter.js";
 import type { SlowState } from "./slow.js";
@@ -69,7 +70,7 @@ export class Panel {
   readonly #merged: Graph;
   #link: LinkCopy | undefined;
   #before: LinkCopy | undefined;
-  /** Median delay of the watchlist's updates, ms. */
+  /** Median delay of the watchlist's updates by the two clocks as they are, ms. */
   delay: () => number | null = () => null;
 
   constructor(events: PanelEvents) {
@@ -108,7 +109,7 @@ export class Panel {
     document.body.dataset.link = state;
     setText(byId("link-state"), state === "live" && link.goaway ? "live, service restarting" : state);
     byId("retry").hidden = state === "live" || state === "connecting";
-    if (link.slow) setText(byId("slow-note"), slowText(link.slow));
+    if (this.#slow.ariaChecked === "true") setText(byId("slow-note"), slowText(link.slow));
     this.#drawDetail();
   }
 
@@ -144,14 +145,14 @@ export class Panel {
     setText(byId("meter-messages"), rate(messages));
     setText(byId("meter-bytes"), bytes(traffic));
     setText(byId("meter-merged"), count(link.stats?.mergedUpdates));
-    setText(byId("meter-delay"), isLive ? latency(this.delay()) : NOTHING);
+    setText(byId("meter-delay"), isLive ? delay(delayOf(this.delay(), link.offset)) : NOTHING);
     const values: Record<string, string> = {
       messages: rate(messages), bytes: bytes(traffic),
       received: `${count(link.messages)} · ${bytes(link.bytes)}`,
       merged: count(link.stats?.mergedUpdates), mergedrate: rate(merged), owed: count(link.stats?.owedTopics),
       reconnects: count(link.reconnects), resyncs: count(link.resyncs), missed: count(link.missedTrades),
       rtt: link.rttUs === undefined ? NOTHING : latency(link.rttUs / 1_000),
-      clock: link.clockOffsetUs === undefined ? NOTHING : latency(link.clockOffsetUs / 1_000),
+      clock: link.offset ? latency(link.offset.ms) : NOTHING,
       up: isLive ? duration(now() - link.since) : NOTHING,
       transport: `${link.transport}, ${link.encoding}`,
       granted: link.granted ? grantedText(link.granted) : NOTHING,
@@ -161,8 +162,11 @@ export class Panel {
   }
 }
 
-const slowText = ({ speed, traffic }: SlowState) => (speed === null || traffic === null
-  ? "measures what comes" : `reads ${bytes(speed)} of ${bytes(traffic)}/s`);
+function slowText(slow: SlowState | null): string {
+  if (!slow) return "waits for the connection";
+  const { speed, traffic } = slow;
+  return speed === null || traffic === null ? "measures what comes" : `reads ${bytes(speed)} of ${bytes(traffic)}/s`;
+}
 
 const grantedText = ({ maxRate, matched }: { readonly maxRate?: number | undefined; readonly matched: number }) =>
   `${count(matched)} at ${maxRate === undefined ? "real time" : `${maxRate}/s`}`;

@@ -1,5 +1,5 @@
 // The slow link: a worker that really reads slowly. After each message it blocks for as long as a
-// slow line would have needed for it, so nothing else takes messages out of the socket: the
+// slow line would have needed for it (in slices, `pace.ts`), so nothing else takes messages out of the socket: the
 // browser's and the kernel's buffers fill, and the service sees a client that is slow. What it
 // cannot send it merges.
 //
@@ -9,6 +9,7 @@
 // the seconds that this takes, and by no more, however long it goes on.
 
 import type { Subscription, Tickcast } from "tickcast";
+import { Pace } from "./pace.js";
 
 const SHARE = 1 / 2;
 /** Slower, and the kernel would open its window again so seldom that nothing seems to move. */
@@ -18,8 +19,6 @@ const MEASURE_MS = 3_000;
 /** Of so many instruments more is asked for; their first snapshots are some 100 kB each. */
 export const LOAD_INSTRUMENTS_MAX = 100;
 const SETTLE_MS = 1_000;
-/** Short waits are gathered: the thread is woken no finer than this. */
-const DEBT_MS_MIN = 4;
 
 /** Something to wait on that never comes; null where the browser has no such memory. */
 function cell(): Int32Array | null {
@@ -75,7 +74,9 @@ export class SlowLink {
   #since: number | null = null;
   #bytes = 0;
   #traffic: number | null = null;
-  #debtMs = 0;
+  readonly #pace = new Pace();
+  /** The connection is replaced by a slow one. */
+  #isReplacing = false;
 
   get isOn(): boolean { return this.#since !== null; }
 
@@ -88,11 +89,16 @@ export class SlowLink {
     return this.#traffic === null ? null : Math.max(BYTES_PER_SECOND_MIN, this.#traffic * SHARE);
   }
 
-  /** Begins, also anew on another connection or with other symbols; `symbols` are those of the load. */
+  /**
+   * Begins on a connection that is live, also anew with other symbols; `symbols` are those of the load.
+   * Without messages there would be nothing to measure.
+   */
   begin(tick: Tickcast, symbols: readonly string[]): void {
     this.#since = performance.now();
     this.#traffic = null;
-    this.#bytes = this.#debtMs = 0;
+    this.#bytes = 0;
+    this.#isReplacing = false;
+    this.#pace.clear();
     this.#tick = tick;
     this.#load.begin(tick, symbols);
   }
@@ -100,6 +106,13 @@ export class SlowLink {
   end(): void {
     this.#since = this.#tick = null;
     this.#load.end();
+  }
+
+  /** A connection has become live; true when it is the one that was asked for, to go on with. */
+  replaced(): boolean {
+    const was = this.#isReplacing;
+    this.#isReplacing = false;
+    return was;
   }
 
   /** A message of that size was read. */
@@ -110,12 +123,8 @@ export class SlowLink {
       this.#measure(size, performance.now() - this.#since);
       return;
     }
-    this.#debtMs += (size / speed) * 1_000;
-    if (this.#debtMs < DEBT_MS_MIN) return;
-    const begin = performance.now();
-    block(this.#debtMs);
-    // Waking late is paid back, so that the speed is right on the whole.
-    this.#debtMs -= performance.now() - begin;
+    const waitMs = this.#pace.wait(size, speed, performance.now());
+    if (waitMs > 0) block(waitMs);
   }
 
   #measure(size: number, elapsedMs: number): void {
@@ -123,6 +132,7 @@ export class SlowLink {
     this.#bytes += size;
     if (elapsedMs < MEASURE_MS) return;
     this.#traffic = (this.#bytes / (elapsedMs - SETTLE_MS)) * 1_000;
+    this.#isReplacing = true;
     this.#tick?.reconnect();
   }
 }

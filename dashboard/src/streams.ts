@@ -49,6 +49,18 @@ export class Streams {
     this.#failed = failed;
   }
 
+  /** Why the instrument is not served, if one of its streams is not. */
+  get failure(): Failure | undefined {
+    for (const stream of [this.#book, this.#trades, this.#bars]) for (const failure of stream?.failed.values() ?? []) return failure;
+    return undefined;
+  }
+
+  /** The full name of the instrument, which may have been asked for without its venue; undefined before something has come. */
+  get fullName(): string | undefined {
+    for (const stream of [this.#book, this.#trades, this.#bars]) for (const { symbol } of stream?.values() ?? []) return symbol;
+    return undefined;
+  }
+
   get hasNews(): boolean { return Boolean(this.#newBook ?? this.#newTrades ?? this.#newBars); }
 
   /** A new connection: what was subscribed to on the old one is gone with it. */

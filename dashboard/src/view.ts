@@ -2,13 +2,13 @@
 // of their own. The chart's library is fetched when an instrument is first opened.
 
 import type { BarChart } from "./chart.js";
-import { local, now } from "./clock.js";
+import { now } from "./clock.js";
 import { dayChange, spread } from "./decimal.js";
 import { Details } from "./details.js";
 import { byId, setText } from "./elements.js";
-import { NOTHING, latency } from "./format.js";
+import { NOTHING, delay, latency } from "./format.js";
 import { Ladder } from "./ladder.js";
-import { Latency } from "./latency.js";
+import { Latency, delayOf } from "./latency.js";
 import type { BarsCopy, Batch, InstrumentCopy, LinkCopy } from "./messages.js";
 import { every, painter } from "./painter.js";
 import type { Row } from "./rows.js";
@@ -24,6 +24,7 @@ export class InstrumentView {
   readonly #tape = new Tape();
   readonly #details = new Details();
   readonly #venue = new Latency();
+  /** By two clocks: the offset between them is added when it is shown, by the newest estimate. */
   readonly #network = new Latency();
   readonly #screen = new Latency();
   #chart: BarChart | null = null;
@@ -33,6 +34,7 @@ export class InstrumentView {
   #row: Row | undefined;
   #link: LinkCopy | undefined;
   #drawn: Row["ticker"] | undefined;
+  #failureDrawn: string | undefined;
   /** When what is drawn in this frame was received, ms. */
   #received = 0;
   /** Tick and lot size by symbol, of the service's list. */
@@ -85,7 +87,7 @@ export class InstrumentView {
   take({ book, trades, bars, link }: Batch, row: Row | undefined): void {
     this.#link = link ?? this.#link;
     if (this.#symbol === null) return;
-    if (row !== this.#row || row?.ticker !== this.#drawn) {
+    if (row !== this.#row || row?.ticker !== this.#drawn || this.#failure() !== this.#failureDrawn) {
       this.#row = row;
       painter.ask(this.draw);
     }
@@ -95,6 +97,12 @@ export class InstrumentView {
     if (book?.symbol === this.#symbol) this.#ladder.take(book);
     if (trades?.symbol === this.#symbol) this.#tape.take(trades);
     if (bars?.symbol === this.#symbol) this.#takeBars(bars);
+  }
+
+  /** In the service's words, why the instrument is not served. */
+  #failure(): string | undefined {
+    const looked = this.#link?.looked;
+    return looked && looked.asked === this.#symbol ? looked.failure : undefined;
   }
 
   #takeBars(bars: BarsCopy): void {
@@ -107,16 +115,21 @@ export class InstrumentView {
     if (receivedAt === this.#received) return;
     this.#received = receivedAt;
     if (tsEvent > 0) this.#venue.add((tsPublish - tsEvent) / 1_000);
-    if (this.#link?.clockOffsetUs !== undefined) this.#network.add(receivedAt - local(tsPublish));
+    this.#network.add(receivedAt - tsPublish / 1_000);
     this.#screen.add(now() - receivedAt);
   }
 
   readonly draw = (): void => {
     const ticker = this.#row?.ticker;
     this.#drawn = ticker;
-    const state = ticker?.state ?? "resync";
+    this.#failureDrawn = this.#failure();
+    const failure = this.#failure();
+    const isServed = ticker !== undefined || failure === undefined;
+    const state = isServed ? ticker?.state ?? "resync" : "closed";
     this.#section.dataset.state = state;
-    setText(byId("view-state"), state);
+    setText(byId("view-state"), isServed ? state : "not served");
+    setText(byId("view-failure"), failure ?? "");
+    byId("view-failure").hidden = failure === undefined;
     setText(byId("view-last"), ticker?.last ?? NOTHING);
     const change = dayChange(ticker?.last, ticker?.open);
     setText(byId("view-change"), change ? `${change.amount} (${change.percent})` : "");
@@ -136,7 +149,7 @@ export class InstrumentView {
   #drawPath(): void {
     if (this.#symbol === null) return;
     setText(byId("path-venue"), latency(this.#venue.median()));
-    setText(byId("path-network"), latency(this.#network.median()));
+    setText(byId("path-network"), delay(delayOf(this.#network.median(), this.#link?.offset)));
     setText(byId("path-screen"), latency(this.#screen.median()));
     this.#details.draw();
   }

@@ -32,6 +32,7 @@ export class Watchlist {
   readonly #heads = [...document.querySelectorAll<HTMLElement>("[data-sort]")];
   #shown: Row[] = [];
   #filter = "";
+  #isFilterNew = false;
   #sort: Sort | null = null;
   /** The symbol under the cursor; it stays with it when the order changes. */
   #cursor: string | null = null;
@@ -65,6 +66,7 @@ export class Watchlist {
   set filter(text: string) {
     if (text === this.#filter) return;
     this.#filter = text;
+    this.#isFilterNew = true;
     this.#grid.scrollTop = 0;
     painter.ask(this.#arrange);
   }
@@ -84,7 +86,13 @@ export class Watchlist {
   /** Values have changed. */
   changedValues(): void { painter.ask(this.#list.drawAll); }
 
+  /** Shows what another search finds without waiting for the frame, for a key that goes by it. */
+  settle(): void {
+    if (this.#isFilterNew) this.#arrange();
+  }
+
   readonly #arrange = (): void => {
+    this.#isFilterNew = false;
     const matches = search(this.#filter);
     const watched = this.#rows.watched();
     const found = watched.filter(({ symbol }) => matches(symbol));

@@ -8,6 +8,7 @@
 import { connect, type Failure, type Subscription, type Tickcast, type Ticker } from "tickcast";
 import { protobuf } from "tickcast/protobuf";
 import { isAmong } from "./glob.js";
+import { OffsetEstimate } from "./latency.js";
 import type { Batch, Command, LinkCopy, Report, StatsCopy, TickerCopy, Wishes } from "./messages.js";
 import { LOAD_INSTRUMENTS_MAX, SlowLink } from "./slow.js";
 import { Streams } from "./streams.js";
@@ -27,6 +28,7 @@ const report = (message: Report) => postMessage(message);
 const slow = new SlowLink();
 const streams = new Streams(wake, failed);
 const desk = new TokenDesk((why) => report({ kind: "token-wanted", why }));
+const estimate = new OffsetEstimate();
 const changed = new Set<Ticker>();
 let fault: { readonly text: string; readonly at: number } | undefined;
 
@@ -39,6 +41,7 @@ let single: Subscription<"ticker"> | null = null;
 /** What was asked of the present connection. */
 let placed: Wishes | null = null;
 let stats: StatsCopy | undefined;
+let wantsSlow = false;
 let linkChanged = true;
 /** The service's list, the most active first. */
 let listed: string[] = [];
@@ -83,15 +86,25 @@ function linkCopy(): LinkCopy | undefined {
   if (!tick) return undefined;
   const { state, transport, encoding, session, version, since, attempt, nextAttemptAt, reason,
     reconnects, resyncs, missedTrades, messages, bytes, goaway, clockOffsetUs, rttUs } = tick.connection;
+  const offset = estimate.take(session, clockOffsetUs, rttUs);
   const granted = watch?.granted;
   return {
     state, transport, encoding, session, version, since, attempt, nextAttemptAt, reason,
-    reconnects, resyncs, missedTrades, messages, bytes, goaway, clockOffsetUs, rttUs, stats,
+    reconnects, resyncs, missedTrades, messages, bytes, goaway, offset, rttUs, stats,
     at: performance.timeOrigin + performance.now(),
     granted: granted && { maxRate: granted.maxRate, matched: watch?.size ?? 0 },
     slow: slow.state,
+    looked: lookedAt(),
     fault: fault && performance.now() - fault.at < PROBLEM_SHOWN_MS ? fault.text : undefined,
   };
+}
+
+function lookedAt(): LinkCopy["looked"] {
+  const asked = wishes?.instrument;
+  if (asked == null) return undefined;
+  if (asked.includes("*")) return { asked, symbol: undefined, failure: `${asked}: a pattern; one instrument can be looked at` };
+  const { failure, fullName } = streams;
+  return { asked, symbol: fullName, failure: failure && `${failure.error} (${failure.code})` };
 }
 
 function problem(text: string): void {
@@ -120,18 +133,34 @@ function open(): void {
     encoding: wishes!.encoding === "protobuf" ? protobuf : "json",
   });
   tick = opened;
+  let wasLive = false;
   opened.on("connection", () => {
     if (tick !== opened) return;
     const { state, reason } = opened.connection;
     if (state === "closed" && reason?.code === 4401) desk.refused(reason.text);
-    if (state === "live") void loadInstruments();
-    else stats = undefined;
+    // Said again while it is live (a service that goes away): only its beginning counts.
+    const isNew = state === "live" && !wasLive;
+    wasLive = state === "live";
+    if (isNew) becameLive(opened);
+    if (!wasLive) stats = undefined;
     linkChanged = true;
     wake();
   });
   opened.on("message", read);
   opened.on("error", (error) => problem(error.message));
-  if (slow.isOn) slow.begin(opened, loaded());
+  slow.end();
+  follow();
+}
+
+/** Live, and the service does not go away. */
+const isLasting = (tick: Tickcast | null) => tick?.connection.state === "live" && !tick.connection.goaway;
+
+function becameLive(tick: Tickcast): void {
+  // What was wrong before says nothing of this connection.
+  fault = undefined;
+  void loadInstruments();
+  if (!wantsSlow || slow.replaced()) return;
+  slow.begin(tick, loaded());
   follow();
 }
 
@@ -147,7 +176,10 @@ function follow(): void {
 
 function subscribe(tick: Tickcast, wishes: Wishes): void {
   // A slow link has nothing to merge where a tier is slower still.
-  const wanted: Wishes = slow.isOn ? { ...wishes, rate: 0 } : wishes;
+  const { instrument } = wishes;
+  const wanted: Wishes = {
+    ...wishes, rate: slow.isOn ? 0 : wishes.rate, instrument: instrument?.includes("*") ? null : instrument,
+  };
   const old = placed;
   placed = wanted;
   if (!watch) {
@@ -158,7 +190,7 @@ function subscribe(tick: Tickcast, wishes: Wishes): void {
     if (old.rate !== wanted.rate) watch.change({ maxRate: maxRate(wanted) });
     if (old.symbols.join() !== wanted.symbols.join()) {
       watch.setSymbols(wanted.symbols);
-      if (slow.isOn) slow.begin(tick, loaded());
+      if (slow.isOn && isLasting(tick)) slow.begin(tick, loaded());
     }
   }
   followSingle(tick, wanted);
@@ -171,10 +203,12 @@ function loaded(): string[] {
   return listed.filter((symbol) => symbol !== instrument && isAmong(symbol, symbols)).slice(0, LOAD_INSTRUMENTS_MAX);
 }
 
+/** What is switched on while the connection is not live, or goes away, begins with the next one. */
 function setSlow(isSlow: boolean): void {
+  wantsSlow = isSlow;
   if (isSlow === slow.isOn || !tick || !wishes) return;
-  if (isSlow) slow.begin(tick, loaded());
-  else slow.end();
+  if (!isSlow) slow.end();
+  else if (isLasting(tick)) slow.begin(tick, loaded());
   follow();
   linkChanged = true;
   wake();
@@ -199,13 +233,20 @@ let loading: ReturnType<typeof setTimeout> | undefined;
 async function loadInstruments(): Promise<void> {
   clearTimeout(loading);
   let waitMs = INSTRUMENTS_RETRY_MS;
+  const asked = tick;
+  // A connection that is lost or about to be has its own words; the next one asks anew.
+  const isServed = () => tick === asked && isLasting(asked);
+  if (!asked || !isServed()) return;
   try {
-    const list = await tick!.instruments();
+    const list = await asked.instruments();
+    const isFirst = listed.length === 0;
     listed = list.map(({ symbol }) => symbol);
+    if (isFirst && slow.isOn && isServed()) slow.begin(asked, loaded());
     report({ kind: "instruments", instruments: list.map(({ symbol, tickSize, lotSize }) => ({ symbol, tickSize, lotSize })) });
     if (list.length) waitMs = INSTRUMENTS_EVERY_MS;
   } catch (error) {
-    problem(`list of instruments: ${String(error)}`);
+    if (!isServed()) return;
+    problem(`list of instruments: ${error instanceof Error ? error.message : String(error)}`);
   }
   clearTimeout(loading);
   loading = setTimeout(() => void loadInstruments(), waitMs);
@@ -218,10 +259,11 @@ function askStats(): void {
   tick.stats().catch(() => undefined);
 }
 
-/** Every message as it came: for the speed of the slow link, and for the service's count. */
+/** Every message as it came: for the speed of the slow link, the clocks, and the service's count. */
 function read(message: unknown, size: number): void {
-  slow.read(size);
+  if (tick?.connection.state === "live") slow.read(size);
   const { method, success, result } = message as { method?: unknown; success?: unknown; result?: Record<string, unknown> };
+  if (method === "pong") estimate.answered();
   if (method !== "stats" || success !== true || !result) return;
   stats = { mergedUpdates: Number(result["merged_updates"]), owedTopics: Number(result["owed_topics"]) };
   linkChanged = true;

@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { age, bytes, duration, instant, latency, rate, shortSize, shortVolume } from "../.test/format.js";
+import { age, bytes, delay, duration, instant, latency, rate, shortSize, shortVolume } from "../.test/format.js";
 import { HISTORY_MAX, History } from "../.test/history.js";
-import { Latency } from "../.test/latency.js";
+import { Latency, OffsetEstimate, delayOf } from "../.test/latency.js";
 
 const check = (format, cases) => cases.forEach(([value, expected]) => assert.equal(format(value), expected));
 
@@ -73,4 +73,26 @@ test("a median is of the latest, and of nothing is nothing", () => {
   assert.equal(latencies.median(), 7);
   latencies.clear();
   assert.equal(latencies.median(), null);
+});
+
+test("no offset of clocks is believed by the first round trip, and a reconnect keeps the one before meanwhile", () => {
+  const estimate = new OffsetEstimate();
+  assert.equal(estimate.take("a", undefined, undefined), undefined);
+  estimate.answered();
+  assert.equal(estimate.take("a", -73_000, 150_000), undefined);
+  estimate.answered();
+  assert.deepEqual(estimate.take("a", 200, 800), { ms: 0.2, errorMs: 0.4 });
+  estimate.answered();
+  assert.deepEqual(estimate.take("b", 50_000, 120_000), { ms: 0.2, errorMs: 0.4 });
+  [1, 2].forEach(() => estimate.answered());
+  assert.deepEqual(estimate.take("b", 300, 600), { ms: 0.3, errorMs: 0.3 });
+});
+
+test("a delay is never shown below nothing: then it is below what the estimate may be wrong by", () => {
+  const shown = (median, offset) => delay(delayOf(median, offset));
+  assert.equal(shown(null, { ms: 1, errorMs: 1 }), "–");
+  assert.equal(shown(5, undefined), "–");
+  assert.equal(shown(5, { ms: -3, errorMs: 1 }), "2.0 ms");
+  assert.equal(shown(-0.4, { ms: 0.2, errorMs: 0.5 }), "< 0.5 ms");
+  assert.equal(shown(-60_000, { ms: 0.2, errorMs: 0.5 }), "–");
 });

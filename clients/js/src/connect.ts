@@ -7,6 +7,7 @@ import { Events } from "./events.js";
 import { TickcastError } from "./fault.js";
 import { Frames } from "./frames.js";
 import { Link } from "./link.js";
+import { checkConnectOptions } from "./options.js";
 import { readPatterns } from "./pattern.js";
 import { Rest } from "./rest.js";
 import { Session } from "./session.js";
@@ -35,6 +36,7 @@ class Connected implements Tickcast, Home {
 
   constructor(url: string, options: ConnectOptions) {
     const address = new Address(url);
+    checkConnectOptions(options);
     const tokens = new Tokens(options.token);
     this.#rest = new Rest(address, tokens, this.#abort.signal);
     this.session = new Session(options.verifyChecksums ?? false, this.connection, {

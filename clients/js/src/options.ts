@@ -1,10 +1,10 @@
-// The options of a subscription: read strictly, so that a misspelt one is not silently ignored,
-// and turned into the names of the wire.
+// The options of a subscription and of a connection: read strictly, so that a misspelt one is not
+// silently ignored; those of a subscription are turned into the names of the wire.
 
 import { BARS_KEPT } from "./bars.js";
 import { TICKER_FIELDS } from "./ticker.js";
 import { TRADES_KEPT } from "./trades.js";
-import type { Channel, ChannelOptions } from "./types.js";
+import type { Channel, ChannelOptions, ConnectOptions } from "./types.js";
 import type { WireOptions } from "./wire.js";
 
 const KEEP_MAX = 10_000;
@@ -16,6 +16,11 @@ const KNOWN: Readonly<Record<Channel, readonly string[]>> = {
   book: ["maxRate", "depth"],
   bars: ["maxRate", "interval", "keep"],
 };
+
+const KNOWN_OF_CONNECT: readonly string[] = [
+  "token", "encoding", "transport", "verifyChecksums", "backoffMs", "WebSocket", "signal",
+] satisfies (keyof ConnectOptions)[];
+const TRANSPORTS: readonly unknown[] = ["auto", "websocket", "sse"];
 
 export interface ReadOptions {
   readonly wire: WireOptions;
@@ -79,4 +84,22 @@ export function readOptions<C extends Channel>(channel: C, options: ChannelOptio
   }
   if (channel === "bars") wire.interval = (options as ChannelOptions["bars"]).interval ?? "1m";
   return { wire, keep };
+}
+
+/**
+ * What can be wrong with the options of a connection, beside what `Tokens` and `Backoff` find.
+ *
+ * @throws TypeError that names the option and its value.
+ */
+export function checkConnectOptions(options: ConnectOptions): void {
+  for (const name of Object.keys(options)) {
+    if (!KNOWN_OF_CONNECT.includes(name)) throw new TypeError(`options.${name}: no option of connect; known are ${KNOWN_OF_CONNECT.join(", ")}`);
+  }
+  const { encoding, transport, verifyChecksums, backoffMs } = options;
+  if (encoding !== undefined && encoding !== "json" && typeof (encoding as { connection?: unknown } | null)?.connection !== "function") {
+    fault("encoding", encoding, '"json" or the protobuf of tickcast/protobuf');
+  }
+  if (transport !== undefined && !TRANSPORTS.includes(transport)) fault("transport", transport, `one of ${TRANSPORTS.join(", ")}`);
+  if (verifyChecksums !== undefined && typeof verifyChecksums !== "boolean") fault("verifyChecksums", verifyChecksums, "true or false");
+  if (backoffMs !== undefined && (typeof backoffMs !== "object" || backoffMs === null)) fault("backoffMs", backoffMs, "an object with base and max");
 }

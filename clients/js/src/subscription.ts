@@ -2,6 +2,7 @@
 // it tells of changes.
 
 import { Events, guard } from "./events.js";
+import { TickcastError } from "./fault.js";
 import { Batch, type Frames } from "./frames.js";
 import { Changes } from "./iterator.js";
 import { readOptions } from "./options.js";
@@ -95,6 +96,8 @@ export class LiveSubscription<C extends Channel> implements Subscription<C>, Hol
       this.failed.delete(pattern);
       this.#home.session.release(this, this.wire.interval, pattern);
     }
+    const ending = this.#nothingServed();
+    if (ending !== undefined) this.end(ending);
   }
 
   on<E extends keyof SubscriptionEvents<ChannelState[C]>>(
@@ -114,7 +117,8 @@ export class LiveSubscription<C extends Channel> implements Subscription<C>, Hol
   [Symbol.asyncIterator](): AsyncIterableIterator<ChannelState[C]> {
     const changes = new Changes<ChannelState[C]>((closed) => this.#iterators.delete(closed));
     for (const view of this.#views.values()) changes.add(view);
-    if (this.closed || this.#home.ending !== undefined) changes.end(this.#home.ending);
+    const ending = this.#home.ending ?? this.#nothingServed();
+    if (this.closed || ending !== undefined) changes.end(ending);
     else this.#iterators.add(changes);
     return changes;
   }
@@ -165,6 +169,15 @@ export class LiveSubscription<C extends Channel> implements Subscription<C>, Hol
     this.failed.set(symbol, failure);
     if (this.#events.has("failed")) this.#events.emit("failed", symbol, failure);
     else this.#home.unheard(this.channel, symbol, failure);
+    const ending = this.#nothingServed();
+    if (ending !== undefined) this.end(ending);
+  }
+
+  /** Why nothing will come: every name and pattern has failed. The first one's failure is told. */
+  #nothingServed(): TickcastError | undefined {
+    const first = this.failed.get(this.symbols[0] ?? "");
+    if (first === undefined || !this.symbols.every((symbol) => this.failed.has(symbol))) return undefined;
+    return new TickcastError(first.error, first.code);
   }
 
   drop(symbol: string): void {

@@ -204,6 +204,7 @@ export interface Subscription<C extends Channel = Channel> extends AsyncIterable
   /**
    * Yields each state object that changed, the one that has waited longest first. An object that changes again
    * while it waits is yielded once, so a slow reader gets fewer, fresher states and no queue grows.
+   * Throws the failure when every name and pattern has failed, so that nothing will come.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<ChannelState[C]>;
   close(): void;

@@ -9,7 +9,7 @@ import { ClockOffset } from "../dist/clock.js";
 import { compareDecimals } from "../dist/decimal.js";
 import { Batch, Frames } from "../dist/frames.js";
 import { Changes } from "../dist/iterator.js";
-import { readOptions } from "../dist/options.js";
+import { checkConnectOptions, readOptions } from "../dist/options.js";
 import { matches, readPatterns } from "../dist/pattern.js";
 import { EventParser } from "../dist/sse-parser.js";
 import { endOf, renewalIn, Tokens } from "../dist/tokens.js";
@@ -77,6 +77,19 @@ test("options are read strictly", () => {
   ]) {
     assert.throws(() => readOptions(channel, options), { name: "TypeError", message });
   }
+});
+
+test("the options of a connection are read strictly", () => {
+  for (const options of [{}, { encoding: "json", token: undefined, transport: "sse", verifyChecksums: true, backoffMs: {} },
+    { encoding: { name: "x", subprotocol: "x", connection() {} } }]) assert.doesNotThrow(() => checkConnectOptions(options));
+  for (const [options, message] of [
+    [{ tokn: "x" }, /^options\.tokn: no option of connect; known are token, encoding/],
+    [{ encoding: "protobuf" }, 'options.encoding: "protobuf" is not "json" or the protobuf of tickcast/protobuf'],
+    [{ encoding: null }, /^options\.encoding: null is not/],
+    [{ transport: "x" }, 'options.transport: "x" is not one of auto, websocket, sse'],
+    [{ verifyChecksums: "no" }, 'options.verifyChecksums: "no" is not true or false'],
+    [{ backoffMs: 5 }, "options.backoffMs: 5 is not an object with base and max"],
+  ]) assert.throws(() => checkConnectOptions(options), { name: "TypeError", message });
 });
 
 test("an address is taken in any of four schemes", () => {

@@ -318,3 +318,27 @@ test("messages that are not understood are ignored", () => {
   desk.session.answer({ method: "novel", success: true }, desk.now);
   assert.equal(sub.size, 1);
 });
+
+test("an iterator ends with the failure when nothing of its subscription is served", async () => {
+  const desk = new Desk();
+  const sub = desk.subscribe("ticker", ["a:A", "a:NOPE"]);
+  const mixed = desk.subscribe("ticker", ["a:*", "a:NOPE"]);
+  const [reading, other] = [sub[Symbol.asyncIterator](), mixed[Symbol.asyncIterator]()];
+  const request = desk.connect()[0];
+  const unknown = { symbol: "a:NOPE", code: 4404, error: 'symbol "a:NOPE" is unknown' };
+  desk.grant(request, { failed: [unknown] });
+  desk.ticker("a:A", 7, 1, { last: "1" });
+  assert.equal((await reading.next()).value.last, "1");
+  const waiting = assert.rejects(reading.next(), { name: "TickcastError", code: 4404, message: unknown.error });
+  // What is left has failed, so that nothing can come.
+  sub.setSymbols(["a:NOPE"]);
+  await waiting;
+  await assert.rejects(sub[Symbol.asyncIterator]().next(), { code: 4404 });
+  assert.equal((await other.next()).value.symbol, "a:A");
+  sub.setSymbols(["a:A"]);
+  const anew = sub[Symbol.asyncIterator]();
+  const lost = assert.rejects(anew.next().then(() => anew.next()), { code: 4403 });
+  await Promise.resolve();
+  desk.session.held.fail("ticker", undefined, "a:A", { code: 4403, error: "no right" }, desk.now);
+  await lost;
+});
