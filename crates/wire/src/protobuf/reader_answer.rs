@@ -1,7 +1,7 @@
 //! Answers and what the edge says of itself, read into the types that JSON's are read into, and
 //! written as those.
 
-use super::field::{FieldValue, Fields, Read};
+use super::field::{FieldValue, Fields, ProtobufFault, Read};
 use super::words::{CHANNELS, INTERVALS, METHODS, TICKER_FIELDS, word};
 use crate::answer::{
     Authenticated, Failed, Goaway, Granted, Limits, Matched, Stats, Welcome, write_error_parts,
@@ -58,17 +58,23 @@ pub(super) fn write_answer(out: &mut Vec<u8>, mut fields: Fields<'_>) -> Read<()
         }
     }
     let req_id = req_id.as_ref();
-    let done = method.unwrap_or(Method::Ping);
-    match outcome {
-        Some((3, value)) => write_result(out, done, req_id, &read_granted(value)?),
-        Some((4, value)) => write_result(out, done, req_id, &read_authenticated(value)?),
-        Some((5, value)) => write_pong(out, req_id, value.signed("pong_ts_publish")?),
-        Some((6, value)) => write_result(out, done, req_id, &read_stats(value)?),
-        Some((_, value)) => {
+    match (outcome, method) {
+        (Some((3, value)), Some(done @ (Method::Subscribe | Method::Unsubscribe))) => {
+            write_result(out, done, req_id, &read_granted(value)?);
+        }
+        (Some((4, value)), Some(Method::Auth)) => {
+            write_result(out, Method::Auth, req_id, &read_authenticated(value)?);
+        }
+        (Some((5, value)), _) => write_pong(out, req_id, value.signed("pong_ts_publish")?),
+        (Some((6, value)), Some(Method::Stats)) => {
+            write_result(out, Method::Stats, req_id, &read_stats(value)?);
+        }
+        (Some((7, value)), _) => {
             let (code, error) = read_refused(value)?;
             write_error_parts(out, method, req_id, code, error);
         }
-        None => out.extend_from_slice(b"{}"),
+        (Some(_), _) => return Err(ProtobufFault::new("answer: not an outcome of its method")),
+        (None, _) => out.extend_from_slice(b"{}"),
     }
     Ok(())
 }
