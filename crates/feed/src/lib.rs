@@ -28,7 +28,6 @@ pub use coinbase_exchange::{CoinbaseExchangeConfig, CoinbaseExchangeHandler};
 pub use driver::Driver;
 pub use driver::backoff::ConnectPacer;
 pub use driver::config::{DriverConfig, DriverError, FeedState, FeedStatus, Recorder};
-pub use driver::connect::{ClientSocket, DialError, dial, dial_trusting};
 pub use handler::{Command, ConnectionIndex, Handler, Io, Limits, Tally};
 pub use kraken::{KrakenConfig, KrakenHandler};
 pub use metrics::{FeedMetrics, Metrics};

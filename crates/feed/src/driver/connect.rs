@@ -7,8 +7,7 @@ use hyper::body::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper::{Request, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use sha1::{Digest, Sha1};
 use std::fmt;
 use std::sync::Arc;
@@ -29,8 +28,6 @@ pub(crate) enum ConnectError {
     Dns { host: String, source: std::io::Error },
     #[error("TCP: {host}:{port} cannot be reached: {source}")]
     Tcp { host: String, port: u16, source: std::io::Error },
-    #[error("the trusted certificates cannot be used: {0}")]
-    Trust(String),
     #[error("TLS with {host}: {source}")]
     Tls { host: String, source: std::io::Error },
     #[error("handshake: {0}")]
@@ -200,48 +197,6 @@ pub(crate) fn accept_of(key: &str) -> String {
     hash.update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
     base64::engine::general_purpose::STANDARD.encode(hash.finalize())
 }
-
-/// An open WebSocket as a client sees it, TLS where the URL says `wss`; for tools that watch a
-/// service. Pings are answered by it.
-pub type ClientSocket = fastwebsockets::WebSocket<TokioIo<Upgraded>>;
-
-/// The largest message that [`dial`]'s socket accepts.
-const DIAL_MESSAGE_BYTES_MAX: usize = 32 << 20;
-
-/// Opens a WebSocket at `url`.
-///
-/// *Errors:* in words: DNS, TCP, TLS, handshake.
-pub async fn dial(url: &str) -> Result<ClientSocket, DialError> {
-    dial_by(&Connector::new(), url).await
-}
-
-/// Opens a WebSocket at `url`, trusting the certificates in this PEM and no others.
-///
-/// *Errors:* as [`dial`]; there is no usable certificate in `pem`.
-pub async fn dial_trusting(url: &str, pem: &[u8]) -> Result<ClientSocket, DialError> {
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| ConnectError::Trust(error.to_string()))?;
-        roots.add(certificate).map_err(|error| ConnectError::Trust(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(ConnectError::Trust("it holds no certificate".into()).into());
-    }
-    dial_by(&Connector::trusting(roots), url).await
-}
-
-async fn dial_by(connector: &Connector, url: &str) -> Result<ClientSocket, DialError> {
-    let socket = connector.open_socket(url).await?;
-    let mut socket =
-        fastwebsockets::WebSocket::after_handshake(socket, fastwebsockets::Role::Client);
-    socket.set_max_message_size(DIAL_MESSAGE_BYTES_MAX);
-    Ok(socket)
-}
-
-/// Why [`dial`] failed.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct DialError(#[from] ConnectError);
 
 #[cfg(test)]
 mod tests {
