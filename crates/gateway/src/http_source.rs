@@ -7,6 +7,7 @@ use crate::http::Source;
 use crate::identity::Who;
 use crate::limits::{SNAPSHOT_BYTES_MAX, SNAPSHOT_SYMBOLS_MAX};
 use crate::refusal::Refusal;
+use crate::refusal_reason::Reason;
 use std::fmt;
 use std::sync::Arc;
 use tickcast_market::{Decimal, Directory, Instrument, Nanos, write_decimal};
@@ -210,7 +211,7 @@ fn find_exact(directory: &Directory, name: &str, who: &Who) -> Result<Arc<Instru
         None => {
             let error =
                 format!("symbol: {name:?} is not known yet; the venue's list is on its way");
-            Err(Refusal::overloaded("starting", error))
+            Err(Refusal::overloaded(Reason::Starting, error))
         }
     }
 }
