@@ -124,8 +124,10 @@ async fn serve(
     );
     let hub = publisher.hub.clone();
     let publisher_metrics = tickcast_publisher::Metrics::new(&registry)?;
+    publisher_metrics.show_topics_of(hub.clone());
     let partitions = start_partitions(publisher.partitions, partition_inboxes, &publisher_metrics)?;
 
+    settings.feeds.iter().for_each(|venue| gateway_metrics.expect(*venue));
     let (auth_desk, asks) = AuthDesk::new();
     let mut handles = Vec::new();
     let mut shard_threads = Vec::new();
@@ -196,7 +198,6 @@ async fn serve(
         let (door, listener) = (door.clone(), listeners.public);
         tokio::spawn(async move { door.serve(listener).await })
     };
-    let topics_task = tokio::spawn(watch_topics(hub, publisher_metrics));
     let scheme = if keys.tls.is_some() { "https" } else { "http" };
     println!("tickcast listening on {scheme}://{public} admin http://{admin}");
 
@@ -214,7 +215,6 @@ async fn serve(
     stop.store(true, Ordering::Relaxed); // A flag that loops look at; orders nothing.
     stop_drivers.send_replace(true);
     shards.stop();
-    topics_task.abort();
     // A partition ends when the last feed has let go of its inbox.
     drop(feeds);
     drop(door);
@@ -274,7 +274,8 @@ fn make_inboxes(partitions: usize) -> (Vec<InboxSender>, Vec<Inbox>) {
 fn route_resyncs(directory: Arc<Directory>, resyncs: Resyncs) -> Resync {
     Resync(Arc::new(move |index| {
         let Some(instrument) = directory.get(index) else { return false };
-        tracing::warn!(instrument = %instrument.name, "book is crossed or does not fit: resync");
+        let (venue, name) = (instrument.spec.venue, &instrument.name);
+        tracing::warn!(%venue, instrument = %name, "book is crossed or does not fit: resync");
         match resyncs.get(&instrument.spec.venue) {
             Some(driver) => driver.try_send(index).is_ok(),
             None => true,
@@ -297,14 +298,6 @@ fn start_partitions(
         threads.push(thread);
     }
     Ok(threads)
-}
-
-async fn watch_topics(hub: Arc<tickcast_publisher::Hub>, metrics: tickcast_publisher::Metrics) {
-    let mut every = tokio::time::interval(Duration::from_secs(1));
-    loop {
-        every.tick().await;
-        metrics.set_topics(hub.topics());
-    }
 }
 
 /// Makes these limits hold from now on; what can only be had at the start stays as it was `first`.
