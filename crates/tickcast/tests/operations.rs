@@ -93,13 +93,16 @@ fn the_log_names_a_connection_as_clients_and_its_welcome_do() {
     );
     service.until_ready();
     let mut socket = service.websocket();
-    let welcome = socket.next();
-    let session = welcome["data"][0]["session"].as_str().expect("a session").to_owned();
+    let mut session = String::new();
+    socket.until("a welcome", |text| {
+        let welcome: Value = serde_json::from_str(text).expect("JSON");
+        session = welcome["data"][0]["session"].as_str().unwrap_or_default().to_owned();
+        !session.is_empty()
+    });
     let clients: Value = serde_json::from_str(&get(service.admin, "/clients").1).expect("JSON");
     let client = &clients["clients"][0];
     assert_eq!(client["session"], session.as_str(), "{clients}");
     assert_eq!(get(service.public, "/v1/snapshot?channel=nope").0, 400);
-    // What is no request at all is a cause to be closed for, once there are too many.
     drop(socket);
     let (mut log, until) = (Vec::<Value>::new(), Instant::now() + PATIENCE);
     let told = |log: &[Value], message: &str| {

@@ -47,9 +47,9 @@ fn row_07_without_descriptors_it_neither_spins_nor_hurts_and_recovers() {
         }
     }
     let spent = usage(service.pid()).cpu_seconds - before.cpu_seconds;
-    operators_still_see(&service, &taken);
     let percent = 100.0 * spent / begun.elapsed().as_secs_f64();
     assert_eq!(usage(service.pid()).descriptors, before.descriptors, "still exhausted");
+    operators_still_see(&service, &taken);
     waiting.clear();
     drop(taken);
     let freed = Instant::now();
