@@ -272,7 +272,8 @@ def test_a_name_that_waited_and_turned_out_unknown_fails_late(stage: Stage) -> N
     (request,) = stage.subscribe(1, "a:X", "a:NOPE")
     stage.grant(request, symbol=["a:X"])
     assert not stage.notes.failures
-    stage.refuse(request, 4404, 'params.symbol: "a:NOPE": unknown symbol')
+    error = 'params.symbol: "a:NOPE": unknown symbol'
+    stage.say({"method": "subscribe", "success": False, "code": 4404, "error": error})
     assert stage.notes.failures == [(1, "a:NOPE", 4404)]
 
 

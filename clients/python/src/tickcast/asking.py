@@ -277,7 +277,7 @@ class Asking:
             return
         failure = Failure(message["code"], message["error"])
         if pending is None:
-            self._refused_late(message.get("req_id"), failure)
+            self._refused_late(failure)
         else:
             self._refused(req_id, pending, failure, now)
 
@@ -347,14 +347,14 @@ class Asking:
                     self._said.discard((entry.key, pattern))
                     self._fail(entry.key, pattern, failure)
 
-    def _refused_late(self, req_id: object, failure: Failure) -> None:
-        """A name that had to wait turned out not to exist: the error quotes it."""
+    def _refused_late(self, failure: Failure) -> None:
+        """A name that had to wait turned out not to exist: the error quotes it, and repeats no
+        `req_id`."""
         for entry in self._plan.entries:
-            if entry.req_id == req_id:
-                for pattern in list(entry.waiting):
-                    if f'"{pattern}"' in failure.error:
-                        entry.waiting.discard(pattern)
-                        self._fail(entry.key, pattern, failure)
+            for pattern in sorted(entry.waiting):
+                if f'"{pattern}"' in failure.error:
+                    entry.waiting.discard(pattern)
+                    self._fail(entry.key, pattern, failure)
 
     def _fail(self, key: StreamKey, pattern: str, failure: Failure) -> None:
         if failure.code == NOT_ENTITLED:
