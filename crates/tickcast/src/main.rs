@@ -109,7 +109,13 @@ fn main() -> ExitCode {
                 Err(error) => usage(&error),
             }
         }
-        Command::Watch(args) => finish(watch::run(&args)),
+        Command::Watch(args) => match watch::prepare(&args) {
+            Ok(asked) => match watch::run(&args, asked) {
+                Err(error) if watch::is_misuse(&error) => usage(&error),
+                ran => finish(ran),
+            },
+            Err(error) => usage(&error),
+        },
         Command::Token(args) => match token::make(&args) {
             Ok(token) => {
                 println!("{token}");
