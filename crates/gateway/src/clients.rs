@@ -24,6 +24,9 @@ pub struct ShardClients {
 struct Client {
     session: String,
     address: String,
+    /// It is the service's own witness.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    canary: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     identity: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,6 +92,7 @@ impl<S: Socket> Shard<S> {
         Client {
             session: session_name(account.session),
             address: address_text(account.peer.into()),
+            canary: connection.is_canary(),
             identity: identity.map(|identity| identity.sub.clone()),
             expires: identity
                 .filter(|identity| identity.expires_at < Nanos::MAX)

@@ -1,5 +1,6 @@
 //! `tickcast serve`: everything in one process; what is started, in which order, and stopped.
 
+use crate::canary::{self, Board, Canary};
 use crate::clock;
 use crate::feeds::{FeedHealth, Feeds, Lists, Resyncs, Started};
 use crate::keys::Keys;
@@ -20,8 +21,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tickcast_feed::InboxSender;
 use tickcast_gateway::{
-    Admin, Admission, AuthDesk, Certificates, Door, DoorLimits, DoorRules, FeedReport, HubSource,
-    Line, Origins, Poller, Readiness, Shard, ShardHandle, ShardInbox, ShardSettings, Shards,
+    Admin, Admission, AuthDesk, CanaryReport, Certificates, Door, DoorLimits, DoorRules,
+    FeedReport, HubSource, Line, Origins, Poller, Readiness, Shard, ShardHandle, ShardInbox,
+    ShardSettings, Shards,
 };
 use tickcast_market::Directory;
 use tickcast_publisher::{Config, Inbox, Publisher, Resync, ShardIndex};
@@ -112,12 +114,13 @@ async fn serve(
         .collect::<std::io::Result<Vec<_>>>()
         .context("a shard's poller")?;
     let (live, resyncs) = feeds.prepare_live(&settings)?;
-    let publisher = Publisher::new(
+    let canary_wake = settings.canary.then(canary::no_wake);
+    let mut publisher = Publisher::new(
         Config {
             run,
             tiers: settings.tiers.clone(),
             partitions: settings.partitions,
-            wakes: pollers.iter().map(Poller::wake).collect(),
+            wakes: pollers.iter().map(Poller::wake).chain(canary_wake).collect(),
             resync: route_resyncs(directory.clone(), resyncs),
         },
         directory.clone(),
@@ -126,6 +129,7 @@ async fn serve(
     let publisher_metrics = tickcast_publisher::Metrics::new(&registry)?;
     let partitions = start_partitions(publisher.partitions, partition_inboxes, &publisher_metrics)?;
 
+    let canary_feed = settings.canary.then(|| publisher.feeds.pop()).flatten();
     let (auth_desk, asks) = AuthDesk::new();
     let mut handles = Vec::new();
     let mut shard_threads = Vec::new();
@@ -165,12 +169,25 @@ async fn serve(
     let rules = DoorRules { limits, admission, origins, auth };
     let door = Door::new(rules, shards.clone(), source, metrics, config);
 
+    let canary = match canary_feed {
+        Some(feed) => Some(Canary::start(canary::Parts {
+            hub: hub.clone(),
+            feed,
+            shards: settings.shards,
+            door: door.clone(),
+            venues: settings.feeds.clone(),
+            metrics: canary::Metrics::new(&registry)?,
+            clock: clock::now,
+        })?),
+        None => None,
+    };
     let subscribed = {
         let metrics = gateway_metrics.clone();
         move || metrics.has_had_subscribers()
     };
     let Started { healths, threads: feed_threads } = feeds.start(&settings, live, subscribed)?;
-    let readiness = Arc::new(Ready { healths, door: door.clone() });
+    let readiness =
+        Arc::new(Ready { healths, door: door.clone(), board: canary.as_ref().map(Canary::board) });
     let admin_page = Admin::new(registry, readiness.clone(), shards.clone());
     let successors = listen_for_successors(&settings, &mut listeners, run)?;
     let mut admin_listener = Some(listeners.admin);
@@ -213,6 +230,7 @@ async fn serve(
     drain(&door, &shards, settings.drain_window, &mut signals, &reload).await;
     stop.store(true, Ordering::Relaxed); // A flag that loops look at; orders nothing.
     stop_drivers.send_replace(true);
+    shard_threads.extend(canary.map(Canary::stop));
     shards.stop();
     topics_task.abort();
     // A partition ends when the last feed has let go of its inbox.
@@ -422,6 +440,7 @@ fn join(threads: Vec<JoinHandle<()>>) {
 struct Ready {
     healths: Vec<Arc<FeedHealth>>,
     door: Arc<Door>,
+    board: Option<Arc<Board>>,
 }
 
 impl Ready {
@@ -441,5 +460,9 @@ impl Readiness for Ready {
 
     fn is_draining(&self) -> bool {
         self.door.is_draining()
+    }
+
+    fn canaries(&self) -> Vec<CanaryReport> {
+        self.board.as_ref().map(|board| board.say()).unwrap_or_default()
     }
 }
