@@ -148,7 +148,9 @@ impl Clients for Shards {
     fn write_json(&self, out: &mut Vec<u8>) {
         let shards = self.clients();
         let mut items = Vec::new();
-        for client in shards.iter().flat_map(|shard| &shard.clients) {
+        let (canaries, clients): (Vec<&Client>, Vec<&Client>) =
+            shards.iter().flat_map(|shard| &shard.clients).partition(|client| client.canary);
+        for client in clients.into_iter().chain(canaries) {
             items.push(serde_json::to_value(client));
         }
         for closed in shards.iter().flat_map(|shard| &shard.closed) {
