@@ -150,7 +150,7 @@ pub(crate) struct Resolved {
     pub(crate) flush_mode: FlushMode,
     /// Whether `permessage-deflate` is agreed to.
     pub(crate) deflate: bool,
-    /// Whether the canary sings.
+    /// Whether there is a canary.
     pub(crate) canary: bool,
     pub(crate) tiers: Tiers,
     pub(crate) allow_origin: Vec<String>,

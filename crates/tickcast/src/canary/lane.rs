@@ -271,7 +271,7 @@ impl<'a> Life<'a> {
         for request in self.adjust(now) {
             writer.send(&request).await?;
         }
-        if self.ticks % TICKS_A_COMPARISON == 0 {
+        if self.ticks.is_multiple_of(TICKS_A_COMPARISON) {
             self.compare(now)?;
         }
         let is_late = |asked: &Instant| now.saturating_duration_since(*asked) >= LATE;
