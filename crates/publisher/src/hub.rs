@@ -274,6 +274,14 @@ impl Hub {
         self.cells.begin_run(first);
     }
 
+    /// Where a stream stands now; `None` for an instrument that nobody has asked for and nothing was
+    /// heard of.
+    ///
+    /// *Cost:* the instrument's read lock for a moment.
+    pub fn now(&self, instrument: InstrumentIndex, view: View) -> Option<Since> {
+        Some(self.cells.get(instrument)?.guarded.read().streams.now(view))
+    }
+
     /// The instrument's present status; `None` for one that this process does not know.
     pub fn status(&self, instrument: InstrumentIndex) -> Option<Status> {
         let cell = self.cells.get_or_make(instrument)?;

@@ -3,6 +3,7 @@
 //! Exit codes: 0 asked to stop, 1 failed, 2 wrong usage or configuration.
 
 mod bus;
+mod canary;
 mod clock;
 mod feeds;
 mod keys;

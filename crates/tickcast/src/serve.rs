@@ -1,5 +1,6 @@
 //! `tickcast serve` and `tickcast gateway`: what is started, in which order, and stopped.
 
+use crate::canary::{self, Board, Canary};
 use crate::clock;
 use crate::keys::Keys;
 use crate::listeners::Listeners;
@@ -17,8 +18,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tickcast_gateway::{
-    Admin, Admission, AuthDesk, Certificates, Door, DoorLimits, DoorRules, FeedReport, HubSource,
-    Line, Origins, Poller, Readiness, Shard, ShardHandle, ShardInbox, ShardSettings, Shards,
+    Admin, Admission, AuthDesk, CanaryReport, Certificates, Door, DoorLimits, DoorRules,
+    FeedReport, HubSource, Line, Origins, Poller, Readiness, Shard, ShardHandle, ShardInbox,
+    ShardSettings, Shards,
 };
 use tickcast_market::Epoch;
 use tickcast_publisher::ShardIndex;
@@ -98,12 +100,13 @@ async fn serve(
         .map(|_| Poller::new())
         .collect::<std::io::Result<Vec<_>>>()
         .context("a shard's poller")?;
+    let canary_wake = settings.canary.then(canary::no_wake);
     let ground = Ground {
         settings: &settings,
         registry: &registry,
         venues,
         first: first_epoch(run),
-        wakes: pollers.iter().map(Poller::wake).collect(),
+        wakes: pollers.iter().map(Poller::wake).chain(canary_wake).collect(),
     };
     let mut streams = match shape {
         Shape::AllInOne => Streams::own(ground)?,
@@ -111,6 +114,7 @@ async fn serve(
     };
     let hub = streams.hub.clone();
 
+    let canary_feed = settings.canary.then(|| streams.feeds.pop()).flatten();
     let (auth_desk, asks) = AuthDesk::new();
     let mut handles = Vec::new();
     let mut shard_threads = Vec::new();
@@ -152,12 +156,25 @@ async fn serve(
     let rules = DoorRules { limits, admission, origins, auth };
     let door = Door::new(rules, shards.clone(), source, metrics, config);
 
+    let canary = match canary_feed {
+        Some(feed) => Some(Canary::start(canary::Parts {
+            hub: hub.clone(),
+            feed,
+            shards: settings.shards,
+            door: door.clone(),
+            venues: if shape == Shape::AllInOne { settings.feeds.clone() } else { Vec::new() },
+            metrics: canary::Metrics::new(&registry)?,
+            clock: clock::now,
+        })?),
+        None => None,
+    };
     let subscribed = {
         let metrics = gateway_metrics.clone();
         move || metrics.has_had_subscribers()
     };
     let healths = streams.start(&settings, subscribed)?;
-    let readiness = Arc::new(Ready { healths, door: door.clone() });
+    let readiness =
+        Arc::new(Ready { healths, door: door.clone(), board: canary.as_ref().map(Canary::board) });
     let admin_page = Admin::new(registry, readiness.clone(), shards.clone());
     let successors = listen_for_successors(&settings, &mut listeners, run)?;
     let mut admin_listener = Some(listeners.admin);
@@ -198,6 +215,7 @@ async fn serve(
     give_way(&door, &admin_page, successors, &mut signals, &reload).await;
     drain(&door, &shards, settings.drain_window, &mut signals, &reload).await;
     streams.stop();
+    shard_threads.extend(canary.map(Canary::stop));
     shards.stop();
     drop(door);
     door_task.abort();
@@ -364,6 +382,7 @@ pub(crate) fn join(threads: Vec<JoinHandle<()>>) {
 struct Ready {
     healths: Vec<Health>,
     door: Arc<Door>,
+    board: Option<Arc<Board>>,
 }
 
 impl Ready {
@@ -383,5 +402,9 @@ impl Readiness for Ready {
 
     fn is_draining(&self) -> bool {
         self.door.is_draining()
+    }
+
+    fn canaries(&self) -> Vec<CanaryReport> {
+        self.board.as_ref().map(|board| board.say()).unwrap_or_default()
     }
 }

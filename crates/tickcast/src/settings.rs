@@ -16,7 +16,7 @@ use std::time::Duration;
 use tickcast_feed::{ReplaySpeed, VenueConfig};
 use tickcast_gateway::{FlushMode, Proxies};
 use tickcast_market::{Nanos, Venue};
-use tickcast_publisher::Tiers;
+use tickcast_publisher::{ShardIndex, Tiers};
 use tickcast_relay::BusOptions;
 
 /// Prices that gather for longer are not live.
@@ -91,6 +91,10 @@ pub(crate) struct Settings {
     /// Compression of messages from 1 KiB on for clients that offer it: on or off [default: on]
     #[arg(long, env = "TICKCAST_DEFLATE", value_name = "on|off")]
     pub(crate) deflate: Option<String>,
+    /// A client inside the process that watches how fresh prices are and whether every message keeps
+    /// the protocol: on or off [default: on]
+    #[arg(long, env = "TICKCAST_CANARY", value_name = "on|off")]
+    pub(crate) canary: Option<String>,
     /// Maximum rates on offer besides real time, in updates a second [default: 10,4,1]
     #[arg(long, env = "TICKCAST_TIERS", value_delimiter = ',', value_name = "RATE,…")]
     pub(crate) tiers: Vec<f64>,
@@ -152,6 +156,8 @@ pub(crate) struct Resolved {
     pub(crate) flush_mode: FlushMode,
     /// Whether `permessage-deflate` is agreed to.
     pub(crate) deflate: bool,
+    /// Whether there is a canary.
+    pub(crate) canary: bool,
     pub(crate) tiers: Tiers,
     pub(crate) allow_origin: Vec<String>,
     pub(crate) proxies: Proxies,
@@ -207,6 +213,7 @@ impl Settings {
             flush_interval: self.flush_interval.or(under.flush_interval),
             flush_mode: self.flush_mode.or(under.flush_mode),
             deflate: self.deflate.or(under.deflate),
+            canary: self.canary.or(under.canary),
             tiers: or(self.tiers, under.tiers),
             allow_origin: or(self.allow_origin, under.allow_origin),
             trust_proxy: or(self.trust_proxy, under.trust_proxy),
@@ -222,8 +229,19 @@ impl Settings {
     pub(crate) fn resolve(self) -> Result<Resolved> {
         let feeds = resolve_feeds(&self.feed, &self.replay)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let shards = self.shards.unwrap_or(cores.min(64));
+        let canary = match self.canary.as_deref() {
+            None | Some("on") => true,
+            Some("off") => false,
+            Some(other) => bail!("canary: {other:?} is not one of on, off"),
+        };
+        // To the publisher the canary is one more.
+        let shards_max = ShardIndex::COUNT_MAX - usize::from(canary);
+        let shards = self.shards.unwrap_or(cores.min(shards_max));
         ensure!((1..=64).contains(&shards), "shards: {shards} is not from 1 to 64");
+        ensure!(
+            shards <= shards_max,
+            "shards: 64 leave no place for the canary (canary = \"off\")"
+        );
         let partitions = self.partitions.unwrap_or(1);
         ensure!((1..=64).contains(&partitions), "partitions: {partitions} is not from 1 to 64");
         let tiers = if self.tiers.is_empty() {
@@ -286,6 +304,7 @@ impl Settings {
                 Some("off") => false,
                 Some(other) => bail!("deflate: {other:?} is not one of on, off"),
             },
+            canary,
             tiers,
             allow_origin: self.allow_origin,
             // An empty variable of the environment says nothing.
