@@ -96,9 +96,9 @@ impl ShardLog {
             };
         }
         if is_told {
-            line!(info)
+            line!(info);
         } else {
-            line!(debug)
+            line!(debug);
         }
         is_told
     }

@@ -6,7 +6,7 @@ mod door_kit;
 use door_kit::{Client, Server, start, start_admitting, start_guarded};
 use std::sync::Arc;
 use tickcast_gateway::{
-    Admission, AdmissionLimits, Auth, DoorLimits, Proxies, Refusal, Source, Who,
+    Admission, AdmissionLimits, Auth, DoorLimits, Proxies, Reason, Refusal, Source, Who,
 };
 use tickcast_market::Nanos;
 
@@ -30,7 +30,7 @@ impl Source for Refusing {
             "nothing" => Refusal::not_found("nothing"),
             "forbidden" => Refusal::not_entitled("forbidden"),
             "nonsense" => Refusal::bad_request("nonsense"),
-            _ => Refusal::overloaded("starting", "later"),
+            _ => Refusal::overloaded(Reason::Starting, "later"),
         })
     }
 }

@@ -1,10 +1,9 @@
-//! The bus between a publisher and gateways on other hosts: settings, and both ends started.
+//! The bus between a publisher and gateways on other hosts: either end, started and stopped.
 
 use crate::clock;
+use crate::settings_bus::BusPlace;
 use crate::streams::{Ground, Health, Streams};
-use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
-use std::path::PathBuf;
+use anyhow::{Context, Result};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tickcast_gateway::FeedReport;
@@ -14,48 +13,11 @@ use tickcast_relay::{Bus, BusHealth, BusOptions, Follower, Intake, Lease, Metric
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
-/// Where the bus is; absent means "not said here".
-#[derive(Clone, Debug, Default, Deserialize, clap::Args)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct BusSettings {
-    /// NATS server, such as `nats://10.0.0.5:4222` or `tls://…`; several with commas
-    #[arg(id = "bus", long = "bus", env = "TICKCAST_BUS", value_name = "URL")]
-    pub(crate) url: Option<String>,
-    /// Credentials for NATS: a file as nsc writes it, or one with an nkey seed
-    #[arg(id = "bus_creds", long = "bus-creds", env = "TICKCAST_BUS_CREDS", value_name = "FILE")]
-    pub(crate) creds: Option<PathBuf>,
-    /// PEM file with certificates to trust for tls:// besides the system's
-    #[arg(id = "bus_ca", long = "bus-ca", env = "TICKCAST_BUS_CA", value_name = "FILE")]
-    pub(crate) ca: Option<PathBuf>,
-}
-
-impl BusSettings {
-    /// These settings, and where they say nothing those of `under`.
-    pub(crate) fn over(self, under: BusSettings) -> BusSettings {
-        BusSettings {
-            url: self.url.or(under.url),
-            creds: self.creds.or(under.creds),
-            ca: self.ca.or(under.ca),
-        }
-    }
-
-    /// Checks them; `None` where there is no bus. *Errors* name the setting and the value.
-    pub(crate) fn resolve(self) -> Result<Option<BusOptions>> {
-        let Some(url) = self.url.filter(|url| !url.trim().is_empty()) else {
-            ensure!(self.creds.is_none(), "bus.creds: without bus.url");
-            ensure!(self.ca.is_none(), "bus.ca: without bus.url");
-            return Ok(None);
-        };
-        for one in url.split(',').map(str::trim) {
-            let host = one.strip_prefix("nats://").or_else(|| one.strip_prefix("tls://"));
-            if host.is_none_or(str::is_empty) {
-                bail!("bus.url: {one:?} is not an address such as nats://10.0.0.5:4222");
-            }
-        }
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let name = format!("tickcast-{}-{}", host.trim().replace(' ', "-"), std::process::id());
-        Ok(Some(BusOptions { url, creds: self.creds, ca: self.ca, name }))
-    }
+/// What a process is called in the server's list of connections, and in the lease.
+fn options(place: BusPlace) -> BusOptions {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = format!("tickcast-{}-{}", host.trim().replace(' ', "-"), std::process::id());
+    BusOptions { url: place.url, creds: place.creds, ca: place.ca, name }
 }
 
 /// A gateway's end of the bus.
@@ -68,9 +30,9 @@ pub(crate) struct FromBus {
 /// Makes replicas that follow the bus of the settings.
 pub(crate) async fn follow(ground: Ground<'_>) -> Result<(Arc<Hub>, Vec<ShardFeed>, FromBus)> {
     let Ground { settings, registry, venues, first, wakes } = ground;
-    let options = settings.bus.clone().context("bus: a gateway needs one, such as nats://…")?;
+    let place = settings.bus.clone().context("bus: a gateway needs one, such as nats://…")?;
     let metrics = Metrics::new(registry)?;
-    let bus = connect(&venues, options, metrics.clone()).await?;
+    let bus = connect(&venues, options(place), metrics.clone()).await?;
     let interested = Arc::new(Notify::new());
     let interest = {
         let interested = interested.clone();
@@ -124,12 +86,13 @@ pub(crate) struct ToBus {
 
 /// Puts the streams on the bus of the settings while this publisher counts.
 pub(crate) async fn publish(
-    options: BusOptions,
+    place: BusPlace,
     metrics: Metrics,
     streams: &mut Streams,
     arrived: Arc<Notify>,
     runtime: &Handle,
 ) -> Result<ToBus> {
+    let options = options(place);
     let name = options.name.clone();
     let bus = connect(runtime, options, metrics).await?;
     let feed = streams.feeds.pop().expect("a publisher on a bus was made with one reader");

@@ -14,6 +14,7 @@ mod serve;
 mod service_manager;
 mod settings;
 mod settings_auth;
+mod settings_bus;
 mod settings_limits;
 mod settings_takeover;
 mod signals;

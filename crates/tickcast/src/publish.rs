@@ -26,7 +26,7 @@ async fn publish(settings: Resolved, venues: Handle) -> Result<()> {
     let mut signals = Signals::new()?;
     let registry = Registry::new();
     register_process(&registry)?;
-    let options = settings.bus.clone().context("bus: a publisher needs one, such as nats://…")?;
+    let place = settings.bus.clone().context("bus: a publisher needs one, such as nats://…")?;
     let metrics = tickcast_relay::Metrics::new(&registry)?;
     let listener = tokio::net::TcpListener::bind(settings.admin)
         .await
@@ -46,7 +46,7 @@ async fn publish(settings: Resolved, venues: Handle) -> Result<()> {
         wakes: vec![wake],
     };
     let mut streams = Streams::own(ground)?;
-    let outlet = bus::publish(options, metrics, &mut streams, arrived, &venues).await?;
+    let outlet = bus::publish(place, metrics, &mut streams, arrived, &venues).await?;
     // A replay that waits for a subscriber would wait for ever: gateways do not tell of theirs.
     let healths = streams.start(&settings, || true)?;
     let ready = Arc::new(Ready { healths, is_stopping: AtomicBool::new(false) });

@@ -3,8 +3,8 @@
 //! One struct is all three: clap fills it from arguments and `TICKCAST_…`, serde from the file,
 //! and [`Settings::over`] lays one over the other. [`Settings::resolve`] checks what is left.
 
-use crate::bus::BusSettings;
 use crate::settings_auth::{AuthRules, AuthSettings};
+use crate::settings_bus::{BusPlace, BusSettings};
 use crate::settings_limits::{Limits, LimitsSettings};
 use crate::settings_takeover::{Takeover, TakeoverSettings};
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -17,7 +17,6 @@ use tickcast_feed::{ReplaySpeed, VenueConfig};
 use tickcast_gateway::{FlushMode, Proxies};
 use tickcast_market::{Nanos, Venue};
 use tickcast_publisher::{ShardIndex, Tiers};
-use tickcast_relay::BusOptions;
 
 /// Prices that gather for longer are not live.
 const FLUSH_INTERVAL_MAX: Duration = Duration::from_secs(1);
@@ -148,7 +147,7 @@ pub(crate) struct Resolved {
     /// The certificate's file and its key's.
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
     /// Where publisher and gateways meet, when they are not one process.
-    pub(crate) bus: Option<BusOptions>,
+    pub(crate) bus: Option<BusPlace>,
     pub(crate) auth: AuthRules,
     pub(crate) shards: usize,
     pub(crate) partitions: usize,
