@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn of_a_flood_of_closings_ten_a_second_are_told_and_clients_that_leave_are_not() {
         let mut log = ShardLog::new(0);
-        let now = |second| Nanos::from_secs(1_000 + second);
+        let now = |second: i64| Nanos::from_secs(1_000 + second);
         assert!(!log.closed(&closing(1006), now(0)));
         let told = (0..500).filter(|_| log.closed(&closing(4508), now(1))).count();
         assert_eq!((told, log.untold), (10, 490));

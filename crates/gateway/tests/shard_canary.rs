@@ -17,13 +17,14 @@ fn canary(world: &mut World) -> Client {
 /// What the shard counts as clients' doing.
 fn counted(world: &World) -> Vec<i64> {
     let metrics = &world.metrics;
-    let channel = |channel| metrics.subscriptions.with_label_values(&[channel]).get();
+    let value =
+        |name: &str, labels: &[&str]| metrics.value(&format!("tickcast_gateway_{name}"), labels);
     vec![
-        metrics.connections.with_label_values(&["websocket"]).get(),
-        metrics.connections_opened.with_label_values(&["websocket"]).get() as i64,
-        channel("ticker"),
-        channel("book"),
-        metrics.lagging_connections.get(),
+        value("connections", &["websocket"]),
+        value("connections_opened_total", &["websocket"]),
+        value("subscriptions", &["ticker"]),
+        value("subscriptions", &["book"]),
+        value("lagging_connections", &[]),
         i64::from(metrics.has_had_subscribers()),
     ]
 }
