@@ -35,6 +35,9 @@ mod settings;
 #[path = "../../crates/tickcast/src/settings_auth.rs"]
 mod settings_auth;
 #[allow(dead_code, reason = "the binary uses the rest of it")]
+#[path = "../../crates/tickcast/src/settings_bus.rs"]
+mod settings_bus;
+#[allow(dead_code, reason = "the binary uses the rest of it")]
 #[path = "../../crates/tickcast/src/settings_limits.rs"]
 mod settings_limits;
 #[allow(dead_code, reason = "the binary uses the rest of it")]

@@ -51,6 +51,8 @@ pub enum Reason {
     TokenMissing,
     /// The answer would be too large.
     TooLarge,
+    /// The publisher on the bus has not told of it yet.
+    Untold,
     /// Something other than a WebSocket handshake of version 13.
     Upgrade,
 }
@@ -84,6 +86,7 @@ impl Reason {
         Reason::Token,
         Reason::TokenMissing,
         Reason::TooLarge,
+        Reason::Untold,
         Reason::Upgrade,
     ];
 
@@ -113,6 +116,7 @@ impl Reason {
             Reason::Token => "token",
             Reason::TokenMissing => "token_missing",
             Reason::TooLarge => "too_large",
+            Reason::Untold => "untold",
             Reason::Upgrade => "upgrade",
         }
     }

@@ -305,7 +305,7 @@ impl ReplayRun {
             match self.replay.step(clock::now(), &mut outlet) {
                 Step::Fed { kind, bytes } => self.fed(kind, bytes),
                 Step::Ended(None) => {
-                    tracing::info!(venue = %self.venue, replay = %self.name, "replay is over")
+                    tracing::info!(venue = %self.venue, replay = %self.name, "replay is over");
                 }
                 Step::Ended(Some(error)) => {
                     tracing::warn!(venue = %self.venue, replay = %self.name, %error, "replay ends early");

@@ -1,0 +1,120 @@
+//! The bus between a publisher and gateways on other hosts: either end, started and stopped.
+
+use crate::clock;
+use crate::settings_bus::BusPlace;
+use crate::streams::{Ground, Health, Streams};
+use anyhow::{Context, Result};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tickcast_gateway::FeedReport;
+use tickcast_market::{Directory, Epoch};
+use tickcast_publisher::{Config, Hub, Interest, Publisher, Resync, ShardFeed, ShardIndex};
+use tickcast_relay::{Bus, BusHealth, BusOptions, Follower, Intake, Lease, Metrics, Outlet};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, watch};
+
+/// What a process is called in the server's list of connections, and in the lease.
+fn options(place: BusPlace) -> BusOptions {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = format!("tickcast-{}-{}", host.trim().replace(' ', "-"), std::process::id());
+    BusOptions { url: place.url, creds: place.creds, ca: place.ca, name }
+}
+
+/// A gateway's end of the bus.
+pub(crate) struct FromBus {
+    health: Arc<BusHealth>,
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<()>,
+}
+
+/// Makes replicas that follow the bus of the settings.
+pub(crate) async fn follow(ground: Ground<'_>) -> Result<(Arc<Hub>, Vec<ShardFeed>, FromBus)> {
+    let Ground { settings, registry, venues, first, wakes } = ground;
+    let place = settings.bus.clone().context("bus: a gateway needs one, such as nats://…")?;
+    let metrics = Metrics::new(registry)?;
+    let bus = connect(&venues, options(place), metrics.clone()).await?;
+    let interested = Arc::new(Notify::new());
+    let interest = {
+        let interested = interested.clone();
+        Arc::new(Interest::new(Arc::new(move || interested.notify_one())))
+    };
+    let config = Config {
+        run: first.0 / Epoch::PER_RUN,
+        tiers: settings.tiers.clone(),
+        partitions: 1,
+        wakes,
+        resync: Resync(Arc::new(|_| true)),
+    };
+    let (hub, replica, feeds) =
+        Publisher::replica(config, Arc::new(Directory::default()), interest.clone());
+    let health = Arc::new(BusHealth::default());
+    let follower = Follower::new(replica, hub.clone(), interest, metrics, health.clone());
+    let (intake, thread) =
+        Intake::start(bus, follower, interested, clock::now).context("the replicas' thread")?;
+    let (stop, stopping) = watch::channel(false);
+    venues.spawn(intake.run(stopping));
+    Ok((hub, feeds, FromBus { health, stop, thread }))
+}
+
+impl FromBus {
+    pub(crate) fn health(&self) -> Health {
+        let health = self.health.clone();
+        Box::new(move || FeedReport {
+            feed: "bus".into(),
+            has_data: health.has_list(),
+            is_live: health.is_live(),
+        })
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Waits for the replicas' thread; it ends with the intake.
+    pub(crate) fn end(self) {
+        if self.thread.join().is_err() {
+            tracing::error!("the replicas' thread has ended with a panic");
+        }
+    }
+}
+
+/// A publisher's end of the bus: who holds the lease publishes.
+pub(crate) struct ToBus {
+    stop: watch::Sender<bool>,
+    lease: tokio::task::JoinHandle<()>,
+}
+
+/// Puts the streams on the bus of the settings while this publisher counts.
+pub(crate) async fn publish(
+    place: BusPlace,
+    metrics: Metrics,
+    streams: &mut Streams,
+    arrived: Arc<Notify>,
+    runtime: &Handle,
+) -> Result<ToBus> {
+    let options = options(place);
+    let name = options.name.clone();
+    let bus = connect(runtime, options, metrics).await?;
+    let feed = streams.feeds.pop().expect("a publisher on a bus was made with one reader");
+    let (stop, stopping) = watch::channel(false);
+    let (lease, run) = Lease::new(bus.clone(), name);
+    let reader = (ShardIndex(0), feed);
+    let outlet = Outlet::new(bus, streams.hub.clone(), reader, arrived, clock::now);
+    runtime.spawn(outlet.run(run, stopping.clone()));
+    let lease = runtime.spawn(lease.keep(stopping));
+    Ok(ToBus { stop, lease })
+}
+
+impl ToBus {
+    /// Gives the lease back, so that another publisher takes over at once.
+    pub(crate) async fn end(self) {
+        self.stop.send_replace(true);
+        let _ended = self.lease.await;
+    }
+}
+
+/// Connects on `runtime`, where the connection's own task then runs.
+async fn connect(runtime: &Handle, options: BusOptions, metrics: Metrics) -> Result<Bus> {
+    let connecting = runtime.spawn(async move { Bus::connect(&options, metrics).await });
+    Ok(connecting.await.context("the connection's task")??)
+}
