@@ -100,13 +100,19 @@ fn the_log_names_a_connection_as_clients_and_its_welcome_do() {
         !session.is_empty()
     });
     let clients: Value = serde_json::from_str(&get(service.admin, "/clients").1).expect("JSON");
-    let client = &clients["clients"][0];
-    assert_eq!(client["session"], session.as_str(), "{clients}");
+    let all = clients["clients"].as_array().expect("a list");
+    let client = all.iter().find(|client| client["session"] == session.as_str());
+    let client = client.unwrap_or_else(|| panic!("{session} in {clients}"));
     assert_eq!(get(service.public, "/v1/snapshot?channel=nope").0, 400);
     drop(socket);
     let (mut log, until) = (Vec::<Value>::new(), Instant::now() + PATIENCE);
+    // The service's own canary connects and leaves as well.
     let told = |log: &[Value], message: &str| {
-        log.iter().find(|line| line["fields"]["message"] == message).cloned()
+        let is_ours = |line: &&Value| match &line["fields"]["session"] {
+            Value::String(of) => *of == session,
+            _ => true,
+        };
+        log.iter().filter(is_ours).find(|line| line["fields"]["message"] == message).cloned()
     };
     while told(&log, "closed").is_none() {
         let lines = service.log();
@@ -125,5 +131,5 @@ fn the_log_names_a_connection_as_clients_and_its_welcome_do() {
     assert_eq!(refused["fields"]["reason"], json!("bad_request"), "{refused}");
     let closed = &told(&log, "closed").expect("as above")["fields"]["code"];
     let counted = service.metric("tickcast_gateway_connections_closed_total", "\"1006\"");
-    assert_eq!((closed, counted), (&json!(1006), 1.0));
+    assert_eq!((closed, counted >= 1.0), (&json!(1006), true), "{counted}");
 }
