@@ -2,11 +2,15 @@
 
 use crate::connection::RequestBudget;
 use crate::door::{Door, Presence};
+use crate::door_head::read_first;
 use crate::door_stream::Stream;
-use crate::limits::{LINGER, LINGER_BYTES_MAX, REFUSALS_ENCRYPTED_PER_SECOND, REFUSALS_MAX};
+use crate::handshake::{HEADERS_MAX, Route};
+use crate::limits::{
+    HEARING, LINGER, LINGER_BYTES_MAX, REFUSALS_ENCRYPTED_PER_SECOND, REFUSALS_MAX,
+};
 use crate::refusal::Refusal;
 use parking_lot::Mutex;
-use std::net::TcpStream as Accepted;
+use std::net::{SocketAddr, TcpStream as Accepted};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tickcast_market::Nanos;
@@ -36,9 +40,29 @@ impl Telling {
 }
 
 impl Door {
-    /// There is no room: some of many are told so, without a task for the others.
-    pub(crate) fn turn_away(self: &Arc<Self>, socket: Accepted, refusal: Refusal) {
+    /// Counts a refusal; whoever looks for one client finds it in the log at `debug`.
+    pub(crate) fn note_refusal(&self, client: SocketAddr, refusal: &Refusal) {
         self.metrics.refuse(refusal.reason);
+        let (reason, code) = (refusal.reason.name(), refusal.code());
+        let why = &refusal.error;
+        tracing::debug!(
+            target: "tickcast::connection", address = %client, reason, code, %why, "refused"
+        );
+    }
+
+    pub(crate) async fn refuse(&self, socket: Stream, client: SocketAddr, refusal: &Refusal) {
+        self.note_refusal(client, refusal);
+        refuse(socket, refusal).await;
+    }
+
+    /// There is no room: some of many are told so, without a task for the others.
+    pub(crate) fn turn_away(
+        self: &Arc<Self>,
+        socket: Accepted,
+        client: SocketAddr,
+        refusal: Refusal,
+    ) {
+        self.note_refusal(client, &refusal);
         if let Some(refused) = self.may_tell()
             && let Ok(socket) = TcpStream::from_std(socket)
         {
@@ -55,20 +79,45 @@ impl Door {
             self.telling.present.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(Presence { door: self.clone(), of: |door| &door.telling.present })
+        Some(Presence { door: self.clone(), of: |door| &door.telling.present, is_shown: false })
     }
 
     /// The same for one that has come in with its proxy's word.
-    pub(crate) async fn turn_back(self: &Arc<Self>, socket: TcpStream, refusal: &Refusal) {
-        self.metrics.refuse(refusal.reason);
+    pub(crate) async fn turn_back(
+        self: &Arc<Self>,
+        socket: TcpStream,
+        client: SocketAddr,
+        refusal: &Refusal,
+    ) {
+        self.note_refusal(client, refusal);
         if let Some(refused) = self.may_tell() {
             refused.door.tell(socket, refusal).await;
         }
     }
 
     async fn tell(&self, socket: TcpStream, refusal: &Refusal) {
-        let Some(socket) = self.encrypt(socket, Instant::now()).await else { return };
-        refuse(socket, refusal).await;
+        let Some(mut socket) = self.encrypt(socket, Instant::now()).await else { return };
+        let reader = self.hear(&mut socket).await;
+        refuse(socket, &Refusal { reader, ..refusal.clone() }).await;
+    }
+
+    /// Which page asks, if one does that is let in. Whatever is asked, the answer stands; a
+    /// browser's request comes at once, and nobody else's is waited for long.
+    async fn hear(&self, socket: &mut Stream) -> Option<Box<str>> {
+        let mut kept = Vec::new();
+        let first = timeout(HEARING, read_first(socket, &mut kept, &self.origins)).await.ok()?;
+        match first {
+            Ok(Some((Route::Other, head))) => {
+                let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+                let mut request = httparse::Request::new(&mut headers);
+                request.parse(&head).ok()?;
+                let headers = request.headers.iter().map(|header| (header.name, header.value));
+                self.origins.page(headers).map(Into::into)
+            }
+            Ok(Some((route, _))) => route.origin().map(Into::into),
+            Ok(None) => None,
+            Err(refusal) => refusal.reader,
+        }
     }
 }
 

@@ -4,11 +4,11 @@
 use crate::auth::token_of;
 use crate::door::Door;
 use crate::door_client::FORWARDED;
-use crate::handshake::{Route, route};
+use crate::handshake::{Route, SSE_PATH, route};
 use crate::http_line::{Answer, Disposal};
 use crate::identity::Who;
 use crate::page::page;
-use crate::refusal::Refusal;
+use crate::refusal::{READABLE, Refusal};
 use crate::rest::Asked;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -94,27 +94,22 @@ pub(crate) async fn answer(
         Ok(leave) => return leave,
         Err(refusal) => {
             if refusal.status != 404 {
-                door.metrics.refuse(refusal.reason);
+                door.note_refusal(client, &refusal);
             }
             refused(&refusal)
         }
     };
-    door.metrics.requests.with_label_values(&[method, answer.status().as_str()]).inc();
+    door.metrics.http_requests.with_label_values(&[method, answer.status().as_str()]).inc();
     allow_origin(door, headers, answer.headers_mut());
     Disposal::Answer(answer)
 }
 
-/// Only methods that exist become labels.
+/// The methods that become labels; others are the last.
+pub(crate) const METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "other"];
+
 fn method_label(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::OPTIONS => "OPTIONS",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::DELETE => "DELETE",
-        _ => "other",
-    }
+    let [known @ .., other] = METHODS;
+    known.into_iter().find(|name| *name == method.as_str()).unwrap_or(other)
 }
 
 fn read_route(door: &Door, request: &Request<Incoming>) -> Result<Route, Refusal> {
@@ -158,7 +153,8 @@ fn respond(
     }
     let path = request.uri().path();
     let page = page(path, request.headers(), door.is_encrypted());
-    if page.is_none() && !["/v1/instruments", "/v1/snapshot"].contains(&path) {
+    // Of requests for events only those that ask whether they may come here.
+    if page.is_none() && !["/v1/instruments", "/v1/snapshot", SSE_PATH].contains(&path) {
         return Err(Refusal::not_found("there is nothing at this path"));
     }
     match *request.method() {
@@ -201,6 +197,7 @@ fn allow_origin(door: &Door, asked: &HeaderMap, headers: &mut HeaderMap) {
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
     if let Some(origin) = admitted_origin(door, asked) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        set(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, READABLE);
     }
 }
 

@@ -5,6 +5,7 @@ use crate::streams::Status;
 use crate::topic::{ShardIndex, Tiers, TopicId, TopicKey};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tickcast_market::{Directory, Epoch, InstrumentIndex, Nanos, Seq, Since};
 use tickcast_wire::{Encoding, FieldSet, Head, Kind, Pieces, StreamNumber, View};
 
@@ -19,6 +20,8 @@ pub struct Hub {
     /// The sets that are encoded, and of how many topics each.
     field_sets: Mutex<Vec<(FieldSet, usize)>>,
     slots: Mutex<Slots>,
+    /// How many topics each partition has.
+    topics: Box<[AtomicUsize]>,
 }
 
 /// The topics' places: those that were given back are given out again, a generation later.
@@ -69,9 +72,10 @@ pub struct Scratch {
 }
 
 impl Hub {
-    pub(crate) fn new(cells: Arc<Cells>, tiers: Arc<Tiers>) -> Hub {
+    pub(crate) fn new(cells: Arc<Cells>, tiers: Arc<Tiers>, partitions: usize) -> Hub {
         let field_sets = Mutex::new(vec![(FieldSet::ALL, 0)]);
-        Hub { cells, tiers, field_sets, slots: Mutex::default() }
+        let topics = (0..partitions).map(|_| AtomicUsize::new(0)).collect();
+        Hub { cells, tiers, field_sets, slots: Mutex::default(), topics }
     }
 
     /// The instruments of this process.
@@ -86,8 +90,16 @@ impl Hub {
 
     /// How many topics somebody listens to.
     pub fn topics(&self) -> usize {
-        let slots = self.slots.lock();
-        slots.generations.len() - slots.free.len()
+        self.topics_by_partition().sum()
+    }
+
+    /// The same for each partition.
+    pub fn topics_by_partition(&self) -> impl Iterator<Item = usize> {
+        self.topics.iter().map(|topics| topics.load(Ordering::Relaxed)) // Only counts.
+    }
+
+    fn count_topic(&self, instrument: InstrumentIndex) -> &AtomicUsize {
+        &self.topics[instrument.partition(self.topics.len())]
     }
 
     /// The field set that is granted for the wanted one: itself while the process has room for
@@ -136,8 +148,12 @@ impl Hub {
             guarded.streams.book.keep(depth);
         }
         let sent = guarded.streams.now(key.view);
+        if let Some(interest) = self.cells.interest() {
+            interest.note(key.instrument);
+        }
         let id = self.slots.lock().take();
         self.count_fields(key, 1);
+        self.count_topic(key.instrument).fetch_add(1, Ordering::Relaxed); // Only a count.
         guarded.topics.push(Topic {
             id,
             key: *key,
@@ -159,8 +175,12 @@ impl Hub {
         if topic.shards == 0 {
             guarded.topics.swap_remove(at);
             guarded.release_view(key.view);
+            if let Some(interest) = self.cells.interest() {
+                interest.note(key.instrument);
+            }
             self.slots.lock().give_back(id);
             self.count_fields(key, -1);
+            self.count_topic(key.instrument).fetch_sub(1, Ordering::Relaxed); // Only a count.
         }
     }
 
@@ -208,9 +228,64 @@ impl Hub {
     ) -> bool {
         let Some(cell) = self.cells.get_or_make(key.instrument) else { return false };
         let ask = Ask { key: *key, since: Since::NOTHING, always: true, bare: false };
-        copy_out(cell, &ask, &mut scratch.pieces);
+        if copy_out(cell, &ask, &mut scratch.pieces).is_none() {
+            return false; // A replica that has not been told of it yet.
+        }
         tickcast_wire::write_item(out, &cell.name, &scratch.pieces, now);
         true
+    }
+
+    /// A snapshot with everything that is kept, encoded as a message without a WebSocket's header:
+    /// what a replica begins with. Returns where the stream then is; `None` when there is no such
+    /// instrument.
+    pub fn whole(
+        &self,
+        key: &TopicKey,
+        now: Nanos,
+        scratch: &mut Scratch,
+        out: &mut Vec<u8>,
+    ) -> Option<(Since, Nanos)> {
+        let cell = self.cells.get_or_make(key.instrument)?;
+        let ts_recv = {
+            let guarded = cell.guarded.read();
+            guarded.streams.whole(key.view, &mut scratch.pieces);
+            guarded.streams.ts_recv
+        };
+        let start = out.len();
+        let pieces = &scratch.pieces;
+        let span = tickcast_wire::write_frame(out, key.encoding, &cell.name, pieces, now);
+        out.drain(start..start + usize::from(span.header_bytes));
+        Some((Since { epoch: pieces.head.epoch, seq: pieces.head.seq }, ts_recv))
+    }
+
+    /// Whether there is something to read of a stream: always beside a publisher; of a replica once
+    /// it has been told of.
+    pub fn is_told(&self, instrument: InstrumentIndex, view: View) -> bool {
+        let cell = self.cells.get_or_make(instrument);
+        cell.is_none_or(|cell| !cell.guarded.read().streams.awaited.has(view))
+    }
+
+    /// The views of a replica's instrument that somebody wants, the deepest book for any depth;
+    /// in no order.
+    pub fn wanted(&self, instrument: InstrumentIndex) -> Vec<View> {
+        let Some(cell) = self.cells.get(instrument) else { return Vec::new() };
+        let guarded = cell.guarded.read();
+        let mut views: Vec<View> = Vec::new();
+        for topic in &guarded.topics {
+            let view = topic.key.view.carried_as();
+            if !views.contains(&view) {
+                views.push(view);
+            }
+        }
+        views
+    }
+
+    /// Begins a run: every stream of data gets its first epoch. For a publisher that has just
+    /// become the one that counts, and for one that starts within a second.
+    ///
+    /// *Cost:* each instrument's write lock for a moment.
+    pub fn begin_run(&self, first: Epoch) {
+        self.cells.begin_run(first);
     }
 
     /// Where a stream stands now; `None` for an instrument that nobody has asked for and nothing was

@@ -3,6 +3,7 @@
 //! One struct is all three: clap fills it from arguments and `TICKCAST_…`, serde from the file,
 //! and [`Settings::over`] lays one over the other. [`Settings::resolve`] checks what is left.
 
+use crate::bus::BusSettings;
 use crate::settings_auth::{AuthRules, AuthSettings};
 use crate::settings_limits::{Limits, LimitsSettings};
 use crate::settings_takeover::{Takeover, TakeoverSettings};
@@ -16,6 +17,7 @@ use tickcast_feed::{ReplaySpeed, VenueConfig};
 use tickcast_gateway::{FlushMode, Proxies};
 use tickcast_market::{Nanos, Venue};
 use tickcast_publisher::{ShardIndex, Tiers};
+use tickcast_relay::BusOptions;
 
 /// Prices that gather for longer are not live.
 const FLUSH_INTERVAL_MAX: Duration = Duration::from_secs(1);
@@ -69,6 +71,8 @@ pub(crate) struct Settings {
     /// PEM file with the certificate's key
     #[arg(long, env = "TICKCAST_TLS_KEY", value_name = "FILE")]
     pub(crate) tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) bus: BusSettings,
     /// Who may come in
     #[command(flatten)]
     pub(crate) auth: AuthSettings,
@@ -143,6 +147,8 @@ pub(crate) struct Resolved {
     pub(crate) admin: SocketAddr,
     /// The certificate's file and its key's.
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
+    /// Where publisher and gateways meet, when they are not one process.
+    pub(crate) bus: Option<BusOptions>,
     pub(crate) auth: AuthRules,
     pub(crate) shards: usize,
     pub(crate) partitions: usize,
@@ -200,6 +206,7 @@ impl Settings {
             admin: self.admin.or(under.admin),
             tls_cert: self.tls_cert.or(under.tls_cert),
             tls_key: self.tls_key.or(under.tls_key),
+            bus: self.bus.over(under.bus),
             auth: self.auth.over(under.auth),
             shards: self.shards.or(under.shards),
             partitions: self.partitions.or(under.partitions),
@@ -230,10 +237,10 @@ impl Settings {
         // To the publisher the canary is one more.
         let shards_max = ShardIndex::COUNT_MAX - usize::from(canary);
         let shards = self.shards.unwrap_or(cores.min(shards_max));
-        ensure!((1..=64).contains(&shards), "shards: {shards} is not from 1 to 64");
         ensure!(
-            shards <= shards_max,
-            "shards: 64 leave no place for the canary (canary = \"off\")"
+            (1..=shards_max).contains(&shards),
+            "shards: {shards} is not from 1 to {shards_max}{}",
+            if canary { ", one more with canary = \"off\"" } else { "" }
         );
         let partitions = self.partitions.unwrap_or(1);
         ensure!((1..=64).contains(&partitions), "partitions: {partitions} is not from 1 to 64");
@@ -280,6 +287,7 @@ impl Settings {
             replay_loop: self.replay_loop.unwrap_or(false),
             replay_wait: self.replay_wait.unwrap_or(false),
             sim,
+            bus: self.bus.resolve()?,
             auth: self.auth.resolve(listen, !proxies.is_empty())?,
             listen,
             admin: self.admin.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8081))),
