@@ -24,6 +24,8 @@ const PROGRAMS: &[(&[&str], &str)] = &[
     (&["curl"], "curl"),
     (&["nginx"], "nginx"),
     (&["haproxy"], "haproxy"),
+    // Carries promtool too.
+    (&["prometheus"], "prometheus"),
     (COMPILERS, "g++"),
 ];
 
@@ -54,6 +56,8 @@ pub(crate) fn bring() -> Brought {
     brought.note("TICKCAST_CURL", "curl", find("curl").context("no `curl` on the path"));
     brought.note("TICKCAST_NGINX", "nginx", server("nginx"));
     brought.note("TICKCAST_HAPROXY", "haproxy", server("haproxy"));
+    brought.note("TICKCAST_PROMETHEUS", "Prometheus", server("prometheus"));
+    brought.note("TICKCAST_PROMTOOL", "promtool", server("promtool"));
     brought.note("TICKCAST_PYTHON", "Python with websockets", python());
     brought.note("TICKCAST_AUTOBAHN", "Autobahn", autobahn());
     brought
