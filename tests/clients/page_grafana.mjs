@@ -22,7 +22,7 @@ const STYLE = `
   body { background: #111217; color: #ccccdc; font: 12px/1.4 Inter, "DejaVu Sans", sans-serif; width: ${WIDTH}px }
   header { height: ${HEAD}px; padding: 12px 16px } h1 { font-size: 17px; font-weight: 500; margin-bottom: 10px }
   header span { background: #181b1f; border: 1px solid #34363d; border-radius: 2px; margin-right: 10px; padding: 5px 10px } header em { color: #6e9fff; font-style: normal }
-  header .range { float: right }
+  header .range { float: right; margin-top: -38px }
   section { background: #181b1f; border: 1px solid #24262c; border-radius: 2px; overflow: hidden; position: absolute }
   section h2 { font-size: 13px; font-weight: 500; height: ${TITLE}px; overflow: hidden; padding: 6px 8px; text-overflow: ellipsis; white-space: nowrap }
   section .inside { padding: 0 ${PADDING}px }

@@ -66,7 +66,7 @@ function table(panel, { series }) {
 }
 
 /** A plot's frame: where time and value lie, axes, annotations. */
-function frame({ range, moments, width, height }, top, unit, left = 62) {
+function frame({ range, moments, width, height }, top, unit, left = 82) {
   const [right, bottom] = [width - 10, height - 20];
   const x = (at) => left + ((at - range.start) / (range.end - range.start)) * (right - left);
   const y = (value) => bottom - (value / top) * (bottom - 8);
@@ -136,8 +136,14 @@ function timeseries(panel, { series, step }, place) {
   return `<svg width="${inner.width}" height="${inner.height}">${plot.grid}${lines.join("")}${marks.join("")}</svg>${legend}`;
 }
 
+/** Of the values of a series; NaN where it has none. */
+function greatest(one) {
+  const values = one.points.map(([, value]) => value).filter(Number.isFinite);
+  return values.length > 0 ? Math.max(...values) : NaN;
+}
+
 function legendTable(panel, series, field, rows) {
-  const calcs = { lastNotNull: last, max: (one) => Math.max(...one.points.map(([, value]) => value).filter(Number.isFinite)) };
+  const calcs = { lastNotNull: last, max: greatest };
   const names = { lastNotNull: "Last", max: "Max" };
   const { calcs: wanted } = panel.options.legend;
   const head = `<tr><th>Name</th>${wanted.map((calc) => `<th>${names[calc]}</th>`).join("")}</tr>`;

@@ -1,14 +1,20 @@
-//! Load for the service under test: clients of several kinds that read, one that does not, and
-//! requests that are refused.
+//! Load for the service under test: clients of several kinds that read, one that is slow, some that
+//! come and go, and requests that are refused.
 
-use crate::service::{Service, Socket};
+use crate::service::{PATIENCE, Service, Stream, tls};
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// WebSocket clients that read all that they get.
 const READERS: usize = 24;
+/// Between two messages of a slow reader, and between two rounds of visitors: the pace of the load,
+/// which nothing waits for.
+const SLOWNESS: Duration = Duration::from_millis(20);
+const VISITS: Duration = Duration::from_millis(500);
 /// Wishes that readers have in turn: channel and options.
 const WISHES: [&str; 5] = [
     r#""channel":"ticker""#,
@@ -22,12 +28,10 @@ const WISHES: [&str; 5] = [
 pub(crate) struct Clients {
     is_over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
-    /// Reads nothing, so that it lags.
-    _slow: Socket,
 }
 
 impl Clients {
-    /// Connects them, and makes some requests that are answered and some that are refused.
+    /// Connects them.
     pub(crate) fn start(service: &Service) -> Clients {
         let is_over = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
@@ -43,16 +47,9 @@ impl Clients {
             }));
         }
         threads.push(events(service, is_over.clone()));
-        let mut slow = service.websocket();
-        slow.narrow();
-        slow.send(&wish(r#""channel":"book","depth":500"#));
-        for path in ["/v1/instruments", "/v1/snapshot?channel=ticker&symbol=sim:*"] {
-            assert_eq!(service.get(path).0, 200, "{path}");
-        }
-        assert_eq!(service.get("/nothing/here").0, 404);
-        // One that comes and goes.
-        drop(service.websocket());
-        Clients { is_over, threads, _slow: slow }
+        threads.push(slow(service, is_over.clone()));
+        threads.push(visitors(service, is_over.clone()));
+        Clients { is_over, threads }
     }
 }
 
@@ -77,12 +74,55 @@ fn events(service: &Service, is_over: Arc<AtomicBool>) -> JoinHandle<()> {
         service.public
     );
     stream.write_all(request.as_bytes()).expect("it reads");
-    stream.set_read_timeout(std::time::Duration::from_millis(50));
+    stream.set_read_timeout(Duration::from_millis(50));
     std::thread::spawn(move || {
         let mut buffer = vec![0; 64 << 10];
         while !is_over.load(Ordering::Relaxed) {
             // Nothing within the time is no end; neither is an end before ours a matter of this test.
             let _bytes = stream.read(&mut buffer);
+        }
+    })
+}
+
+/// A subscriber of much that reads so slowly that it lags, but makes progress.
+fn slow(service: &Service, is_over: Arc<AtomicBool>) -> JoinHandle<()> {
+    let mut socket = service.websocket();
+    socket.narrow();
+    socket.send(&wish(r#""channel":"book","depth":500"#));
+    std::thread::spawn(move || {
+        while !is_over.load(Ordering::Relaxed) {
+            let _nothing_yet = socket.next();
+            std::thread::sleep(SLOWNESS);
+        }
+    })
+}
+
+/// Somebody who comes and goes, asks for what is there and what is not, and a page from elsewhere.
+fn visitors(service: &Service, is_over: Arc<AtomicBool>) -> JoinHandle<()> {
+    let (public, tls) = (service.public, service.tls.clone());
+    std::thread::spawn(move || {
+        while !is_over.load(Ordering::Relaxed) {
+            for head in [
+                "GET /v1/instruments HTTP/1.1",
+                "GET /nothing/here HTTP/1.1",
+                "GET /v1/ws HTTP/1.1\r\nOrigin: https://elsewhere.example\r\nUpgrade: websocket",
+                "GET /v1/ws HTTP/1.1\r\nUpgrade: websocket",
+            ] {
+                let Ok(socket) = TcpStream::connect(public) else { return };
+                let mut stream = match &tls {
+                    None => Stream::Plain(socket),
+                    Some(config) => Stream::Tls(Box::new(tls::client(socket, config))),
+                };
+                let request = format!(
+                    "{head}\r\nHost: {public}\r\nConnection: Upgrade\r\n\
+                     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+                );
+                stream.set_read_timeout(PATIENCE);
+                if stream.write_all(request.as_bytes()).is_ok() {
+                    let _answer = stream.read(&mut [0; 4096]);
+                }
+            }
+            std::thread::sleep(VISITS);
         }
     })
 }

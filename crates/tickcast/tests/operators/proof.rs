@@ -88,7 +88,7 @@ fn every_expression_gives_data_and_every_metric_is_shown() {
 fn arguments() -> Vec<&'static str> {
     let mut arguments = vec!["--feed", "sim", "--sim-instruments", "30", "--sim-rate", "300"];
     if let Some(feeds) = service::feeds() {
-        for name in ["kraken_btcusd_d25_51s.rec.gz", "coinbase_exchange_2sym_10s.rec.gz"] {
+        for name in ["kraken_btcusd_d25_51s.rec.gz", "binance_btcusdt_650s.rec.gz"] {
             let path = feeds.join("recordings").join(name).display().to_string();
             // Arguments live as long as the test.
             arguments.extend(["--replay", Box::leak(path.into_boxed_str())]);
