@@ -12,14 +12,14 @@ use std::path::Path;
 const PROFILES: [&str; 2] = ["single", "split"];
 
 /// The services of a shape, resolved: anchors, defaults and paths filled in.
-fn services(profile: &str) -> Option<Map<String, Value>> {
+pub(crate) fn services(profile: &str) -> Option<Map<String, Value>> {
     let compose = packaged("docker-compose")?;
     let args = ["-f", "deploy/compose.yaml", "--profile", profile, "config", "--format", "json"];
     let config: Value = serde_json::from_str(&content(&compose, &args, "")).expect("JSON");
     Some(config["services"].as_object().expect("services").clone())
 }
 
-fn is_ours(service: &Value) -> bool {
+pub(crate) fn is_ours(service: &Value) -> bool {
     service["image"].as_str().is_some_and(|image| image.starts_with("tickcast:"))
 }
 

@@ -26,6 +26,16 @@ fn all(name: &str) -> Vec<String> {
     instructions().into_iter().filter(|(one, _)| one == name).map(|(_, rest)| rest).collect()
 }
 
+/// The variables that the image sets.
+pub(crate) fn environment() -> Vec<(String, String)> {
+    let set = all("ENV").pop().expect("the last image sets some");
+    let split = |one: &str| {
+        let (name, value) = one.split_once('=').unwrap_or_else(|| panic!("{one}"));
+        (name.to_owned(), value.to_owned())
+    };
+    set.split_whitespace().map(split).collect()
+}
+
 /// What is copied out of the repository.
 fn sources() -> Vec<String> {
     let copies = all("COPY").into_iter().filter(|copy| !copy.starts_with("--from="));

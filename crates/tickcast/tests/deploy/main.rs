@@ -12,11 +12,13 @@ mod files;
 mod kubernetes;
 mod monitoring;
 mod networks;
+mod proxies;
 #[path = "../scripts/mod.rs"]
 mod scripts;
 #[path = "../service/mod.rs"]
 mod service;
 mod settings_files;
+mod started;
 mod sysctl;
 mod systemd;
 mod tools;

@@ -6,7 +6,7 @@ use crate::files::{deployed, temporary};
 use crate::tools::{content, run, systemd_analyze};
 use std::path::PathBuf;
 
-const SERVICES: [&str; 4] = [
+pub(crate) const SERVICES: [&str; 4] = [
     "tickcast.service",
     "tickcast@.service",
     "tickcast-publish.service",
