@@ -44,10 +44,8 @@ const BUS: [&str; 13] = [
 
 /// Beginnings of places that give nothing while all is well in one process, and why. One that does
 /// give data, or is nowhere, is a fault of this list.
-const EMPTY: [(&str, &str); 7] = [
+const EMPTY: [(&str, &str); 5] = [
     ("tickcast-bus / ", "one process has no bus"),
-    ("tickcast-fresh / Venue: is it late? / A", "replays and the simulator have no delay"),
-    ("tickcast-feeds / How late is the venue? / ", "replays and the simulator have no delay"),
     ("tickcast-fresh / Bus: is it up? / A", "one process has no bus"),
     ("tickcast-fresh / Which alerts are firing? / A", "nothing is wrong"),
     ("* / annotation / Restarts", "it was not restarted"),
