@@ -118,7 +118,7 @@ function timeseries(panel, { series, step }, place) {
   const field = panel.fieldConfig.defaults;
   const isStacked = Boolean(field.custom.stacking);
   const shown = isStacked ? stacked(series) : series;
-  const rows = Math.min(series.length, place.height > 250 ? 6 : 4);
+  const rows = Math.min(series.length, place.height > 300 ? 9 : place.height > 250 ? 6 : 4);
   const legend = legendTable(panel, series, field, rows);
   const inner = { ...place, height: place.height - 22 - rows * 17 };
   const values = shown.flatMap((one) => one.points.map(([, value]) => value)).filter(Number.isFinite);

@@ -33,10 +33,10 @@ export async function answers(base, panel, range) {
     const data = target.instant
       ? await ask(base, "query", { query, time: range.end })
       : await ask(base, "query_range", { query, start: range.start, end: range.end, step });
-    for (const { metric, value, values } of data.result) {
-      const points = (values ?? [value]).map(([at, text]) => [at, Number(text)]);
-      all.push({ name: legend(target.legendFormat, metric), labels: metric, points });
-    }
+    const found = data.result.map(({ metric, value, values }) => ({
+      name: legend(target.legendFormat, metric), labels: metric, points: (values ?? [value]).map(([at, text]) => [at, Number(text)]),
+    }));
+    all.push(...found.sort((a, b) => a.name.localeCompare(b.name)));
   }
   return { series: all, step };
 }

@@ -147,7 +147,7 @@ impl Drop for Prometheus {
 }
 
 /// Between two looks at a condition, so as not to keep Prometheus busy with them.
-fn pause() {
+pub(crate) fn pause() {
     std::thread::sleep(Duration::from_millis(100));
 }
 

@@ -4,16 +4,17 @@
 
 use crate::clients::Clients;
 use crate::dashboards::{self, Asked};
-use crate::prometheus::{Prometheus, program, promtool};
+use crate::prometheus::{Prometheus, pause, program, promtool};
 use crate::promql::selectors;
 use crate::scripts::{Script, browser, root};
 use crate::service::{self, Service, tls};
 use crate::shipped::Shipped;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Scrapes before the answers are looked at: a window of `$__rate_interval` is full.
 const SCRAPES: u64 = 25;
@@ -21,6 +22,9 @@ const SCRAPES: u64 = 25;
 const SCRAPES_OF_A_PICTURE: u64 = 240;
 /// What is waited for takes no longer, on any machine.
 const SCRAPES_PATIENCE: Duration = Duration::from_secs(600);
+
+/// For so long, all in all, it is asked again where nothing came: a busy machine may miss a scrape.
+const SECOND_LOOKS: Duration = Duration::from_secs(60);
 
 /// Metrics of Prometheus' own.
 const PROMETHEUS: [&str; 2] = ["up", "ALERTS"];
@@ -72,7 +76,9 @@ fn every_expression_gives_data_and_every_metric_is_shown() {
 
     let (_, exported) = service::get(service.admin, "/metrics");
     let mut faults = metrics_faults(&promtool, &exported);
-    let mut proof = Proof { prometheus: &prometheus, used: BTreeSet::new(), faults: Vec::new() };
+    let deadline = Instant::now() + SECOND_LOOKS;
+    let mut proof =
+        Proof { prometheus: &prometheus, deadline, used: BTreeSet::new(), faults: Vec::new() };
     let mut recorded = proof.rules();
     for asked in dashboards::asked() {
         proof.asked(&asked);
@@ -101,6 +107,8 @@ fn arguments() -> Vec<&'static str> {
 /// What is asked of one Prometheus, and what was wrong with it.
 struct Proof<'a> {
     prometheus: &'a Prometheus,
+    /// Until then it is asked again when it has no data.
+    deadline: Instant,
     /// Names that occur in any expression.
     used: BTreeSet<String>,
     faults: Vec<String>,
@@ -110,7 +118,8 @@ impl Proof<'_> {
     /// An expression of a dashboard.
     fn asked(&mut self, asked: &Asked) {
         let Some(names) = self.take(&asked.place, &asked.expression) else { return };
-        let answer = match &asked.label {
+        let reason = reason_to_be_empty(&asked.place);
+        let look = || match &asked.label {
             None => self.prometheus.query(&asked.expression),
             Some(label) => {
                 let path = format!("label/{label}/values");
@@ -118,7 +127,8 @@ impl Proof<'_> {
                 values.map(|values| values.as_array().cloned().unwrap_or_default())
             }
         };
-        match (answer, reason_to_be_empty(&asked.place)) {
+        let answer = if reason.is_some() { look() } else { self.patiently(look) };
+        match (answer, reason) {
             (Err(error), _) => self.fault(&asked.place, &asked.expression, &error),
             (Ok(data), None) if data.is_empty() => {
                 self.fault(&asked.place, &asked.expression, &format!("no data ({names:?})"));
@@ -145,7 +155,7 @@ impl Proof<'_> {
         for (kind, name, expression) in rules {
             let Some(selectors) = self.take(&name, &expression) else { continue };
             if kind == "recording" {
-                let now = self.prometheus.query(&name);
+                let now = self.patiently(|| self.prometheus.query(&name));
                 let error = format!("records nothing: {now:?}");
                 if now.is_ok_and(|samples| samples.is_empty()) {
                     self.fault(&name, &expression, &error);
@@ -155,13 +165,31 @@ impl Proof<'_> {
             }
             for selector in selectors {
                 let is_of_bus = BUS.iter().any(|bus| selector.starts_with(bus));
-                let data = self.prometheus.query(&selector);
-                if !is_of_bus && !data.is_ok_and(|samples| !samples.is_empty()) {
+                if is_of_bus {
+                    continue;
+                }
+                let data = self.patiently(|| self.prometheus.query(&selector));
+                if !data.is_ok_and(|samples| !samples.is_empty()) {
                     self.fault(&name, &selector, "no data");
                 }
             }
         }
         recorded
+    }
+
+    /// Looks again while there is nothing.
+    fn patiently(
+        &self,
+        look: impl Fn() -> Result<Vec<Value>, String>,
+    ) -> Result<Vec<Value>, String> {
+        loop {
+            let answer = look();
+            let is_empty = answer.as_ref().is_ok_and(Vec::is_empty);
+            if !is_empty || Instant::now() > self.deadline {
+                return answer;
+            }
+            pause();
+        }
     }
 
     /// Has Prometheus parse it, and notes the names in it; its selectors.
