@@ -1,10 +1,12 @@
-//! A venue is cut off, and the shipped alert fires and clears in a real Prometheus.
+//! A venue is cut off, and the shipped alert fires and clears in a real Prometheus; a process drains
+//! and starts anew, and the dashboards mark it.
 //!
-//! The rules are the shipped ones with every `for:` and window divided by [`DIVISOR`], so that a
+//! For the alert the rules are the shipped ones with every `for:` and window divided by [`DIVISOR`], so that a
 //! minute is two seconds.
 
+use crate::dashboards;
 use crate::prometheus::{Prometheus, program};
-use crate::service::{self, Service};
+use crate::service::{self, Service, Socket};
 use crate::shipped::Shipped;
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -52,6 +54,37 @@ fn an_alert_fires_when_the_venue_is_cut_off_and_clears_when_it_is_back() {
         prometheus.firing(ALERT).is_empty().then_some(())
     });
     assert!(!prometheus.query(&live).expect("an expression").is_empty(), "it is live again");
+}
+
+/// Clients to be sent away, each at a moment of its own within the window.
+const LEAVERS: usize = 20;
+
+#[test]
+fn a_drain_and_a_restart_are_marked() {
+    let Some(program) = program() else { return };
+    let args = ["--sim-instruments", "5", "--drain-window", "10s"];
+    let mut service = Service::start(&args);
+    let (public, admin) = (service.public, service.admin);
+    let prometheus = Prometheus::start(&program, Shipped::copy("marks", admin));
+    let mark = |name: &str| {
+        let place = format!("tickcast-fresh / annotation / {name}");
+        let asked = dashboards::asked().into_iter().find(|asked| asked.place == place);
+        asked.expect("an annotation").expression
+    };
+    let is_marked = |expression: &str| {
+        let found = prometheus.query(expression).expect("an expression");
+        found.iter().any(|sample| sample["metric"]["instance"] == admin.to_string()).then_some(())
+    };
+    prometheus.until("a scrape", |_| is_marked("up == 1"));
+    assert_eq!(is_marked(&mark("Restarts")), None);
+    assert_eq!(is_marked(&mark("Drains")), None);
+
+    let _leavers: Vec<Socket> = (0..LEAVERS).map(|_| service.websocket()).collect();
+    service.ask_to_stop();
+    prometheus.until("the mark of a drain", |_| is_marked(&mark("Drains")));
+    assert_eq!(service.wait(), Some(0), "exit code of the service");
+    let _anew = Service::begin(public, admin, &args).listening();
+    prometheus.until("the mark of a restart", |_| is_marked(&mark("Restarts")));
 }
 
 /// A venue that plays a recording.
