@@ -11,7 +11,7 @@ use crate::kubernetes::{name, of_kind, resources};
 use crate::service::{PATIENCE, get};
 use crate::tools::packaged;
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -37,23 +37,62 @@ impl Drop for Running {
     }
 }
 
-/// NATS with JetStream, where a file says that the bus is elsewhere.
-fn bus(folder: &Path) -> Option<(Running, SocketAddr)> {
+/// The bus as compose starts it, at free ports: where it listens, and where it says how it is.
+fn bus(folder: &Path) -> Option<(Running, [SocketAddr; 2])> {
     let program = packaged("nats-server")?;
-    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = free.local_addr().expect("an address");
-    drop(free);
+    let compose = crate::compose::services("split").expect("the same tools");
+    let free = || TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let free = [free(), free()].map(|free| free.local_addr().expect("an address"));
+    let words = texts(&compose["nats"]["command"]).into_iter().map(|word| match word.as_str() {
+        "/data" => folder.join("nats").to_str().expect("text").to_owned(),
+        "8222" => free[1].port().to_string(),
+        _ => word,
+    });
     let mut command = Command::new(program);
-    command.args(["-a", "127.0.0.1", "-p", &address.port().to_string(), "-js", "-sd"]);
-    command.arg(folder.join("nats")).stdout(Stdio::null()).stderr(Stdio::null());
+    command.args(words).args(["-a", "127.0.0.1", "-p", &free[0].port().to_string()]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut running = Running(command.spawn().expect("NATS starts"));
     let deadline = Instant::now() + PATIENCE;
-    while TcpStream::connect(address).is_err() {
+    while free.iter().any(|address| TcpStream::connect(address).is_err()) {
         assert!(running.0.try_wait().expect("it is our child").is_none(), "NATS has ended");
         assert!(Instant::now() < deadline, "NATS does not listen");
         std::thread::yield_now();
     }
-    Some((running, address))
+    Some((running, free))
+}
+
+#[test]
+fn the_bus_is_asked_what_it_answers() {
+    let folder = temporary("bus");
+    std::fs::create_dir_all(&folder).expect("a writable folder");
+    let Some((_nats, [_, monitor])) = bus(&folder) else { return };
+    let all = resources("base").expect("the same tools");
+    let container = &of_kind(&all, "StatefulSet")[0]["spec"]["template"]["spec"]["containers"][0];
+    let probes = ["startupProbe", "readinessProbe", "livenessProbe"];
+    let paths = probes.map(|probe| container[probe]["httpGet"]["path"].as_str().expect("a path"));
+    let compose = crate::compose::services("split").expect("the same tools");
+    let check = texts(&compose["nats"]["healthcheck"]["test"]).pop().expect("an address");
+    let (_, path) = check.split_once(":8222").expect("the port that its command says");
+    let deadline = Instant::now() + PATIENCE;
+    for path in paths.into_iter().chain([path]) {
+        let status = || {
+            let stream = TcpStream::connect(monitor).expect("it listens");
+            first_line(stream, path)
+        };
+        while !status().contains(" 200 ") {
+            assert!(Instant::now() < deadline, "{path}: {}", status());
+        }
+    }
+    std::fs::remove_dir_all(&folder).expect("it was made above");
+}
+
+/// The first line of the answer.
+fn first_line(mut stream: TcpStream, path: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: bus\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).expect("it answers");
+    line
 }
 
 impl Wanted {
@@ -111,7 +150,7 @@ fn free_port(text: &str) -> String {
 fn all_get_ready(mut wanted: Vec<Wanted>, of: &str) {
     let folder = temporary(&format!("started-{of}"));
     std::fs::create_dir_all(&folder).expect("a writable folder");
-    let Some((_nats, bus)) = bus(&folder) else { return };
+    let Some((_nats, [bus, _])) = bus(&folder) else { return };
     wanted.retain(|one| !NOT_THERE_YET.contains(&one.words[0].as_str()));
     wanted.sort_by_key(|one| one.words[0] != "publish");
     let running: Vec<_> = wanted.iter().map(|one| one.start(&folder, bus)).collect();
