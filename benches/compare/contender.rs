@@ -71,6 +71,7 @@ pub(crate) struct Programs {
     /// A certificate and its key for `wss://`.
     pub(crate) certificate: Option<(PathBuf, PathBuf)>,
     has_flush_mode: bool,
+    has_canary: bool,
     has_tls: bool,
 }
 
@@ -176,6 +177,10 @@ impl Contender {
                 if programs.has_flush_mode {
                     push("flush-mode", &flush.name());
                 }
+                // What a message costs is measured without a witness.
+                if programs.has_canary {
+                    push("canary", &"off");
+                }
                 if let Some(interval) = interval {
                     push("flush-interval", interval);
                 }
@@ -248,6 +253,7 @@ impl Programs {
             client_cores,
             certificate: None,
             has_flush_mode: has("--flush-mode"),
+            has_canary: has("--canary"),
             has_tls: has("--tls-cert"),
         }
     }
@@ -264,6 +270,7 @@ mod tests {
             client_cores: Vec::new(),
             certificate: None,
             has_flush_mode,
+            has_canary: false,
             has_tls: true,
         }
     }

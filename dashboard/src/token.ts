@@ -1,6 +1,8 @@
 // In the worker: the token that the connection shows. Where the service wants one that is not
 // there, or does not take the one that is (any longer), a person is asked for another.
 
+export const NOT_AUTHENTICATED = 4401;
+
 export class TokenDesk {
   readonly #ask: (why: string) => void;
   #token: string | null;
@@ -20,4 +22,10 @@ export class TokenDesk {
   give(token: string | null): void { this.#token = token; }
 
   refused(why: string): void { this.#ask(this.#token === null ? "" : why); }
+
+  /** Why there is no connection, for whoever reads the page: the SDK speaks to programmers. */
+  inWords<R extends { readonly code?: number | undefined; readonly text: string }>(reason: R | undefined): R | undefined {
+    const isMissing = reason?.code === NOT_AUTHENTICATED && this.#token === null;
+    return isMissing ? { ...reason, text: "this service shows prices only to those who have a token" } : reason;
+  }
 }

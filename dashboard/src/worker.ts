@@ -12,7 +12,7 @@ import { OffsetEstimate } from "./latency.js";
 import type { Batch, Command, LinkCopy, Report, StatsCopy, TickerCopy, Wishes } from "./messages.js";
 import { LOAD_INSTRUMENTS_MAX, SlowLink } from "./slow.js";
 import { Streams } from "./streams.js";
-import { TokenDesk } from "./token.js";
+import { NOT_AUTHENTICATED, TokenDesk } from "./token.js";
 
 /** Between two batches: thirty changes of a figure a second are more than anybody reads, and half the work of sixty. */
 const BATCH_MS_MIN = 32;
@@ -89,7 +89,7 @@ function linkCopy(): LinkCopy | undefined {
   const offset = estimate.take(session, clockOffsetUs, rttUs);
   const granted = watch?.granted;
   return {
-    state, transport, encoding, session, version, since, attempt, nextAttemptAt, reason,
+    state, transport, encoding, session, version, since, attempt, nextAttemptAt, reason: desk.inWords(reason),
     reconnects, resyncs, missedTrades, messages, bytes, goaway, offset, rttUs, stats,
     at: performance.timeOrigin + performance.now(),
     granted: granted && { maxRate: granted.maxRate, matched: watch?.size ?? 0 },
@@ -137,7 +137,7 @@ function open(): void {
   opened.on("connection", () => {
     if (tick !== opened) return;
     const { state, reason } = opened.connection;
-    if (state === "closed" && reason?.code === 4401) desk.refused(reason.text);
+    if (state === "closed" && reason?.code === NOT_AUTHENTICATED) desk.refused(reason.text);
     // Said again while it is live (a service that goes away): only its beginning counts.
     const isNew = state === "live" && !wasLive;
     wasLive = state === "live";
@@ -147,7 +147,11 @@ function open(): void {
     wake();
   });
   opened.on("message", read);
-  opened.on("error", (error) => problem(error.message));
+  opened.on("error", (error) => {
+    // Why it was closed is said beside the state, and the form asks for the token.
+    const isForm = opened.connection.state === "closed" && opened.connection.reason?.code === NOT_AUTHENTICATED;
+    if (!isForm) problem(error.message);
+  });
   slow.end();
   follow();
 }

@@ -8,7 +8,7 @@ const folder = process.env.TICKCAST_NODE_PATH ?? "node_modules";
 const { chromium } = createRequire(path.resolve(folder, "from-here.js"))("playwright-core");
 
 /** A browser with a fresh profile, which playwright removes with it. */
-export function launch() {
+export function launch(more = []) {
   return chromium.launch({
     executablePath: process.env.TICKCAST_CHROMIUM ?? "/usr/bin/chromium",
     args: [
@@ -17,19 +17,20 @@ export function launch() {
       "--disable-component-update", "--disable-sync",
       // The certificates of tests sign themselves.
       "--ignore-certificate-errors",
+      ...more,
     ],
   });
 }
 
-/** Runs `work(browser)`; fails in words, and at the latest after `deadlineMs`. */
-export async function withBrowser(deadlineMs, work) {
+/** Runs `work(browser)`; fails in words, and at the latest after `deadlineMs`. `more` are arguments of Chromium. */
+export async function withBrowser(deadlineMs, work, more) {
   const late = setTimeout(() => {
     console.error("FAILED: not done in time");
     process.exit(1);
   }, deadlineMs);
   let browser = null;
   try {
-    browser = await launch();
+    browser = await launch(more);
     await work(browser);
   } catch (error) {
     console.error(`FAILED: ${error.stack ?? error}`);

@@ -6,11 +6,6 @@ export class Address {
   /** Without a slash at its end. */
   readonly http: string;
   readonly webSocket: string;
-  /**
-   * Whether a browser counts requests to it as another origin's: a header of our own would then
-   * need a preflight, which event streams are not asked for.
-   */
-  readonly isForeign: boolean;
 
   /** @throws TypeError that names the address and what is wrong with it. */
   constructor(url: string) {
@@ -28,6 +23,5 @@ export class Address {
     const path = parsed.pathname.replace(/(\/v1\/(ws|sse))?\/*$/, "");
     this.http = `${scheme}//${parsed.host}${path}`;
     this.webSocket = `${scheme === "https:" ? "wss:" : "ws:"}//${parsed.host}${path}/v1/ws`;
-    this.isForeign = page?.origin !== undefined && page.origin !== `${scheme}//${parsed.host}`;
   }
 }

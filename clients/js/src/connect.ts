@@ -8,7 +8,7 @@ import { TickcastError } from "./fault.js";
 import { Frames } from "./frames.js";
 import { Link } from "./link.js";
 import { checkConnectOptions } from "./options.js";
-import { readPatterns } from "./pattern.js";
+import { checkSome, readPatterns } from "./pattern.js";
 import { Rest } from "./rest.js";
 import { Session } from "./session.js";
 import { type Home, LiveSubscription } from "./subscription.js";
@@ -67,6 +67,7 @@ class Connected implements Tickcast, Home {
       throw new TypeError(`onUpdate: ${String(update)} is not a function`);
     }
     const chosen = typeof options === "function" || options === undefined ? ({} as ChannelOptions[C]) : options;
+    checkSome(symbols);
     this.#lastId += 1;
     const subscription = new LiveSubscription(this, this.#lastId, channel, symbols, chosen, update);
     this.#subscriptions.add(subscription);

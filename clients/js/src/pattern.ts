@@ -48,3 +48,10 @@ export function readPatterns(symbols: string | readonly string[]): string[] {
   });
   return [...patterns];
 }
+
+/** @throws TypeError where a list names nothing: then nothing would ever come. */
+export function checkSome(symbols: string | readonly string[]): void {
+  if (Array.isArray(symbols) && symbols.length === 0) {
+    throw new TypeError("symbols: the list is empty; give at least one name or pattern, such as \"sim:*\"");
+  }
+}

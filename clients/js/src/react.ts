@@ -57,7 +57,10 @@ class Store<C extends Channel> {
     this.#symbols = symbols;
     this.#options = options;
     const subscription = this.#subscription;
-    if (subscription === undefined) return;
+    if (subscription === undefined) {
+      if (this.#lookers.size > 0) this.#open();
+      return;
+    }
     subscription.setSymbols(symbols);
     subscription.change({ ...gone, ...options });
     this.#look();
@@ -65,7 +68,7 @@ class Store<C extends Channel> {
 
   readonly look = (looker: () => void): (() => void) => {
     this.#lookers.add(looker);
-    this.#subscription ??= this.#open();
+    this.#open();
     return () => {
       this.#lookers.delete(looker);
       if (this.#lookers.size > 0) return;
@@ -74,12 +77,14 @@ class Store<C extends Channel> {
     };
   };
 
-  #open(): Subscription<C> {
+  /** Subscribes, once something is asked for: a component may not know yet what it wants. */
+  #open(): void {
+    if (this.#subscription !== undefined || this.#symbols.length === 0) return;
     const subscribe = this.client[this.channel] as unknown as
       (symbols: readonly string[], options: ChannelOptions[C]) => Subscription<C>;
     const subscription = subscribe(this.#symbols, this.#options);
     subscription.onFrame(() => this.#look());
-    return subscription;
+    this.#subscription = subscription;
   }
 
   /** Copies what has changed; what has not stays the same object. */

@@ -220,11 +220,21 @@ export class Session implements AnswerListener {
   answer(answer: Answer, now: number): void {
     if (this.calls.answered(answer, now)) return;
     if (answer.success === false) {
-      this.listener.fault(answer.error ?? "refused", answer.code);
+      if (!this.#refusedLate(answer, now)) this.listener.fault(answer.error ?? "refused", answer.code);
     } else if (answer.method === "subscribe") {
-      // Nobody asked: a name that was waited for is unknown, or a right has been lost.
+      // Nobody asked: a right has been lost.
       this.#failed(answer.result as GrantedResult, now);
     }
+  }
+
+  /** A name that waited for its venue's list turns out to be none: the error quotes it. */
+  #refusedLate({ code, error = "" }: Answer, now: number): boolean {
+    const named = /^params\.symbol: "([^"]*)": (.*)$/s.exec(error);
+    if (code === undefined || named === null) return false;
+    const [, name, why] = named as unknown as [string, string, string];
+    const waiting = [...this.held.placements.all()].filter(({ pattern, phase }) => pattern === name && phase === "granted");
+    for (const { channel, interval } of waiting) this.held.fail(channel, interval, name, { code, error: why }, now);
+    return waiting.length > 0;
   }
 
   subscribed(placements: readonly Placement[], answer: Answer | undefined, now: number): void {

@@ -119,9 +119,8 @@ export class SseLine implements Line {
 
   #request(query: string, placements: readonly Placement[], now: number): void {
     const headers: Record<string, string> = {};
-    let url = `${this.address.http}/v1/sse?${query}`;
-    if (this.token !== undefined && this.address.isForeign) url += `&token=${encodeURIComponent(this.token)}`;
-    else if (this.token !== undefined) headers["authorization"] = `Bearer ${this.token}`;
+    const url = `${this.address.http}/v1/sse?${query}`;
+    if (this.token !== undefined) headers["authorization"] = `Bearer ${this.token}`;
     const resume = this.#resume(placements);
     if (resume !== undefined) headers["last-event-id"] = resume;
     this.session.opened(placements, now);
@@ -138,7 +137,7 @@ export class SseLine implements Line {
   /** A request for one name may go on where it left off, unless something is missing. */
   #resume(placements: readonly Placement[]): string | undefined {
     const placement = placements[0];
-    if (placements.length !== 1 || placement === undefined || placement.isGlob || this.address.isForeign) return undefined;
+    if (placements.length !== 1 || placement === undefined || placement.isGlob) return undefined;
     const stream = this.session.held.streams.get(placement.channel, placement.interval, placement.pattern);
     const since = stream === undefined || stream.missing ? undefined : this.session.outbox.claim(stream, placement);
     return since === undefined ? undefined : `${since.epoch}-${since.seq}`;

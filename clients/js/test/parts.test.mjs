@@ -10,7 +10,7 @@ import { compareDecimals } from "../dist/decimal.js";
 import { Batch, Frames } from "../dist/frames.js";
 import { Changes } from "../dist/iterator.js";
 import { checkConnectOptions, readOptions } from "../dist/options.js";
-import { matches, readPatterns } from "../dist/pattern.js";
+import { checkSome, matches, readPatterns } from "../dist/pattern.js";
 import { EventParser } from "../dist/sse-parser.js";
 import { endOf, renewalIn, Tokens } from "../dist/tokens.js";
 
@@ -34,6 +34,7 @@ test("symbols that the service would refuse are named", () => {
   assert.throws(() => readPatterns(["a", 7]), { message: "symbols[1]: 7 is not a string" });
   assert.throws(() => readPatterns("*".repeat(9)), { message: 'symbols[0]: "*********" has more than 8 *' });
   assert.throws(() => readPatterns("é".repeat(65)), /symbols\[0\]: ".*" is longer than 128 bytes/);
+  assert.throws(() => checkSome([]), { name: "TypeError", message: 'symbols: the list is empty; give at least one name or pattern, such as "sim:*"' });
   assert.throws(() => readPatterns(undefined), { message: "symbols: undefined is not a string or an array of strings" });
 });
 
@@ -100,7 +101,7 @@ test("an address is taken in any of four schemes", () => {
     ["http://[::1]:9/v1/ws/", "http://[::1]:9", "ws://[::1]:9/v1/ws"],
   ]) {
     const address = new Address(url);
-    assert.deepEqual([address.http, address.webSocket, address.isForeign], [http, webSocket, false], url);
+    assert.deepEqual([address.http, address.webSocket], [http, webSocket], url);
   }
   assert.throws(() => new Address("nonsense"), { message: 'url: "nonsense" is not an address such as ws://127.0.0.1:8080' });
   assert.throws(() => new Address("ftp://a"), { message: 'url: "ftp://a" begins with none of ws, wss, http, https' });

@@ -117,3 +117,22 @@ test("hooks render on a server, and say when they have no client", () => {
   tick.close();
   assert.throws(() => renderToString(h(Price)), /there is no TickcastProvider above/);
 });
+
+test("a component that wants nothing yet subscribes once it does", needsService, async (t) => {
+  const { tick } = await open(t);
+  let choose;
+  function Prices() {
+    const [symbols, setSymbols] = useState([]);
+    choose = setSymbols;
+    const tickers = useTickers(symbols);
+    return h("b", { id: "prices" }, `${tickers.size} held`);
+  }
+  const { text } = mount(t, h(TickcastProvider, { client: tick }, h(Prices)));
+  await eventually(() => text("prices") === "0 held");
+  await eventually(() => tick.connection.state === "live");
+  assert.equal((await tick.stats()).subscriptions, 0);
+  choose(["sim:S0-USD", "sim:S1-USD"]);
+  await eventually(() => text("prices") === "2 held", "both");
+  choose([]);
+  await eventually(() => text("prices") === "0 held", "none");
+});

@@ -342,3 +342,17 @@ test("an iterator ends with the failure when nothing of its subscription is serv
   desk.session.held.fail("ticker", undefined, "a:A", { code: 4403, error: "no right" }, desk.now);
   await lost;
 });
+
+test("a name that was waited for and does not exist fails its subscription alone", () => {
+  const desk = new Desk();
+  const [good, waits] = [["a:B"], ["a:NOPE"]].map((names) => desk.subscribe("ticker", names));
+  desk.subscribe("book", ["a:B"]);
+  for (const request of desk.connect()) desk.grant(request);
+  assert.equal(waits.failed.size, 0);
+  const error = 'params.symbol: "a:NOPE": unknown symbol';
+  desk.session.answer({ method: "subscribe", success: false, code: 4404, error }, desk.now);
+  assert.deepEqual([...waits.failed], [["a:NOPE", { code: 4404, error: "unknown symbol" }]]);
+  assert.deepEqual([good.failed.size, desk.faults], [0, []]);
+  desk.session.answer({ method: "subscribe", success: false, code: 4500, error: "internal" }, desk.now);
+  assert.deepEqual(desk.faults, [[4500, "internal"]]);
+});

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 import tickcast
 from tickcast.address import address
 from tickcast.backoff import Backoff, Pace
+from tickcast.batch import Claim, gather
 from tickcast.codec import JsonCodec
 from tickcast.errors import ProtocolFault
 from tickcast.options import wire_options
-from tickcast.pattern import Names, checked, matches
-from tickcast.plan import Plan, Wish
+from tickcast.pattern import ByPattern, Names, checked, matches
+from tickcast.plan import Entry, Plan, Wish
 from tickcast.sse_link import EventParser, query
-from tickcast.words import REQUEST_SYMBOLS_MAX, StreamKey
+from tickcast.words import REQUEST_BYTES_MAX, REQUEST_SYMBOLS_MAX, StreamKey
 
 
 @pytest.mark.parametrize(
@@ -46,10 +47,16 @@ def test_patterns_mean_what_the_service_takes_them_for(
     st.text(alphabet="ab:", max_size=6),
 )
 def test_names_that_are_looked_up_often_mean_the_same(patterns: list[str], symbol: str) -> None:
-    names = Names(patterns)
-    assert names.have(symbol) == any(matches(pattern, symbol) for pattern in patterns)
     exact = [pattern for pattern in patterns if "*" not in pattern]
-    assert names.have_exactly(symbol) == any(matches(name, symbol) for name in exact)
+    assert Names(patterns).have(symbol) == any(matches(name, symbol) for name in exact)
+    by_pattern = ByPattern[str]()
+    for pattern in patterns:
+        by_pattern[pattern] = pattern
+    found = {*by_pattern.exact(symbol), *by_pattern.globs(symbol)}
+    assert found == {pattern for pattern in patterns if matches(pattern, symbol)}
+    for pattern in set(patterns):
+        assert by_pattern.leave(pattern) == pattern
+    assert not by_pattern and not [*by_pattern.exact(symbol), *by_pattern.globs(symbol)]
 
 
 WORDS = st.text(alphabet="ab:*-", max_size=8)
@@ -188,14 +195,37 @@ def test_what_is_no_message_is_a_fault(text: str) -> None:
 def test_long_lists_of_names_are_spread_over_requests_that_a_service_reads() -> None:
     plan = Plan()
     names = tuple(f"venue-with-a-long-name:{'X' * 90}{n}" for n in range(1200))
-    entries = plan.add(1, Wish(StreamKey("ticker"), {}, names))
-    assert [name for entry in entries for name in entry.patterns] == list(names)
-    for entry in entries:
-        assert len(entry.patterns) <= REQUEST_SYMBOLS_MAX
-        assert len(JsonCodec().encode({"params": entry.params()})) < 48 * 1024
-        since: dict[str, Any] = {}
-        for name in entry.patterns:
-            if entry.has_room(since, name):
-                since[name] = {"epoch": 2**53, "seq": 2**53}
-        assert 0 < len(since)
-        assert len(JsonCodec().encode({"params": entry.params(since)})) < 64 * 1024
+    plan.add(1, Wish(StreamKey("ticker"), {}, names))
+
+    def claims(entry: Entry) -> list[Claim]:
+        return [Claim(name, 2**53, 2**53) for name in entry.patterns]
+
+    for is_claimed in (False, True):
+        batches = gather(plan.entries, claims if is_claimed else lambda _: [], REQUEST_BYTES_MAX)
+        assert [name for batch in batches for name in batch.params()["symbol"]] == list(names)
+        for batch in batches:
+            assert bool(batch.since) == is_claimed
+            assert len(batch.params()["symbol"]) <= REQUEST_SYMBOLS_MAX
+            assert len(JsonCodec().encode({"params": batch.params()})) <= REQUEST_BYTES_MAX
+
+
+def test_requests_that_are_gathered_claim_for_each_name_what_fits_beside_it() -> None:
+    plan = Plan()
+    for owner in range(2000):
+        plan.add(owner, Wish(StreamKey("ticker"), {"max_rate": 4}, (f"a:{owner}",)))
+    batches = gather(plan.entries, lambda e: [Claim(e.patterns[0], 1, 1)], REQUEST_BYTES_MAX)
+    assert len(batches) < 8
+    for batch in batches:
+        assert list(batch.since) == batch.params()["symbol"]
+        assert len(JsonCodec().encode({"params": batch.params()})) <= REQUEST_BYTES_MAX
+
+
+def test_globs_are_said_in_the_order_in_which_they_were_wished_for() -> None:
+    plan = Plan()
+    for owner, (pattern, rate) in enumerate(
+        [("a:*", 1), ("a:X", 1), ("*", 4), ("b:*", 1), ("a:Y", 4), ("c:*", 1)]
+    ):
+        plan.add(owner, Wish(StreamKey("ticker"), {"max_rate": rate}, (pattern,)))
+    batches = gather(plan.entries, lambda entry: [], REQUEST_BYTES_MAX)
+    said = [batch.params()["symbol"] for batch in batches]
+    assert said == [["a:*", "a:X"], ["*", "a:Y"], ["b:*", "c:*"]]

@@ -21,6 +21,7 @@ class Notes:
         self.changes: list[str] = []
         self.failures: list[tuple[int, str, int]] = []
         self.grants: list[int] = []
+        self.parts: list[tuple[int, list[str], bool]] = []
         self.states: list[tuple[str, str]] = []
 
     def changed(self, view: View[Any]) -> None:
@@ -29,8 +30,9 @@ class Notes:
     def status(self, symbol: str, state: str) -> None:
         self.states.append((symbol, state))
 
-    def granted(self, owner: int, result: dict[str, Any]) -> None:
+    def granted(self, owner: int, result: dict[str, Any], is_own: bool) -> None:
         self.grants.append(owner)
+        self.parts.append((owner, result["symbol"], is_own))
 
     def failed(self, owner: int, pattern: str, failure: Failure) -> None:
         self.failures.append((owner, pattern, failure.code))
@@ -45,16 +47,30 @@ class Stage:
         self.now = 100.0
 
     def live(self) -> list[dict[str, Any]]:
-        """A new connection; what it asks for, sent."""
-        return self.send(self.session.connected())
+        """A new connection; what is asked on it."""
+        self.session.connected()
+        return self.take()
 
-    def send(self, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Sends requests."""
-        return [request for request in requests if self.session.asking.sent(request, self.now)]
+    def take(self) -> list[dict[str, Any]]:
+        """Everything that is to be asked now."""
+        requests = []
+        while (request := self.session.asking.take(self.now)) is not None:
+            requests.append(request)
+        return requests
+
+    def wish(self, owner: int, *patterns: str, key: StreamKey = TICKER, **options: Any) -> None:
+        """Subscribes, and asks nothing yet."""
+        self.session.subscribe(owner, Wish(key, options, patterns))
 
     def subscribe(self, owner: int, *patterns: str, key: StreamKey = TICKER, **options: Any) -> Any:
         """Subscribes and gives the requests."""
-        return self.send(self.session.subscribe(owner, Wish(key, options, patterns)))
+        self.wish(owner, *patterns, key=key, **options)
+        return self.take()
+
+    def unsubscribe(self, owner: int, *patterns: str, key: StreamKey = TICKER) -> Any:
+        """Ends a subscription and gives the requests."""
+        self.session.unsubscribe(owner, key, patterns)
+        return self.take()
 
     def say(self, message: dict[str, Any]) -> None:
         """A message comes."""
@@ -141,7 +157,7 @@ def test_a_gap_asks_again_once_with_the_same_options_and_that_symbol_only(stage:
     stage.ticker("update", "a:Y", 4, prev=3)
     stage.ticker("update", "a:Y", 5, prev=4)
     assert stage.state("a:X") == "resync" and stage.state("a:Z") == "live"
-    (request,) = stage.send(stage.session.asking.ask_again(stage.now))
+    (request,) = stage.take()
     assert request["params"] == {
         "channel": "ticker",
         "symbol": ["a:*"],
@@ -150,7 +166,7 @@ def test_a_gap_asks_again_once_with_the_same_options_and_that_symbol_only(stage:
         "since": {"a:X": {"epoch": 1, "seq": 1}, "a:Y": {"epoch": 1, "seq": 1}},
     }
     stage.ticker("update", "a:X", 6, prev=5)
-    assert stage.session.asking.next_ask_at() is None, "an answer is on its way"
+    assert stage.session.asking.next_at() is None, "an answer is on its way"
     stage.grant(request)
     stage.ticker("update", "a:X", 6, prev=1)
     assert stage.state("a:X") == "live" and stage.session.asking.resyncs == 2
@@ -163,7 +179,7 @@ def test_what_comes_late_does_not_pass_for_the_answer(stage: Stage) -> None:
     stage.ticker("update", "a:X", 1, prev=1)
     stage.ticker("update", "a:X", 2, prev=1)
     assert stage.state("a:X") == "resync", "3 is still missing"
-    (request,) = stage.send(stage.session.asking.ask_again(stage.now))
+    (request,) = stage.take()
     assert request["params"]["since"] == {"a:X": {"epoch": 1, "seq": 2}}
     stage.grant(request)
     stage.ticker("update", "a:X", 2, prev=2)
@@ -179,7 +195,7 @@ def test_first_messages_that_are_lost_are_asked_for_since_nothing(stage: Stage) 
     stage.status("a:Y", "live")
     stage.now += ANSWER_WITHIN_S + 1
     stage.session.asking.expire(stage.now)
-    (again,) = stage.send(stage.session.asking.ask_again(stage.now))
+    (again,) = stage.take()
     nothing = {"epoch": 0, "seq": 0}
     assert again["params"]["since"] == {"a:X": nothing, "a:Y": nothing}
 
@@ -188,18 +204,18 @@ def test_a_stream_that_was_never_opened_has_its_channel_asked_for_again(stage: S
     stage.subscribe(1, "a:*", fields=["last"])
     stage.ticker("snapshot", "a:X", 1)
     stage.say({"channel": "book", "type": "unopened"})
-    assert stage.session.asking.next_ask_at() is None
+    assert stage.session.asking.next_at() is None
     stage.say({"channel": "ticker", "type": "unopened"})
     assert stage.state("a:X") == "live", "which may be of another epoch, or of another symbol"
-    (request,) = stage.send(stage.session.asking.ask_again(stage.now))
+    (request,) = stage.take()
     assert request["params"]["since"] == {"a:X": {"epoch": 1, "seq": 1}}
     stage.say({"channel": "ticker", "type": "unopened"})
-    assert stage.session.asking.next_ask_at() is None, "an answer is on its way"
+    assert stage.session.asking.next_at() is None, "an answer is on its way"
     stage.grant(request, symbol=[], globs=[{"pattern": "a:*", "matched": 1}])
     stage.ticker("update", "a:X", 1, prev=1)
     stage.now += 10 * ANSWER_WITHIN_S
     stage.session.asking.expire(stage.now)
-    assert stage.state("a:X") == "live" and stage.session.asking.next_ask_at() is None
+    assert stage.state("a:X") == "live" and stage.session.asking.next_at() is None
 
 
 def test_whoever_keeps_answering_wrongly_is_asked_ever_more_slowly(stage: Stage) -> None:
@@ -207,11 +223,11 @@ def test_whoever_keeps_answering_wrongly_is_asked_ever_more_slowly(stage: Stage)
     waits = []
     for seq in range(1, 9):
         stage.ticker("update", "a:X", seq * 10, prev=seq * 10 - 1)
-        at = stage.session.asking.next_ask_at()
+        at = stage.session.asking.next_at()
         assert at is not None
         waits.append(round(at - stage.now, 3))
         stage.now = at
-        (request,) = stage.send(stage.session.asking.ask_again(stage.now))
+        (request,) = stage.take()
         stage.grant(request)
     assert waits == [0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
 
@@ -220,34 +236,35 @@ def test_what_is_not_answered_or_does_not_come_is_asked_for_again(stage: Stage) 
     (request,) = stage.subscribe(1, "a:X")
     stage.now += ANSWER_WITHIN_S + 1
     stage.session.asking.expire(stage.now)
-    (entry,) = stage.session.asking.unanswered()
-    (again,) = stage.send([stage.session.asking.send_again(entry)])
-    assert again["params"] == request["params"] and not stage.session.asking.unanswered()
+    (again,) = stage.take()
+    assert again["params"] == request["params"] and stage.session.asking.next_at() is None
     stage.ticker("update", "a:X", 4, prev=3)
-    (asked,) = stage.send(stage.session.asking.ask_again(stage.now))
+    (asked,) = stage.take()
     stage.grant(asked)
     stage.now += ANSWER_WITHIN_S + 1
     stage.session.asking.expire(stage.now)
-    assert stage.session.asking.next_ask_at() is not None, "granted, but nothing came"
+    assert stage.session.asking.next_at() is not None, "granted, but nothing came"
 
 
 def test_a_request_that_waits_to_be_sent_is_not_given_up(stage: Stage) -> None:
-    stage.session.subscribe(1, Wish(TICKER, {}, ("a:X",)))
+    stage.wish(1, "a:X")
     stage.now += 10 * ANSWER_WITHIN_S
     stage.session.asking.expire(stage.now)
-    assert not stage.session.asking.unanswered()
+    (request,) = stage.take()
+    assert request["params"]["symbol"] == ["a:X"] and stage.take() == []
 
 
 def test_refusals_are_final_or_for_later_by_their_code(stage: Stage) -> None:
     (request,) = stage.subscribe(1, "a:X", "a:Y")
     stage.refuse(request, 4529)
-    assert stage.session.asking.unanswered() and not stage.notes.failures
-    (again,) = stage.send(
-        [stage.session.asking.send_again(e) for e in stage.session.asking.unanswered()]
-    )
+    assert stage.take() == [] and not stage.notes.failures, "not at once"
+    at = stage.session.asking.next_at()
+    assert at is not None
+    stage.now = at
+    (again,) = stage.take()
     stage.refuse(again, 4400)
     assert stage.notes.failures == [(1, "a:X", 4400), (1, "a:Y", 4400)]
-    assert not stage.session.asking.unanswered()
+    assert stage.session.asking.next_at() is None
     assert stage.live()[0]["params"]["symbol"] == ["a:X", "a:Y"], "another service may take it"
 
 
@@ -255,7 +272,8 @@ def test_a_name_that_waited_and_turned_out_unknown_fails_late(stage: Stage) -> N
     (request,) = stage.subscribe(1, "a:X", "a:NOPE")
     stage.grant(request, symbol=["a:X"])
     assert not stage.notes.failures
-    stage.refuse(request, 4404, 'params.symbol: "a:NOPE": unknown symbol')
+    error = 'params.symbol: "a:NOPE": unknown symbol'
+    stage.say({"method": "subscribe", "success": False, "code": 4404, "error": error})
     assert stage.notes.failures == [(1, "a:NOPE", 4404)]
 
 
@@ -293,9 +311,9 @@ def test_an_exact_name_wins_over_globs_and_goes_back_to_who_had_it(stage: Stage)
     stage.ticker("snapshot", "a:X", 1)
     view = stage.session.holdings.view(TICKER, "a:X")
     assert view is not None and stage.session.owners(view) == (1, 2, 3)
-    (back,) = stage.session.unsubscribe(3, TICKER)
+    (back,) = stage.unsubscribe(3, "a:X")
     assert back["method"] == "subscribe" and back["params"]["max_rate"] == 4
-    (gone,) = stage.session.unsubscribe(2, TICKER)
+    (gone,) = stage.unsubscribe(2, "a:X")
     assert gone["method"] == "unsubscribe" and gone["params"]["symbol"] == ["a:X"]
     entry = find(TICKER, "a:X")
     assert (
@@ -303,10 +321,10 @@ def test_an_exact_name_wins_over_globs_and_goes_back_to_who_had_it(stage: Stage)
         and entry.owner == 1
         and stage.session.holdings.view(TICKER, "a:X") is view
     )
-    stage.session.unsubscribe(1, TICKER)
+    stage.unsubscribe(1, "a:*")
     assert stage.session.holdings.view(TICKER, "a:X") is None
     stage.ticker("update", "a:X", 2, prev=1)
-    assert stage.session.asking.next_ask_at() is None, "what comes after the end is nobody's"
+    assert stage.session.asking.next_at() is None, "what comes after the end is nobody's"
 
 
 def test_bars_of_each_interval_stand_apart(stage: Stage) -> None:
@@ -317,7 +335,7 @@ def test_bars_of_each_interval_stand_apart(stage: Stage) -> None:
         stage.say({"channel": "bars", "type": "snapshot", "data": [{**item, "interval": interval}]})
     assert stage.session.holdings.view(StreamKey("bars", "1s"), "a:X") is not None
     assert stage.session.holdings.view(StreamKey("bars", "1m"), "a:X") is None
-    (request,) = stage.session.unsubscribe(1, StreamKey("bars", "1s"))
+    (request,) = stage.unsubscribe(1, "a:X", key=StreamKey("bars", "1s"))
     assert request["params"]["interval"] == "1s"
 
 

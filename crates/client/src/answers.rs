@@ -3,9 +3,9 @@
 
 use crate::connection::Event;
 use crate::error::{Error, is_final};
-use crate::shared::{Pending, State};
+use crate::shared::{Pending, Saying, State};
 use crate::subscriptions::Stream;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 use tickcast_wire::{
     Channel, Failed, Granted, Outcome, Pattern, ReqId, Request, Subscribe, Unsubscribe, View,
@@ -48,11 +48,18 @@ impl State {
         let Some(stream) = Stream::of(params.view) else { return };
         self.session.expect(stream, &granted.symbol);
         let symbols: HashSet<&Pattern> = params.symbols.iter().collect();
+        let mut names: HashMap<&str, Vec<&str>> = HashMap::new();
+        for name in &granted.symbol {
+            let bare = name.split_once(':').map(|(_, bare)| bare);
+            for asked in [Some(name.as_str()), bare].into_iter().flatten() {
+                names.entry(asked).or_default().push(name);
+            }
+        }
         for handle in self.handles.values_mut() {
             if !handle.is_concerned(stream, &symbols) {
                 continue;
             }
-            handle.grant(granted);
+            handle.grant(granted, &names);
             if handle.answers_due.remove(req_id) && handle.answers_due.is_empty() {
                 handle.is_placed = true;
                 handle.news.notify_one();
@@ -95,6 +102,10 @@ impl State {
         req_id: &ReqId,
         now: Instant,
     ) {
+        let waiting = self.handles.values().filter(|one| one.answers_due.contains(req_id)).count();
+        if is_final(code) && !again && waiting > 1 && params.symbols.len() > 1 {
+            return self.halve(params, req_id);
+        }
         self.tell(Event::Refused { code, error: error.to_owned() });
         if again {
             return; // The session has taken note of it.
@@ -114,6 +125,24 @@ impl State {
         let Subscribe { view, symbols, .. } = params;
         // The service has nothing to be told: it has not begun.
         self.session.unsubscribe(Unsubscribe { view, symbols });
+    }
+
+    /// A request for several subscriptions was refused, and whose fault it is was not said: each
+    /// half is asked for by itself.
+    fn halve(&mut self, mut params: Subscribe, req_id: &ReqId) {
+        for handle in self.handles.values_mut() {
+            handle.answers_due.remove(req_id);
+        }
+        let symbols = params.symbols.split_off(params.symbols.len() / 2);
+        let mut rest = Subscribe { symbols, ..params.clone() };
+        for half in [&mut params, &mut rest] {
+            let Subscribe { symbols, since, .. } = half;
+            since.retain(|name, _| symbols.iter().any(|symbol| symbol.matches(name)));
+        }
+        for params in [params, rest] {
+            let req_id = self.session.next_req_id();
+            self.send_subscribe(Request::Subscribe { req_id, params }, Saying::Alone);
+        }
     }
 
     /// A name that had to wait for its venue's list turns out to be none. Such an answer repeats

@@ -33,8 +33,8 @@ impl Session {
             };
             open.insert(symbol, held.unwrap_or(Since::NOTHING));
         }
-        self.counts.asked_again += requests.len() as u64;
         let requests = self.written(requests);
+        self.counts.asked_again += requests.len() as u64;
         for request in &requests {
             if let Request::Subscribe { req_id: Some(req_id), params } = request
                 && let Some(stream) = Stream::of(params.view)

@@ -81,6 +81,15 @@ pub(crate) async fn dial(
     encoding: Encoding,
 ) -> Result<Line, Error> {
     let stream = open_stream(address, trust).await?;
+    upgrade(stream, address, encoding).await
+}
+
+/// Makes a WebSocket of an open stream.
+pub(crate) async fn upgrade(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    address: &Address,
+    encoding: Encoding,
+) -> Result<Line, Error> {
     let handshake = |error: hyper::Error| Error::Handshake(error.to_string());
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(handshake)?;

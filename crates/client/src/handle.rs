@@ -1,15 +1,13 @@
 //! The inside of a subscription: which symbols have news for it, and what became of its request.
 
 use crate::error::Error;
+use crate::gather::REQUEST_SYMBOLS_MAX;
 use crate::subscriptions::{REQUEST_BYTES_MAX, SINCE_BYTES, Stream};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use tickcast_market::Since;
 use tickcast_wire::{Failed, Granted, Pattern, ReqId, Subscribe};
 use tokio::sync::Notify;
-
-/// Names and patterns in one request; longer lists go in several.
-const REQUEST_SYMBOLS_MAX: usize = 1_000;
 
 /// What a symbol takes in a request beside its own text, as a name and as a key of `since`.
 const SYMBOL_BYTES: usize = 3 + SINCE_BYTES;
@@ -97,16 +95,37 @@ impl Handle {
         self.news.notify_one();
     }
 
-    /// Keeps what was granted, one entry for each request.
-    pub(crate) fn grant(&mut self, granted: &Granted) {
-        let same = |old: &Granted| old.symbol == granted.symbol && old.globs == granted.globs;
-        self.granted.retain(|old| !same(old));
-        if self.granted.len() < self.params.symbols.len() {
-            self.granted.push(granted.clone());
-        }
-        for symbol in &granted.symbol {
+    /// Keeps what was granted of its own symbols; `names` are the granted names by how they may
+    /// have been asked for.
+    pub(crate) fn grant(&mut self, granted: &Granted, names: &HashMap<&str, Vec<&str>>) {
+        let own: HashSet<&str> = self.params.symbols.iter().map(Pattern::as_str).collect();
+        let named = self.params.symbols.iter().filter_map(|own| names.get(own.as_str()));
+        let part = Granted {
+            symbol: named.flatten().map(|&name| name.to_owned()).collect(),
+            globs: granted
+                .globs
+                .iter()
+                .filter(|one| own.contains(&*one.pattern))
+                .cloned()
+                .collect(),
+            failed: granted
+                .failed
+                .iter()
+                .filter(|one| own.contains(&*one.symbol))
+                .cloned()
+                .collect(),
+            ..granted.clone()
+        };
+        for symbol in &part.symbol {
             self.failed.remove(symbol);
         }
+        self.granted.retain_mut(|old| {
+            old.symbol.retain(|symbol| !part.symbol.contains(symbol));
+            old.globs.retain(|glob| part.globs.iter().all(|new| new.pattern != glob.pattern));
+            old.failed.retain(|name| part.failed.iter().all(|new| new.symbol != name.symbol));
+            !(old.symbol.is_empty() && old.globs.is_empty() && old.failed.is_empty())
+        });
+        self.granted.push(part);
     }
 }
 

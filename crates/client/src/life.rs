@@ -186,7 +186,8 @@ impl Life<'_> {
     async fn write(&self, writer: &mut SocketWriter) -> End {
         let mut pace = RequestPace::new(Instant::now());
         loop {
-            let next = self.shared.state.lock().outgoing(|| pace.take(Instant::now()));
+            let now = Instant::now();
+            let next = self.shared.state.lock().outgoing(now, || pace.take(now));
             let written = match next {
                 Ok(None) => {
                     self.shared.outgoing.notified().await;

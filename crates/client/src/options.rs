@@ -3,7 +3,7 @@
 use crate::address::Address;
 use crate::backoff::Backoff;
 use crate::client::Tickcast;
-use crate::dial::{Trust, dial};
+use crate::dial::{Trust, dial, upgrade};
 use crate::error::Error;
 use crate::socket::{SocketReader, SocketWriter, halves};
 use crate::token::TokenSource;
@@ -11,6 +11,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 use tickcast_wire::Encoding;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// How long dialling, a handshake and the first message may take.
 const DIAL_WITHIN: Duration = Duration::from_secs(10);
@@ -129,6 +130,19 @@ impl Options {
     /// *Errors:* in words: address, DNS, TCP, TLS, handshake.
     pub async fn open(&self) -> Result<(SocketReader, SocketWriter), Error> {
         self.dialer()?.dial().await
+    }
+
+    /// The same over a stream that is open already, such as a tunnel or a connection within the
+    /// process. Of the address only the host's name and the path count.
+    ///
+    /// *Errors:* in words: address, handshake.
+    pub async fn open_over<S>(&self, stream: S) -> Result<(SocketReader, SocketWriter), Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (address, encoding) = (Address::parse(&self.url)?, self.encoding);
+        let line = within("connection", DIAL_WITHIN, upgrade(stream, &address, encoding));
+        Ok(halves(line.await?, encoding))
     }
 
     pub(crate) fn dialer(&self) -> Result<Dialer, Error> {

@@ -4,6 +4,7 @@
 //! Knows no socket and no clock: decoded messages go in, requests come out.
 
 use crate::book::BookView;
+use crate::gather::gather;
 use crate::instrument::{Instrument, Slot, Taken, take};
 use crate::rule::Verdict;
 use crate::subscriptions::{Claims, Stream, Subscriptions};
@@ -91,6 +92,9 @@ impl Session {
         self.subscriptions.remove(&params);
         let subscriptions = &self.subscriptions;
         self.instruments.retain(|symbol, instrument| {
+            if !params.symbols.iter().any(|pattern| pattern.matches(symbol)) {
+                return true;
+            }
             instrument.release(|stream| subscriptions.find(stream, symbol).is_some());
             subscriptions.covers(symbol)
         });
@@ -99,7 +103,7 @@ impl Session {
     }
 
     /// Begins a new connection: every subscription is to be sent again, with what is held claimed
-    /// by `since`. Status is never resumed.
+    /// by `since`; those with equal options in one request. Status is never resumed.
     pub fn reconnected(&mut self) -> Vec<Request> {
         self.due.clear();
         self.asking.clear();
@@ -218,10 +222,8 @@ impl Session {
     }
 
     pub(crate) fn written(&mut self, requests: Vec<Claims>) -> Vec<Request> {
-        let request = |claims: Claims| Request::Subscribe {
-            req_id: self.next_req_id(),
-            params: claims.params,
-        };
+        let requests = gather(requests.into_iter().map(|claims| claims.params));
+        let request = |params| Request::Subscribe { req_id: self.next_req_id(), params };
         requests.into_iter().map(request).collect()
     }
 

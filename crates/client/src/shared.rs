@@ -7,11 +7,12 @@
 use crate::connection::{Connection, ConnectionState, Event};
 use crate::error::Error;
 use crate::handle::{Handle, requests};
+use crate::outbox::Outbox;
 use crate::routes::Routes;
 use crate::session::Session;
 use crate::subscriptions::Stream;
 use parking_lot::Mutex;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 use tickcast_wire::{Authenticated, Pattern, ReqId, Request, Stats, Subscribe, Unsubscribe};
 use tokio::sync::{Notify, broadcast, oneshot, watch};
@@ -54,6 +55,17 @@ pub(crate) enum Pending {
     Auth(oneshot::Sender<Result<Authenticated, Error>>),
 }
 
+/// How a subscribe is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Saying {
+    /// With others that ask for the same.
+    Together(Instant),
+    /// By itself.
+    Alone,
+    /// By itself, for what the session has found missing.
+    Again,
+}
+
 /// Something that is to be written.
 #[derive(Debug)]
 pub(crate) enum Outgoing {
@@ -69,7 +81,7 @@ pub(crate) struct State {
     pub(crate) handles: HashMap<u64, Handle>,
     /// Which subscriptions want to know of a symbol; emptied when subscriptions change.
     pub(crate) routes: Routes,
-    outbox: VecDeque<Request>,
+    outbox: Outbox,
     /// The newest ping that was not answered.
     pub(crate) ping: Option<Vec<u8>>,
     pub(crate) pending: HashMap<ReqId, Pending>,
@@ -93,7 +105,7 @@ impl Shared {
             session,
             handles: HashMap::new(),
             routes: Routes::default(),
-            outbox: VecDeque::new(),
+            outbox: Outbox::default(),
             ping: None,
             pending: HashMap::new(),
             retries: Vec::new(),
@@ -189,7 +201,7 @@ impl State {
     }
 
     /// Ends a subscription. What another one has too goes on.
-    pub(crate) fn end(&mut self, number: u64) {
+    pub(crate) fn end(&mut self, number: u64, now: Instant) {
         let Some(ended) = self.handles.remove(&number) else { return };
         self.routes.clear();
         let others: HashSet<&Pattern> = self
@@ -206,7 +218,8 @@ impl State {
         for Subscribe { view, symbols, .. } in requests(&own) {
             let request = self.session.unsubscribe(Unsubscribe { view, symbols });
             if self.connection.state.is_live() {
-                self.send(request, Pending::Unsubscribe);
+                self.pending.extend(request.req_id().map(|id| (id.clone(), Pending::Unsubscribe)));
+                self.outbox.push(request, now);
             }
         }
     }
@@ -221,15 +234,16 @@ impl State {
             let request = self.session.subscribe(params);
             // Without a connection the next one begins with it.
             if self.connection.state.is_live() {
-                self.send_subscribe(request, false);
+                self.send_subscribe(request, Saying::Together(now));
             }
         }
         self.expect_data(now);
     }
 
     /// Sends a subscribe; the subscriptions that it concerns wait for its answer.
-    pub(crate) fn send_subscribe(&mut self, request: Request, again: bool) {
+    pub(crate) fn send_subscribe(&mut self, request: Request, saying: Saying) {
         let Request::Subscribe { req_id: Some(req_id), params } = &request else { return };
+        let again = matches!(saying, Saying::Again);
         if !again && let Some(stream) = Stream::of(params.view) {
             let symbols: HashSet<&Pattern> = params.symbols.iter().collect();
             for handle in self.handles.values_mut() {
@@ -239,7 +253,11 @@ impl State {
             }
         }
         let pending = Pending::Subscribe { params: params.clone(), again };
-        self.send(request, pending);
+        self.pending.insert(req_id.clone(), pending);
+        match saying {
+            Saying::Together(now) => self.outbox.push(request, now),
+            Saying::Alone | Saying::Again => self.outbox.push_alone(request),
+        }
     }
 
     /// Sends a request whose answer is waited for.
@@ -247,12 +265,13 @@ impl State {
         if let Some(req_id) = request.req_id() {
             self.pending.insert(req_id.clone(), pending);
         }
-        self.outbox.push_back(request);
+        self.outbox.push_alone(request);
     }
 
     /// What is to be written next; `may_ask` says whether a request may be, or how long it waits.
     pub(crate) fn outgoing(
         &mut self,
+        now: Instant,
         may_ask: impl FnOnce() -> Result<(), Duration>,
     ) -> Result<Option<Outgoing>, Duration> {
         if self.is_closing {
@@ -261,11 +280,34 @@ impl State {
         if let Some(ping) = self.ping.take() {
             return Ok(Some(Outgoing::Pong(ping)));
         }
-        if self.outbox.is_empty() {
-            return Ok(None);
+        match self.outbox.wait(now) {
+            None => return Ok(None),
+            Some(wait) if !wait.is_zero() => return Err(wait),
+            Some(_) => may_ask()?,
         }
-        may_ask()?;
-        Ok(self.outbox.pop_front().map(Outgoing::Request))
+        let Some((request, joined)) = self.outbox.take() else { return Ok(None) };
+        self.joined(&request, &joined);
+        Ok(Some(Outgoing::Request(request)))
+    }
+
+    /// Other requests have gone into this one: whoever waits for their answers waits for its.
+    fn joined(&mut self, request: &Request, joined: &[ReqId]) {
+        let Some(req_id) = request.req_id().filter(|_| !joined.is_empty()) else { return };
+        for other in joined {
+            self.pending.remove(other);
+        }
+        if let Request::Subscribe { params, .. } = request {
+            let pending = Pending::Subscribe { params: params.clone(), again: false };
+            self.pending.insert(req_id.clone(), pending);
+        }
+        let joined: HashSet<&ReqId> = joined.iter().collect();
+        for handle in self.handles.values_mut() {
+            let before = handle.answers_due.len();
+            handle.answers_due.retain(|due| !joined.contains(due));
+            if handle.answers_due.len() < before {
+                handle.answers_due.insert(req_id.clone());
+            }
+        }
     }
 
     /// Data is expected: look later whether it came.
@@ -291,7 +333,7 @@ impl State {
         });
         let sends = !due.is_empty();
         for request in due {
-            self.send_subscribe(request, false);
+            self.send_subscribe(request, Saying::Together(now));
         }
         if self.sweep_at.is_some_and(|at| at <= now) {
             self.session.sweep();
@@ -306,7 +348,7 @@ impl State {
         let requests = self.session.ask_again();
         let sends = !requests.is_empty();
         for request in requests {
-            self.send_subscribe(request, true);
+            self.send_subscribe(request, Saying::Again);
         }
         self.sweep_at.get_or_insert(now + self.sweep_after);
         self.connection.resyncs = self.session.counts().asked_again;
@@ -326,7 +368,7 @@ impl State {
         self.bytes_counted = 0;
         self.connection.reconnects += u64::from(std::mem::replace(&mut self.was_live, true));
         for request in self.session.reconnected() {
-            self.send_subscribe(request, false);
+            self.send_subscribe(request, Saying::Together(now));
         }
         self.expect_data(now);
         self.mark_all();

@@ -186,7 +186,7 @@ impl<T: Item> Subscription<T> {
 
 impl<T> Drop for Subscription<T> {
     fn drop(&mut self) {
-        self.client.owner.shared.state.lock().end(self.number);
+        self.client.owner.shared.state.lock().end(self.number, Instant::now());
         self.client.owner.shared.outgoing.notify_one();
     }
 }

@@ -29,6 +29,24 @@ pub struct FeedReport {
     pub is_live: bool,
 }
 
+/// What the service's own witness says of a venue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CanaryReport {
+    /// The venue whose streams it follows.
+    pub venue: String,
+    /// It is subscribed, and what was published has come.
+    pub up: bool,
+    /// Of the last minute's ages (venue message received -> client has it) in microseconds; none
+    /// where nothing was published.
+    pub p99_us: Option<u64>,
+    /// Messages that broke the client's rule or had another checksum, since the start.
+    pub violations: u64,
+    /// How often what it held was compared with the service's own state, and was the same.
+    pub compared: u64,
+    /// Whether a violation came within the last minute.
+    pub violated_lately: bool,
+}
+
 /// Whether the service can serve; the binary knows.
 pub trait Readiness: Send + Sync {
     /// Every feed.
@@ -36,6 +54,11 @@ pub trait Readiness: Send + Sync {
 
     /// Whether it is about to stop.
     fn is_draining(&self) -> bool;
+
+    /// What the canary says, venue by venue; nothing where there is none.
+    fn canaries(&self) -> Vec<CanaryReport> {
+        Vec::new()
+    }
 }
 
 /// Who is connected; the shards know.
@@ -144,13 +167,20 @@ impl Admin {
         answer
     }
 
-    /// Ready when each feed has given data; strictly, when each one's data is live.
+    /// Ready when each feed has given data; strictly, when each one's data is live, and the canary
+    /// gets it as promised.
     fn ready(&self, is_strict: bool) -> Answer {
         let (feeds, draining) = (self.readiness.feeds(), self.readiness.is_draining());
-        let is_well = |feed: &FeedReport| feed.has_data && (feed.is_live || !is_strict);
-        let ready = !draining && feeds.iter().all(is_well);
+        let canaries = self.readiness.canaries();
+        let mut why = why_not(draining, &feeds, is_strict);
+        if is_strict {
+            why.extend(canaries.iter().flat_map(why_no_canary));
+        }
+        let ready = why.is_empty();
         let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        let body = serde_json::json!({ "ready": ready, "draining": draining, "feeds": feeds });
+        let body = serde_json::json!({
+            "ready": ready, "draining": draining, "why": why, "feeds": feeds, "canaries": canaries,
+        });
         json(status, body.to_string())
     }
 
@@ -182,6 +212,31 @@ impl Admin {
             Err(error) => refused(&Refusal::internal(format!("clients: {error}"))),
         }
     }
+}
+
+/// What keeps the service from being ready, in words.
+fn why_not(draining: bool, feeds: &[FeedReport], is_strict: bool) -> Vec<String> {
+    let mut why = Vec::new();
+    if draining {
+        why.push("draining".to_owned());
+    }
+    for FeedReport { feed, has_data, is_live } in feeds {
+        if !has_data {
+            why.push(format!("{feed}: no data yet"));
+        } else if is_strict && !is_live {
+            why.push(format!("{feed}: not live"));
+        }
+    }
+    why
+}
+
+/// What the canary has against a venue's streams.
+fn why_no_canary(canary: &CanaryReport) -> impl Iterator<Item = String> {
+    let CanaryReport { venue, up, violated_lately, .. } = canary;
+    let down = (!up).then(|| format!("{venue}: the canary does not get what is published"));
+    let violated =
+        violated_lately.then(|| format!("{venue}: the canary saw a broken promise lately"));
+    down.into_iter().chain(violated)
 }
 
 /// Whether `flag` stands in the query, alone or as `flag=true` or `flag=1`.

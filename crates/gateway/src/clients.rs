@@ -24,6 +24,9 @@ pub struct ShardClients {
 struct Client {
     session: String,
     address: String,
+    /// It is the service's own witness.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    canary: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     identity: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,6 +92,7 @@ impl<S: Socket> Shard<S> {
         Client {
             session: session_name(account.session),
             address: address_text(account.peer.into()),
+            canary: connection.is_canary(),
             identity: identity.map(|identity| identity.sub.clone()),
             expires: identity
                 .filter(|identity| identity.expires_at < Nanos::MAX)
@@ -144,7 +148,9 @@ impl Clients for Shards {
     fn write_json(&self, out: &mut Vec<u8>) {
         let shards = self.clients();
         let mut items = Vec::new();
-        for client in shards.iter().flat_map(|shard| &shard.clients) {
+        let (canaries, clients): (Vec<&Client>, Vec<&Client>) =
+            shards.iter().flat_map(|shard| &shard.clients).partition(|client| client.canary);
+        for client in clients.into_iter().chain(canaries) {
             items.push(serde_json::to_value(client));
         }
         for closed in shards.iter().flat_map(|shard| &shard.closed) {

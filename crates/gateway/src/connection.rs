@@ -303,6 +303,11 @@ impl<S> Connection<S> {
         matches!(self.who(), Who::Unknown)
     }
 
+    /// Whether it is the service's own witness, which counts as nobody.
+    pub(crate) fn is_canary(&self) -> bool {
+        matches!(self.who(), Who::Canary)
+    }
+
     /// How many topics it owes something older than its subscription to.
     pub(crate) fn late_topics(&self) -> usize {
         self.owing.as_ref().map_or(0, |owing| owing.late())

@@ -68,12 +68,15 @@ impl<S: Socket> Shard<S> {
             let standing = Standing { who, seat, asking: None, pending, begun_at };
             connection.rare.get_or_insert_default().standing = Some(standing);
         }
+        let is_canary = connection.is_canary();
         let token = self.connections.insert(connection) as u32;
         if self.lanes.len() <= token as usize {
             self.lanes.resize(token as usize + 1, Lane::EMPTY);
         }
         self.lanes[token as usize] = Lane::EMPTY;
-        self.tally.opened(framing);
+        if !is_canary {
+            self.tally.opened(framing);
+        }
         self.welcome(token);
         if let Transport::Sse { query, last_event_id } = transport {
             let last = last_event_id.as_deref();
@@ -81,7 +84,7 @@ impl<S: Socket> Shard<S> {
         }
         if self.stopped {
             self.close(token, 1001, "the service stops");
-        } else {
+        } else if !is_canary {
             self.join_drain(token);
         }
         token
@@ -143,10 +146,13 @@ impl<S: Socket> Shard<S> {
         connection.owing = None;
         self.tally.note_lag(connection);
         // A fault in the middle of a request may have left holes.
+        let is_canary = connection.is_canary();
         for membership in subscriptions.memberships.iter().filter(|held| !held.is_gone()) {
             let place = membership.place();
-            let channel = self.topics.at(place.slot).key.view.channel();
-            self.tally.subscribed(channel, -1);
+            if !is_canary {
+                let channel = self.topics.at(place.slot).key.view.channel();
+                self.tally.subscribed(channel, -1);
+            }
             self.leave_topic(place);
         }
         if subscriptions.is_waiting() {
@@ -157,6 +163,9 @@ impl<S: Socket> Shard<S> {
     fn remove(&mut self, token: u32) {
         let connection = self.connections.remove(token as usize);
         self.lanes[token as usize] = Lane::EMPTY;
+        if connection.is_canary() {
+            return; // It was never counted.
+        }
         self.tally.ended(connection.framing);
         self.open.fetch_sub(1, Ordering::Relaxed); // Only a count; orders nothing.
         if let Some(admission) = &self.settings.admission {
@@ -166,6 +175,9 @@ impl<S: Socket> Shard<S> {
 
     fn remember_closed(&mut self, token: u32, code: u16, reason: &str) {
         let connection = &self.connections[token as usize];
+        if connection.is_canary() {
+            return; // It tells of its connections itself.
+        }
         let account = connection.account;
         let sub = connection.who().identity().map(|identity| identity.sub.clone());
         tracing::info!(

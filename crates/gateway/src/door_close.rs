@@ -2,8 +2,12 @@
 
 use crate::connection::RequestBudget;
 use crate::door::{Door, Presence};
+use crate::door_head::read_first;
 use crate::door_stream::Stream;
-use crate::limits::{LINGER, LINGER_BYTES_MAX, REFUSALS_ENCRYPTED_PER_SECOND, REFUSALS_MAX};
+use crate::handshake::{HEADERS_MAX, Route};
+use crate::limits::{
+    HEARING, LINGER, LINGER_BYTES_MAX, REFUSALS_ENCRYPTED_PER_SECOND, REFUSALS_MAX,
+};
 use crate::refusal::Refusal;
 use parking_lot::Mutex;
 use std::net::TcpStream as Accepted;
@@ -67,8 +71,28 @@ impl Door {
     }
 
     async fn tell(&self, socket: TcpStream, refusal: &Refusal) {
-        let Some(socket) = self.encrypt(socket, Instant::now()).await else { return };
-        refuse(socket, refusal).await;
+        let Some(mut socket) = self.encrypt(socket, Instant::now()).await else { return };
+        let reader = self.hear(&mut socket).await;
+        refuse(socket, &Refusal { reader, ..refusal.clone() }).await;
+    }
+
+    /// Which page asks, if one does that is let in. Whatever is asked, the answer stands; a
+    /// browser's request comes at once, and nobody else's is waited for long.
+    async fn hear(&self, socket: &mut Stream) -> Option<Box<str>> {
+        let mut kept = Vec::new();
+        let first = timeout(HEARING, read_first(socket, &mut kept, &self.origins)).await.ok()?;
+        match first {
+            Ok(Some((Route::Other, head))) => {
+                let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+                let mut request = httparse::Request::new(&mut headers);
+                request.parse(&head).ok()?;
+                let headers = request.headers.iter().map(|header| (header.name, header.value));
+                self.origins.page(headers).map(Into::into)
+            }
+            Ok(Some((route, _))) => route.origin().map(Into::into),
+            Ok(None) => None,
+            Err(refusal) => refusal.reader,
+        }
     }
 }
 

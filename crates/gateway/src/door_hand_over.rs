@@ -49,11 +49,14 @@ impl Door {
         (route, read_ahead): First,
         known: Result<(), Refusal>,
     ) -> Result<(), Box<TurnedAway>> {
-        let Prepared { transport, answer, admitted } =
-            match known.and_then(|()| self.prepare(route)) {
-                Ok(prepared) => prepared,
-                Err(refusal) => return Err(Box::new(TurnedAway { socket, refusal, visitor })),
-            };
+        let prepared = match known {
+            Ok(()) => self.prepare(route),
+            Err(refusal) => Err(refusal.readable_by(route.origin())),
+        };
+        let Prepared { transport, answer, admitted } = match prepared {
+            Ok(prepared) => prepared,
+            Err(refusal) => return Err(Box::new(TurnedAway { socket, refusal, visitor })),
+        };
         let (socket, tls, decrypted) = socket.into_parts();
         let read_ahead =
             if decrypted.is_empty() { read_ahead } else { [read_ahead, decrypted].concat() };
@@ -103,6 +106,11 @@ impl Door {
 
     /// Judges what came with a request, and writes the head of the answer.
     fn prepare(&self, route: Route) -> Result<Prepared, Refusal> {
+        let page = route.origin().map(str::to_owned);
+        self.judge(route).map_err(|refusal| refusal.readable_by(page.as_deref()))
+    }
+
+    fn judge(&self, route: Route) -> Result<Prepared, Refusal> {
         // Relaxed: see `drain_to_successor`.
         if self.is_draining() && !self.is_succeeded.load(Ordering::Relaxed) {
             return Err(Refusal::overloaded("draining", "this server is about to stop"));

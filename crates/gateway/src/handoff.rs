@@ -139,7 +139,7 @@ impl fmt::Debug for ShardHandle {
 pub struct ShardInbox {
     /// At most [`CONTROLS_MAX`] wait in it.
     pub controls: Receiver<Control>,
-    /// Connections that the shard has, or that wait in `controls`. The giver adds one before it
+    /// Connections that the shard has, or that wait in `controls`, without the canary's. The giver adds one before it
     /// sends; the shard takes one off (`Relaxed`: it is only a count) when a connection has ended.
     pub connections: Arc<AtomicUsize>,
 }
@@ -225,6 +225,24 @@ impl Shards {
             }
         }
         Err(handoff)
+    }
+
+    /// Gives the service's own witness to this shard, which does not count it.
+    ///
+    /// *Errors:* gives it back when the shard has no room, has ended, or there is none of that
+    /// number.
+    #[allow(clippy::result_large_err)] // What is not taken comes back whole.
+    pub(crate) fn give_canary(&self, shard: usize, handoff: Handoff) -> Result<(), Handoff> {
+        let Some(handle) = self.handles.get(shard) else { return Err(handoff) };
+        handle.offer(Control::Connect(handoff)).map_err(|control| match control {
+            Control::Connect(handoff) => handoff,
+            _ => unreachable!("what comes back is what was sent"),
+        })
+    }
+
+    /// How many shards there are.
+    pub fn count(&self) -> usize {
+        self.handles.len()
     }
 
     /// Sends a control to one shard; gives it back when the shard has no room, or has ended.

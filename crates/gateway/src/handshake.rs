@@ -40,6 +40,17 @@ pub enum Route {
     Other,
 }
 
+impl Route {
+    /// The page that may read the answer: its origin has been let in. Pages do not get to see how
+    /// a WebSocket handshake is answered.
+    pub(crate) fn origin(&self) -> Option<&str> {
+        match self {
+            Route::Sse(request) => request.origin.as_deref(),
+            Route::WebSocket(_) | Route::Other => None,
+        }
+    }
+}
+
 /// How a WebSocket handshake is to be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accept {
@@ -136,8 +147,10 @@ pub fn read_head(bytes: &[u8], origins: &Origins) -> Result<Option<(Route, usize
     let method = request.method.unwrap_or_default();
     let is_http11 = request.version == Some(1);
     let target = request.path.unwrap_or_default();
-    let headers = request.headers.iter().map(|header| (header.name, header.value));
-    Ok(Some((route(method, target, is_http11, headers, origins)?, length)))
+    let headers = || request.headers.iter().map(|header| (header.name, header.value));
+    let route = route(method, target, is_http11, headers(), origins)
+        .map_err(|refusal| refusal.readable_by(origins.page(headers())))?;
+    Ok(Some((route, length)))
 }
 
 /// Whether a line in `bytes`, which come after `before`, ends without a carriage return: a proxy
@@ -161,6 +174,9 @@ pub fn route<'a>(
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     if path != WEBSOCKET_PATH && path != SSE_PATH {
         return Ok(Route::Other);
+    }
+    if path == SSE_PATH && method == "OPTIONS" {
+        return Ok(Route::Other); // A page asks whether it may.
     }
     if method != "GET" {
         return Err(Refusal::wrong_method(method));

@@ -4,11 +4,11 @@
 use crate::auth::token_of;
 use crate::door::Door;
 use crate::door_client::FORWARDED;
-use crate::handshake::{Route, route};
+use crate::handshake::{Route, SSE_PATH, route};
 use crate::http_line::{Answer, Disposal};
 use crate::identity::Who;
 use crate::page::page;
-use crate::refusal::Refusal;
+use crate::refusal::{READABLE, Refusal};
 use crate::rest::Asked;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -158,7 +158,8 @@ fn respond(
     }
     let path = request.uri().path();
     let page = page(path, request.headers(), door.is_encrypted());
-    if page.is_none() && !["/v1/instruments", "/v1/snapshot"].contains(&path) {
+    // Of requests for events only those that ask whether they may come here.
+    if page.is_none() && !["/v1/instruments", "/v1/snapshot", SSE_PATH].contains(&path) {
         return Err(Refusal::not_found("there is nothing at this path"));
     }
     match *request.method() {
@@ -201,6 +202,7 @@ fn allow_origin(door: &Door, asked: &HeaderMap, headers: &mut HeaderMap) {
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
     if let Some(origin) = admitted_origin(door, asked) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        set(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, READABLE);
     }
 }
 

@@ -9,12 +9,19 @@ use crate::limits::{SNAPSHOT_BYTES_MAX, SNAPSHOT_SYMBOLS_MAX};
 use crate::refusal::Refusal;
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tickcast_market::{Decimal, Directory, Instrument, Nanos, write_decimal};
-use tickcast_publisher::{Hub, Scratch, Tier, TopicKey};
+use tickcast_publisher::{Hub, Scratch, ShardIndex, Tier, TopicId, TopicKey};
 use tickcast_wire::{
     Encoding, Kind, Pattern, Subscribe, close_message, next_item, open_message, parse_query,
     percent_decode,
 };
+
+/// How long a snapshot waits for the publisher to tell of a stream that nobody has wanted before.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
+
+/// Between two looks whether it has.
+const TOLD_PAUSE: Duration = Duration::from_millis(2);
 
 /// Keys of a query that are not options of a subscription.
 const ALSO: [&str; 1] = ["token"];
@@ -35,6 +42,26 @@ impl HubSource {
     /// Reads from `hub`; `clock` is the wall clock, for `ts_publish`.
     pub fn new(hub: Arc<Hub>, clock: impl Fn() -> Nanos + Send + Sync + 'static) -> HubSource {
         HubSource { hub, clock: Box::new(clock) }
+    }
+
+    /// Waits until streams that are followed over a bus have been told of, and holds on to them:
+    /// nobody may have wanted them before. Beside a publisher there is nothing to wait for.
+    fn until_told(&self, keys: &[TopicKey]) -> Result<Held<'_>, Refusal> {
+        let mut held = Held { hub: &self.hub, topics: Vec::new() };
+        let untold = keys.iter().filter(|key| !self.hub.is_told(key.instrument, key.view));
+        for key in untold {
+            if let Some((id, _)) = self.hub.acquire(ShardIndex::NOBODY, key) {
+                held.topics.push((*key, id));
+            }
+        }
+        let until = Instant::now() + TOLD_WITHIN;
+        while held.topics.iter().any(|(key, _)| !self.hub.is_told(key.instrument, key.view)) {
+            if Instant::now() > until {
+                return Err(Refusal::overloaded("untold", "the publisher has not told of it yet"));
+            }
+            std::thread::sleep(TOLD_PAUSE);
+        }
+        Ok(held)
     }
 
     fn write_instrument(&self, instrument: &Instrument, out: &mut Vec<u8>) {
@@ -76,16 +103,19 @@ impl Source for HubSource {
     fn snapshot(&self, query: &str, who: &Who, out: &mut Vec<u8>) -> Result<(), Refusal> {
         let asked = read_subscription(query)?;
         let instruments = find(self.hub.directory(), &asked, who, SNAPSHOT_SYMBOLS_MAX)?;
-        let (now, mut scratch) = ((self.clock)(), Scratch::default());
+        let mut scratch = Scratch::default();
         open_message(out, asked.view.channel(), Kind::Snapshot);
-        for instrument in instruments {
-            let key = TopicKey {
-                instrument: instrument.index,
-                view: asked.view,
-                tier: Tier::default(),
-                fields: asked.fields,
-                encoding: Encoding::Json,
-            };
+        let key = |instrument: &Instrument| TopicKey {
+            instrument: instrument.index,
+            view: asked.view,
+            tier: Tier::default(),
+            fields: asked.fields,
+            encoding: Encoding::Json,
+        };
+        let keys: Vec<TopicKey> = instruments.iter().map(|instrument| key(instrument)).collect();
+        let _held = self.until_told(&keys)?;
+        let now = (self.clock)();
+        for key in keys {
             next_item(out);
             self.hub.item(&key, now, &mut scratch, out);
             if out.len() > SNAPSHOT_BYTES_MAX {
@@ -109,6 +139,20 @@ impl Source for HubSource {
             }
         }
         Ok(())
+    }
+}
+
+/// Streams that are held for a moment.
+struct Held<'a> {
+    hub: &'a Hub,
+    topics: Vec<(TopicKey, TopicId)>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        for (key, id) in &self.topics {
+            self.hub.release(ShardIndex::NOBODY, key, *id);
+        }
     }
 }
 

@@ -48,6 +48,9 @@ pub(crate) const REFUSALS_ENCRYPTED_PER_SECOND: u32 = 100;
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a refused client has to read its answer before the connection is reset.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
+/// How long one that is refused as it comes is listened to first: what it asks says which page, if
+/// any, may read why.
+pub(crate) const HEARING: Duration = Duration::from_millis(300);
 /// How much of what a refused client still sends is read and thrown away.
 pub(crate) const LINGER_BYTES_MAX: usize = 256 << 10;
 /// How often and at what distance a connection is offered to shards that have no room.

@@ -33,6 +33,25 @@ impl Origins {
     }
 }
 
+impl Origins {
+    /// The page that a request is from, by its headers, if it is let in; two of them are nobody.
+    pub(crate) fn page<'a>(
+        &self,
+        headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+    ) -> Option<&'a str> {
+        let (mut origin, mut host) = (None, None);
+        for (name, value) in headers {
+            let value = || std::str::from_utf8(value).map(str::trim).unwrap_or_default();
+            if name.eq_ignore_ascii_case("origin") && origin.replace(value()).is_some() {
+                return None;
+            } else if name.eq_ignore_ascii_case("host") {
+                host = Some(value());
+            }
+        }
+        origin.filter(|origin| self.admits(origin, host))
+    }
+}
+
 /// Host and port of an origin or of a header `Host`.
 #[derive(Clone, Copy, Debug)]
 struct Authority<'a> {

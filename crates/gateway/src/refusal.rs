@@ -17,11 +17,16 @@ pub struct Refusal {
     pub error: Cow<'static, str>,
     /// Headers that the status calls for.
     pub headers: &'static [(&'static str, &'static str)],
+    /// The origin of the page that asked, where that is let in: it may read why it is refused.
+    pub reader: Option<Box<str>>,
 }
+
+/// Headers of a refusal that a page may read beside those that every page may (Fetch, section 3.3.3).
+pub(crate) const READABLE: &str = "Retry-After, WWW-Authenticate";
 
 impl Refusal {
     fn new(status: u16, reason: &'static str, error: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal { status, reason, error: error.into(), headers: &[] }
+        Refusal { status, reason, error: error.into(), headers: &[], reader: None }
     }
 
     /// 400: the request makes no sense.
@@ -120,6 +125,11 @@ impl Refusal {
         Refusal { headers: LATER, ..Refusal::new(503, reason, error) }
     }
 
+    /// The same, for a page of this origin to read.
+    pub(crate) fn readable_by(self, origin: Option<&str>) -> Refusal {
+        Refusal { reader: origin.map(Into::into), ..self }
+    }
+
     /// The number that serves in WebSocket answers and closes for the same trouble.
     pub const fn code(&self) -> u16 {
         // Unlike the others among the 4xx it says: come back later.
@@ -150,6 +160,12 @@ impl Refusal {
         );
         for (name, value) in self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if let Some(origin) = &self.reader {
+            head.push_str(&format!(
+                "Vary: Origin\r\nAccess-Control-Allow-Origin: {origin}\r\n\
+                 Access-Control-Expose-Headers: {READABLE}\r\n"
+            ));
         }
         out.extend_from_slice(head.as_bytes());
         out.extend_from_slice(b"\r\n");

@@ -239,7 +239,7 @@ impl<S: Socket> Shard<S> {
         let (most, seconds) = (settings.controls_per_second, settings.controls_over_seconds);
         let Some(connection) = self.get_mut(token) else { return };
         let connection_waits = connection.is_unknown();
-        let allowed = connection.requests.take(now, rate, burst);
+        let allowed = connection.is_canary() || connection.requests.take(now, rate, burst);
         if !allowed && (connection.is_flooded() || !connection.controls.count(now, most, seconds)) {
             // It goes on for seconds, or does not even take the refusals.
             let code = ErrorCode::TooManyRequests;
@@ -307,12 +307,16 @@ impl<S: Socket> Shard<S> {
                 return self.authenticate(token, req_id, Secret::new(shown));
             }
         }
-        self.tally.request(Some(method), None);
+        if !self.is_canary(token) {
+            self.tally.request(Some(method), None);
+        }
     }
 
     /// Answers a request that is not fulfilled.
     pub(crate) fn refuse(&mut self, token: u32, error: &RequestError) {
-        self.tally.request(error.method, Some(error.code));
+        if !self.is_canary(token) {
+            self.tally.request(error.method, Some(error.code));
+        }
         let event = error.method.map_or("error", Method::name);
         self.say(token, event, &Answer::Error(error));
     }

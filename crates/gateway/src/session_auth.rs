@@ -5,7 +5,7 @@
 
 use crate::auth::Admitted;
 use crate::auth_desk::{AuthAsk, Verdict};
-use crate::connection::{Framing, Phase, Stamp, Standing, Token};
+use crate::connection::{Connection, Framing, Phase, Stamp, Standing, Token};
 use crate::decoder::MessageLimits;
 use crate::identity::Who;
 use crate::shard::Shard;
@@ -38,9 +38,17 @@ impl<S: Socket> Shard<S> {
 
     /// How many subscriptions a connection may have.
     pub(crate) fn subscriptions_max(&self, token: u32) -> usize {
+        if self.is_canary(token) {
+            return usize::MAX;
+        }
         let identity = self.get(token).and_then(|connection| connection.who().identity());
         let own = identity.and_then(|identity| identity.subscriptions_max).unwrap_or(usize::MAX);
         own.min(self.settings.subscriptions_max)
+    }
+
+    /// Whether it is the service's own witness, for which limits of clients do not hold.
+    pub(crate) fn is_canary(&self, token: u32) -> bool {
+        self.get(token).is_some_and(Connection::is_canary)
     }
 
     pub(crate) fn limits_of(&self, token: u32) -> Limits {

@@ -158,6 +158,9 @@ impl Tally {
         let lags = connection.late_topics() > 0;
         if lags != connection.lagging {
             connection.lagging = lags;
+            if connection.is_canary() {
+                return;
+            }
             self.lagging += if lags { 1 } else { -1 };
             self.lagged += u64::from(lags);
         }

@@ -102,7 +102,8 @@ impl<S: Socket> Shard<S> {
     fn add(&mut self, token: u32, want: &Want) -> bool {
         let Some(connection) = self.connections.get_mut(token as usize) else { return false };
         let number = connection.subscriptions.memberships.len() as u32;
-        if number as usize - self.edit.removed.len() >= self.settings.instruments_max {
+        let held = number as usize - self.edit.removed.len();
+        if held >= self.settings.instruments_max && !connection.is_canary() {
             return false;
         }
         let key = want.options.topic(want.instrument);
@@ -110,7 +111,9 @@ impl<S: Socket> Shard<S> {
             return false;
         };
         connection.subscriptions.memberships.push(Membership::new(place, want.exact));
-        self.tally.subscribed(key.view.channel(), 1);
+        if !connection.is_canary() {
+            self.tally.subscribed(key.view.channel(), 1);
+        }
         self.edit.index.insert((want.instrument, stream_of(key.view)), number);
         self.edit.owe(Owed {
             membership: number,
@@ -162,7 +165,9 @@ impl<S: Socket> Shard<S> {
         let key = self.topics.at(place.slot).key;
         self.edit.index.remove(&(key.instrument, stream_of(key.view)));
         self.edit.removed.push(number);
-        self.tally.subscribed(key.view.channel(), -1);
+        if !connection.is_canary() {
+            self.tally.subscribed(key.view.channel(), -1);
+        }
         self.leave_topic(place);
     }
 

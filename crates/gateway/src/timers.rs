@@ -204,7 +204,7 @@ impl<S: Socket> Shard<S> {
     }
 
     /// Tells every client its own delay within the window, serves it until then, and closes it
-    /// (1001).
+    /// (1001). The canary stays to the end, to see what those get who are still there.
     pub fn drain(&mut self, now: Nanos, window_ms: u32) {
         self.set_time(now);
         if self.drain.is_some() {
@@ -212,7 +212,8 @@ impl<S: Socket> Shard<S> {
         }
         let window = Nanos::from_millis(window_ms.into());
         self.drain = Some(Drain { until: self.pace.now().plus(window) });
-        let tokens = self.tokens();
+        let mut tokens = self.tokens();
+        tokens.retain(|token| !self.is_canary(*token));
         let all = tokens.len() as i64;
         // Each client has a slot of its own, and each shard another place within the slots.
         let place = (f64::from(self.index.0) + 1.0) * GOLDEN % 1.0;

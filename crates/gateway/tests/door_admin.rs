@@ -2,15 +2,16 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tickcast_gateway::{Admin, Clients, FeedReport, Metrics, NoClients, Readiness};
+use std::sync::{Arc, Mutex};
+use tickcast_gateway::{Admin, CanaryReport, Clients, FeedReport, Metrics, NoClients, Readiness};
 
 #[derive(Default)]
 struct Feeds {
     has_data: AtomicBool,
     is_live: AtomicBool,
     is_draining: AtomicBool,
+    canary: Mutex<Option<CanaryReport>>,
 }
 
 impl Readiness for Feeds {
@@ -22,6 +23,10 @@ impl Readiness for Feeds {
 
     fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::SeqCst)
+    }
+
+    fn canaries(&self) -> Vec<CanaryReport> {
+        self.canary.lock().unwrap().iter().cloned().collect()
     }
 }
 
@@ -71,5 +76,21 @@ fn operators_see_metrics_life_readiness_and_clients() {
         let (status, _, body) = get(address, "GET", "/readyz?strict");
         assert_eq!(status, strictly, "{body}");
         assert!(body.contains("\"feed\":\"sim\""), "{body}");
+    }
+
+    feeds.is_draining.store(false, Ordering::SeqCst);
+    for (up, violated_lately, strictly, why) in [
+        (true, false, 200, "\"why\":[]"),
+        (false, false, 503, "\"why\":[\"sim: the canary does not get what is published\"]"),
+        (true, true, 503, "\"why\":[\"sim: the canary saw a broken promise lately\"]"),
+    ] {
+        let (venue, p99_us) = ("sim".to_owned(), Some(250));
+        let report =
+            CanaryReport { venue, up, p99_us, violations: 1, compared: 7, violated_lately };
+        *feeds.canary.lock().unwrap() = Some(report);
+        assert_eq!(get(address, "GET", "/readyz").0, 200, "it does not depend on the canary");
+        let (status, _, body) = get(address, "GET", "/readyz?strict");
+        assert_eq!(status, strictly, "{body}");
+        assert!(body.contains(why) && body.contains("\"p99_us\":250"), "{body}");
     }
 }

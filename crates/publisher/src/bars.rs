@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use tickcast_market::{Bar, Interval, Nanos, Scales, Seq, Trade, Volume};
-use tickcast_wire::BarPiece;
+use tickcast_wire::{BarPiece, Head, Kind};
 
 /// How many bars of an interval are kept.
 pub(crate) const KEPT_MAX: usize = 500;
@@ -81,6 +81,28 @@ impl Bars {
             }
             self.insert(at, bar);
         }
+    }
+
+    /// Takes over what was told of another stream: everything, or the bars that changed.
+    pub(crate) fn adopt(&mut self, told: &[BarPiece], head: &Head) {
+        if head.kind == Kind::Snapshot {
+            self.ring.clear();
+            self.floor = head.seq;
+        }
+        // Each of them is stamped with the seq that they have led to.
+        let before = Seq(head.seq.0.saturating_sub(1));
+        for BarPiece { bar, .. } in told {
+            self.seq = before;
+            match self.ring.binary_search_by_key(&bar.start, |piece| piece.bar.start) {
+                Ok(at) => {
+                    self.ring[at].bar = *bar;
+                    self.stamp(at);
+                }
+                Err(0) if self.ring.len() == KEPT_MAX => {}
+                Err(at) => self.insert(at, *bar),
+            }
+        }
+        self.seq = head.seq;
     }
 
     /// Puts a new bar in its place; the oldest one goes when there are too many.

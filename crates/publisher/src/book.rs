@@ -2,7 +2,7 @@
 
 use crate::view::BookView;
 use tickcast_market::{Book, BookChange, BookSide, Level, Nanos, Quote, Scales, Seq};
-use tickcast_wire::{BookPieces, DEPTHS, Depth, LevelPiece};
+use tickcast_wire::{BookPieces, DEPTHS, Depth, Head, Kind, LevelPiece};
 
 /// The state of one book stream. All depths share its seq.
 #[derive(Debug, Default)]
@@ -37,6 +37,24 @@ impl BookStream {
         self.step(ts_event);
         for view in self.views.iter_mut().flatten() {
             view.refresh(&self.book, self.seq);
+        }
+    }
+
+    /// Takes over what was told of the deepest view of another book: all of it, or what changed.
+    pub(crate) fn adopt(&mut self, told: &[BookChange], head: &Head) {
+        (self.seq, self.ts_event) = (head.seq, head.ts_event);
+        if head.kind == Kind::Snapshot {
+            // Another epoch may have the same seq.
+            self.summed = (Seq(0), 0);
+            self.book.replace(told);
+            self.begin_views();
+            return;
+        }
+        for change in told {
+            self.book.apply(change);
+        }
+        for view in self.views.iter_mut().flatten() {
+            view.update(&self.book, self.seq, told);
         }
     }
 
@@ -131,6 +149,11 @@ impl BookStream {
     pub(crate) fn begin_epoch(&mut self, book: Book) {
         self.book = book;
         self.seq = Seq(self.seq.0 + 1);
+        self.begin_views();
+    }
+
+    /// Gives every view its birth at the present seq.
+    fn begin_views(&mut self) {
         for (view, levels) in self.views.iter_mut().zip(DEPTHS) {
             if let Some(view) = view {
                 **view = BookView::new(levels as usize, self.seq);

@@ -1,11 +1,14 @@
 //! Where an instrument's streams lie: one lock each, in a table that only grows.
 
+use crate::interest::Interest;
+use crate::replica_streams::Awaited;
 use crate::stream_numbers::StreamNumbers;
 use crate::streams::Streams;
 use crate::topic::{TopicId, TopicKey};
 use parking_lot::RwLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use tickcast_market::{Directory, Epoch, InstrumentIndex, Nanos, Since, Venue};
+use tickcast_market::{Directory, Epoch, InstrumentIndex, Nanos, Scales, Since, Venue};
 use tickcast_wire::View;
 
 /// Interest in one topic of an instrument.
@@ -64,7 +67,12 @@ type Chunk = Box<[OnceLock<Cell>]>;
 #[derive(Debug)]
 pub(crate) struct Cells {
     directory: Arc<Directory>,
+    /// The first epoch of status streams.
     run: Epoch,
+    /// The epoch with which the data of an instrument begins that is seen for the first time.
+    data_run: AtomicU64,
+    /// Where the streams are replicas: who is told which of them somebody wants.
+    interest: Option<Arc<Interest>>,
     numbers: StreamNumbers,
     chunks: Vec<OnceLock<Chunk>>,
 }
@@ -72,7 +80,34 @@ pub(crate) struct Cells {
 impl Cells {
     pub(crate) fn new(directory: Arc<Directory>, run: Epoch) -> Cells {
         let chunks = (0..CHUNKS_MAX).map(|_| OnceLock::new()).collect();
-        Cells { directory, run, numbers: StreamNumbers::default(), chunks }
+        let data_run = AtomicU64::new(run.0);
+        let numbers = StreamNumbers::default();
+        Cells { directory, run, data_run, interest: None, numbers, chunks }
+    }
+
+    /// The same for replicas: their data has no epoch before they are told one, and no state.
+    pub(crate) fn of_replicas(
+        directory: Arc<Directory>,
+        run: Epoch,
+        interest: Arc<Interest>,
+    ) -> Cells {
+        let data_run = AtomicU64::new(0);
+        Cells { data_run, interest: Some(interest), ..Cells::new(directory, run) }
+    }
+
+    /// Who is told what is wanted; `None` where the streams are the publisher's own.
+    pub(crate) fn interest(&self) -> Option<&Interest> {
+        self.interest.as_deref()
+    }
+
+    /// Begins a new epoch of all data, those included that nobody has seen yet.
+    pub(crate) fn begin_run(&self, first: Epoch) {
+        // Relaxed: a cell that is made meanwhile is visited below, under its lock.
+        self.data_run.store(first.0, Ordering::Relaxed);
+        for index in 0..self.directory.len() {
+            let Some(cell) = self.get_or_make(InstrumentIndex(index as u32)) else { return };
+            cell.guarded.write().streams.begin_run(first);
+        }
     }
 
     pub(crate) fn directory(&self) -> &Arc<Directory> {
@@ -103,9 +138,18 @@ impl Cells {
             name: instrument.name.clone(),
             venue: instrument.spec.venue,
             guarded: RwLock::new(Guarded {
-                streams: Streams::new(self.run, instrument.spec.scales, self.numbers.next()),
+                streams: self.new_streams(instrument.spec.scales),
                 topics: Vec::new(),
             }),
         }))
+    }
+
+    fn new_streams(&self, scales: Scales) -> Streams {
+        let mut streams = Streams::new(self.run, scales, self.numbers.next());
+        streams.epoch = Epoch(self.data_run.load(Ordering::Relaxed));
+        if self.interest.is_some() {
+            streams.awaited = Awaited::ALL;
+        }
+        streams
     }
 }

@@ -37,6 +37,9 @@ impl Streams {
         always: bool,
         out: &mut Pieces,
     ) -> bool {
+        if self.awaited.has(view) {
+            return false;
+        }
         let now = self.now(view);
         let known = since.seq != Seq(0)
             && since.epoch == now.epoch
@@ -86,6 +89,15 @@ impl Streams {
         true
     }
 
+    /// A snapshot with everything that is kept, for a replica: also the trades that a client's has not.
+    pub(crate) fn whole(&self, view: View, out: &mut Pieces) {
+        self.diff(view, FieldSet::ALL, Since::NOTHING, true, out);
+        if view == View::Trades {
+            out.trades.clear();
+            self.trades.all(&mut out.trades);
+        }
+    }
+
     /// A snapshot of `trades` without any: the present seq alone.
     pub(crate) fn bare(&self, out: &mut Pieces) {
         self.diff(View::Trades, FieldSet::ALL, Since::NOTHING, true, out);
@@ -95,7 +107,8 @@ impl Streams {
     fn reaches(&self, view: View, since: Seq) -> bool {
         match view {
             View::Status => false,
-            View::Ticker | View::Trades => true,
+            View::Ticker => since >= self.ticker.floor,
+            View::Trades => true,
             View::Book(depth) => self.book.reaches(depth, since),
             View::Bars(interval) => self.bars[interval as usize].reaches(since),
         }

@@ -136,6 +136,9 @@ impl Hub {
             guarded.streams.book.keep(depth);
         }
         let sent = guarded.streams.now(key.view);
+        if let Some(interest) = self.cells.interest() {
+            interest.note(key.instrument);
+        }
         let id = self.slots.lock().take();
         self.count_fields(key, 1);
         guarded.topics.push(Topic {
@@ -159,6 +162,9 @@ impl Hub {
         if topic.shards == 0 {
             guarded.topics.swap_remove(at);
             guarded.release_view(key.view);
+            if let Some(interest) = self.cells.interest() {
+                interest.note(key.instrument);
+            }
             self.slots.lock().give_back(id);
             self.count_fields(key, -1);
         }
@@ -208,9 +214,72 @@ impl Hub {
     ) -> bool {
         let Some(cell) = self.cells.get_or_make(key.instrument) else { return false };
         let ask = Ask { key: *key, since: Since::NOTHING, always: true, bare: false };
-        copy_out(cell, &ask, &mut scratch.pieces);
+        if copy_out(cell, &ask, &mut scratch.pieces).is_none() {
+            return false; // A replica that has not been told of it yet.
+        }
         tickcast_wire::write_item(out, &cell.name, &scratch.pieces, now);
         true
+    }
+
+    /// A snapshot with everything that is kept, encoded as a message without a WebSocket's header:
+    /// what a replica begins with. Returns where the stream then is; `None` when there is no such
+    /// instrument.
+    pub fn whole(
+        &self,
+        key: &TopicKey,
+        now: Nanos,
+        scratch: &mut Scratch,
+        out: &mut Vec<u8>,
+    ) -> Option<(Since, Nanos)> {
+        let cell = self.cells.get_or_make(key.instrument)?;
+        let ts_recv = {
+            let guarded = cell.guarded.read();
+            guarded.streams.whole(key.view, &mut scratch.pieces);
+            guarded.streams.ts_recv
+        };
+        let start = out.len();
+        let pieces = &scratch.pieces;
+        let span = tickcast_wire::write_frame(out, key.encoding, &cell.name, pieces, now);
+        out.drain(start..start + usize::from(span.header_bytes));
+        Some((Since { epoch: pieces.head.epoch, seq: pieces.head.seq }, ts_recv))
+    }
+
+    /// Whether there is something to read of a stream: always beside a publisher; of a replica once
+    /// it has been told of.
+    pub fn is_told(&self, instrument: InstrumentIndex, view: View) -> bool {
+        let cell = self.cells.get_or_make(instrument);
+        cell.is_none_or(|cell| !cell.guarded.read().streams.awaited.has(view))
+    }
+
+    /// The views of a replica's instrument that somebody wants, the deepest book for any depth;
+    /// in no order.
+    pub fn wanted(&self, instrument: InstrumentIndex) -> Vec<View> {
+        let Some(cell) = self.cells.get(instrument) else { return Vec::new() };
+        let guarded = cell.guarded.read();
+        let mut views: Vec<View> = Vec::new();
+        for topic in &guarded.topics {
+            let view = topic.key.view.carried_as();
+            if !views.contains(&view) {
+                views.push(view);
+            }
+        }
+        views
+    }
+
+    /// Begins a run: every stream of data gets its first epoch. For a publisher that has just
+    /// become the one that counts, and for one that starts within a second.
+    ///
+    /// *Cost:* each instrument's write lock for a moment.
+    pub fn begin_run(&self, first: Epoch) {
+        self.cells.begin_run(first);
+    }
+
+    /// Where a stream stands now; `None` for an instrument that nobody has asked for and nothing was
+    /// heard of.
+    ///
+    /// *Cost:* the instrument's read lock for a moment.
+    pub fn now(&self, instrument: InstrumentIndex, view: View) -> Option<Since> {
+        Some(self.cells.get(instrument)?.guarded.read().streams.now(view))
     }
 
     /// The instrument's present status; `None` for one that this process does not know.

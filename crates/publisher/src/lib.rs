@@ -18,12 +18,15 @@ mod cell;
 mod day;
 mod diff;
 mod hub;
+mod interest;
 mod metrics;
 mod outbox;
 mod partition;
 #[cfg(test)]
 mod partition_tests;
 mod publisher;
+mod replica;
+mod replica_streams;
 mod schedule;
 mod stream_numbers;
 mod streams;
@@ -34,9 +37,11 @@ mod view;
 
 pub use batch::{Batch, Frame, ShardFeed, StateChange};
 pub use hub::{Ask, FIELD_SETS_MAX, Hub, Scratch, Served};
+pub use interest::Interest;
 pub use metrics::{Metrics, PartitionMetrics};
 pub use outbox::Wake;
 pub use partition::{DEFERRED_EVENTS_MAX, Partition, Resync, Turn};
 pub use publisher::{Config, Inbox, Publisher, SHARD_BATCHES_MAX};
+pub use replica::{Adopted, Replica};
 pub use streams::Status;
 pub use topic::{ShardIndex, Tier, Tiers, TopicId, TopicKey};

@@ -69,7 +69,8 @@ impl Outbox {
         self.batch_mut(now);
         let everybody = !self.batch.states.is_empty();
         let mut overruns = 0;
-        for (number, link) in self.links.iter().enumerate() {
+        // The last one first: where that is a witness, it knows of a frame before any shard sends it.
+        for (number, link) in self.links.iter().enumerate().rev() {
             if !everybody && self.shards & (1 << number) == 0 {
                 continue;
             }

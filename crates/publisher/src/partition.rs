@@ -4,7 +4,7 @@ use crate::batch::{Batch, Frame, StateChange};
 use crate::cell::{Cell, Cells, Guarded, Topic};
 use crate::outbox::Outbox;
 use crate::schedule::{OpenBar, Schedule};
-use crate::streams::{Effects, Streams};
+use crate::streams::{Effects, Status, Streams};
 use crate::topic::Tiers;
 use rustc_hash::FxHashMap;
 use std::fmt;
@@ -177,14 +177,7 @@ impl Partition {
         }
         let state_changed = std::mem::take(&mut self.effects.state_changed);
         if state_changed {
-            let status = guarded.streams.status;
-            self.outbox.batch_mut(now).states.push(StateChange {
-                instrument: event.instrument,
-                epoch: status.epoch,
-                seq: status.seq,
-                state: status.state,
-                ts_state: status.ts_state,
-            });
+            self.tell(now, event.instrument, &guarded.streams.status);
         }
         if !guarded.topics.is_empty() {
             drop(guarded);
@@ -200,6 +193,27 @@ impl Partition {
         if (self.resync.0)(event.instrument) {
             guarded.streams.state(TradingState::Resync, event.ts_recv, &mut self.effects);
         }
+    }
+
+    /// The instruments, for a replica's writer.
+    pub(crate) fn cells(&self) -> &Arc<Cells> {
+        &self.cells
+    }
+
+    /// An instrument that has topics is another now: its next turn encodes it.
+    pub(crate) fn touch(&mut self, instrument: InstrumentIndex) {
+        mark(&mut self.dirty, &mut self.is_dirty, instrument);
+    }
+
+    /// Tells every shard of a transition with the next hand-over.
+    pub(crate) fn tell(&mut self, now: Nanos, instrument: InstrumentIndex, status: &Status) {
+        self.outbox.batch_mut(now).states.push(StateChange {
+            instrument,
+            epoch: status.epoch,
+            seq: status.seq,
+            state: status.state,
+            ts_state: status.ts_state,
+        });
     }
 
     fn close_bars(&mut self) {

@@ -3,9 +3,11 @@
 use crate::batch::{Batch, ShardFeed};
 use crate::cell::{Cells, INSTRUMENTS_MAX};
 use crate::hub::Hub;
+use crate::interest::Interest;
 use crate::metrics::PartitionMetrics;
 use crate::outbox::{Outbox, ShardLink, Wake};
 use crate::partition::{Partition, Resync};
+use crate::replica::Replica;
 use crate::topic::{ShardIndex, Tiers};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use std::sync::Arc;
@@ -75,9 +77,28 @@ impl Publisher {
         directory: Arc<Directory>,
         shard_batches: usize,
     ) -> Publisher {
+        let cells = Cells::new(directory, Epoch::first_of_run(config.run));
+        Publisher::around(Arc::new(cells), config, shard_batches)
+    }
+
+    /// A replica instead of a publisher: its one writer is told over a bus what it holds, of what
+    /// `interest` says that somebody wants. `config.partitions` and `config.resync` are not used.
+    pub fn replica(
+        config: Config,
+        directory: Arc<Directory>,
+        interest: Arc<Interest>,
+    ) -> (Arc<Hub>, Replica, Vec<ShardFeed>) {
+        let run = Epoch::first_of_run(config.run);
+        let cells = Arc::new(Cells::of_replicas(directory, run, interest));
+        let config = Config { partitions: 1, ..config };
+        let mut publisher = Publisher::around(cells, config, SHARD_BATCHES_MAX);
+        let partition = publisher.partitions.pop().expect("one was asked for");
+        (publisher.hub, Replica::new(partition), publisher.feeds)
+    }
+
+    fn around(cells: Arc<Cells>, config: Config, shard_batches: usize) -> Publisher {
         assert!(config.partitions > 0, "a publisher needs a partition");
         assert!(config.wakes.len() <= ShardIndex::COUNT_MAX, "interest is one bit per shard");
-        let cells = Arc::new(Cells::new(directory, Epoch::first_of_run(config.run)));
         let tiers = Arc::new(config.tiers);
         let mut feeds = Vec::new();
         let mut links = Vec::new();

@@ -3,6 +3,7 @@
 use crate::bars::Bars;
 use crate::book::BookStream;
 use crate::day;
+use crate::replica_streams::Awaited;
 use crate::stream_numbers::StreamNumbers;
 use crate::ticker::Ticker;
 use crate::trades::Trades;
@@ -50,6 +51,9 @@ pub(crate) struct Streams {
     pub(crate) bars: [Bars; Interval::ALL.len()],
     /// When the newest event was received.
     pub(crate) ts_recv: Nanos,
+    /// Of a replica: the channels that it has not been told of in this epoch. None of the
+    /// publisher's own.
+    pub(crate) awaited: Awaited,
     /// The venue sends quotes: the ticker no longer follows the top of the book.
     quoted: bool,
     /// The venue sends day statistics: they are no longer computed from bars.
@@ -74,6 +78,7 @@ impl Streams {
             book: BookStream::default(),
             bars: Interval::ALL.map(Bars::new),
             ts_recv: Nanos::ZERO,
+            awaited: Awaited::NONE,
             quoted: false,
             day_from_venue: false,
         }

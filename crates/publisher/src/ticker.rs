@@ -1,7 +1,7 @@
 //! The ticker stream: ten fields, each stamped with the seq at which it last changed.
 
 use tickcast_market::{DayStats, Nanos, Price, Quote, Scales, Seq, Size, Trade, Volume};
-use tickcast_wire::{FieldSet, TickerField, TickerPieces};
+use tickcast_wire::{FieldSet, Head, Kind, TickerField, TickerPieces};
 
 /// The state of one ticker stream.
 #[derive(Debug, Default)]
@@ -9,6 +9,8 @@ pub(crate) struct Ticker {
     values: TickerPieces,
     stamps: [Seq; TickerField::COUNT],
     pub(crate) seq: Seq,
+    /// What changed up to here cannot be told apart any more; 0 but in a replica.
+    pub(crate) floor: Seq,
     pub(crate) ts_event: Nanos,
 }
 
@@ -73,6 +75,21 @@ impl Ticker {
             self.ts_event = ts_event;
         }
         true
+    }
+
+    /// Takes over what was told of another one: everything, or the fields that are present.
+    pub(crate) fn adopt(&mut self, told: &TickerPieces, head: &Head) {
+        let is_whole = head.kind == Kind::Snapshot;
+        if is_whole {
+            self.floor = head.seq;
+        }
+        for field in TickerField::ALL {
+            if is_whole || told.present.contains(field) {
+                self.values.set(field, told);
+                self.stamps[field as usize] = head.seq;
+            }
+        }
+        (self.seq, self.ts_event) = (head.seq, head.ts_event);
     }
 
     /// Copies out the chosen fields that changed after `since` (seq 0: all of them). Says whether

@@ -8,8 +8,12 @@ use tickcast_wire::{Encoding, FieldSet, View};
 pub struct ShardIndex(pub u8);
 
 impl ShardIndex {
-    /// Interest is kept as one bit per shard in a `u64`.
-    pub const COUNT_MAX: usize = 64;
+    /// Interest is kept as one bit per shard in a `u64`; the last one is [`ShardIndex::NOBODY`]'s.
+    pub const COUNT_MAX: usize = 63;
+
+    /// Keeps a topic without getting its frames: for who reads a stream once and has to wait until
+    /// there is something to read.
+    pub const NOBODY: ShardIndex = ShardIndex(Self::COUNT_MAX as u8);
 
     /// Its bit.
     pub const fn bit(self) -> u64 {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use tickcast_market::{Nanos, Price, Scales, Seq, Size, Trade};
-use tickcast_wire::TradePiece;
+use tickcast_wire::{Head, Kind, TradePiece};
 
 /// How many trades a stream keeps; who missed more knows by the dense seq how many.
 pub(crate) const KEPT_MAX: usize = 1024;
@@ -36,6 +36,28 @@ impl Trades {
             Seq(since) => (self.seq.0 - since) as usize,
         };
         out.extend(self.ring.range(self.ring.len().saturating_sub(wanted)..));
+    }
+
+    /// Copies out all that are kept.
+    pub(crate) fn all(&self, out: &mut Vec<TradePiece>) {
+        out.extend(&self.ring);
+    }
+
+    /// Takes over what was told of another stream; the ring stays dense.
+    pub(crate) fn adopt(&mut self, told: &[TradePiece], head: &Head) {
+        let is_next = |first: &TradePiece| first.seq.0 <= self.seq.0 + 1;
+        if head.kind == Kind::Snapshot || !told.first().is_none_or(is_next) {
+            self.ring.clear();
+        }
+        let held = self.ring.back().map_or(Seq(0), |last| last.seq);
+        for piece in told.iter().filter(|piece| piece.seq > held) {
+            if self.ring.len() == KEPT_MAX {
+                self.ring.pop_front();
+            }
+            self.ring.push_back(*piece);
+        }
+        self.seq = head.seq;
+        self.ts_event = told.last().map_or(self.ts_event, |last| last.trade.ts_event);
     }
 
     /// All kept trades at finer scales; `None` when one does not fit.

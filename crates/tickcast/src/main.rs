@@ -2,11 +2,14 @@
 //!
 //! Exit codes: 0 asked to stop, 1 failed, 2 wrong usage or configuration.
 
+mod bus;
+mod canary;
 mod clock;
 mod feeds;
 mod health;
 mod keys;
 mod listeners;
+mod publish;
 mod record;
 mod serve;
 mod service_manager;
@@ -15,6 +18,7 @@ mod settings_auth;
 mod settings_limits;
 mod settings_takeover;
 mod signals;
+mod streams;
 mod system;
 mod takeover;
 mod takeover_predecessor;
@@ -23,6 +27,7 @@ mod token;
 mod watch;
 
 use clap::{Parser, Subcommand};
+use serve::Shape;
 use settings::{Resolved, Settings};
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -45,6 +50,10 @@ struct Cli {
 enum Command {
     /// Feeds, publisher and gateway in one process; without arguments the simulator
     Serve(Box<ServeArgs>),
+    /// Feeds and publisher only, onto a bus: gateways on other hosts serve the clients
+    Publish(Box<ServeArgs>),
+    /// The edge only, from a bus
+    Gateway(Box<ServeArgs>),
     /// Write a venue's raw messages to a file that --replay reads
     Record(record::RecordArgs),
     /// Subscribe in the terminal: tickcast watch ws://127.0.0.1:8080 ticker 'sim:*'
@@ -88,7 +97,15 @@ fn main() -> ExitCode {
     system::decline_huge_pages();
     let command = Cli::parse().command.or_else(|| Cli::parse_from(["tickcast", "serve"]).command);
     match command.expect("`serve` was filled in") {
-        Command::Serve(args) => run_serve(*args),
+        Command::Serve(args) => run_serve(Shape::AllInOne, *args),
+        Command::Gateway(args) => run_serve(Shape::Gateway, *args),
+        Command::Publish(args) => match args.resolve().and_then(with_bus) {
+            Ok(settings) => {
+                let _log = start_log(settings.log_json);
+                finish(publish::run(settings))
+            }
+            Err(error) => usage(&error),
+        },
         Command::Record(args) => {
             let _log = start_log(false);
             match record::prepare(&args) {
@@ -96,7 +113,13 @@ fn main() -> ExitCode {
                 Err(error) => usage(&error),
             }
         }
-        Command::Watch(args) => finish(watch::run(&args)),
+        Command::Watch(args) => match watch::prepare(&args) {
+            Ok(asked) => match watch::run(&args, asked) {
+                Err(error) if watch::is_misuse(&error) => usage(&error),
+                ran => finish(ran),
+            },
+            Err(error) => usage(&error),
+        },
         Command::Token(args) => match token::make(&args) {
             Ok(token) => {
                 println!("{token}");
@@ -121,13 +144,25 @@ fn main() -> ExitCode {
     }
 }
 
-fn run_serve(args: ServeArgs) -> ExitCode {
-    let settings = args.clone().resolve();
+/// *Errors:* no bus is said.
+fn with_bus(settings: Resolved) -> anyhow::Result<Resolved> {
+    anyhow::ensure!(
+        settings.bus.is_some(),
+        "bus: say where it is, such as --bus nats://10.0.0.5:4222"
+    );
+    Ok(settings)
+}
+
+fn run_serve(shape: Shape, args: ServeArgs) -> ExitCode {
+    let settings = args.clone().resolve().and_then(|settings| match shape {
+        Shape::Gateway => with_bus(settings),
+        Shape::AllInOne => Ok(settings),
+    });
     match settings.and_then(|settings| Ok((keys::Keys::load(&settings)?, settings))) {
         Ok((keys, settings)) => {
             let _log = start_log(settings.log_json);
             let reread = move || Ok(args.clone().resolve()?.limits);
-            finish(serve::run(settings, keys, reread))
+            finish(serve::run(shape, settings, keys, reread))
         }
         Err(error) => usage(&error),
     }
@@ -161,7 +196,7 @@ fn start_log(json: bool) -> WorkerGuard {
         .thread_name("log")
         .finish(std::io::stderr());
     let filter = tracing_subscriber::EnvFilter::try_from_env("TICKCAST_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,async_nats=warn"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)

@@ -1,35 +1,30 @@
-//! `tickcast serve`: everything in one process; what is started, in which order, and stopped.
+//! `tickcast serve` and `tickcast gateway`: what is started, in which order, and stopped.
 
+use crate::canary::{self, Board, Canary};
 use crate::clock;
-use crate::feeds::{FeedHealth, Feeds, Lists, Resyncs, Started};
 use crate::keys::Keys;
 use crate::listeners::Listeners;
 use crate::service_manager::{self, Notice};
 use crate::settings::Resolved;
 use crate::settings_limits::Limits;
 use crate::signals::Signals;
+use crate::streams::{Ground, Health, Streams};
 use crate::system;
 use crate::takeover_predecessor::Predecessor;
 use crate::takeover_successor::Successors;
 use anyhow::{Context, Result, ensure};
-use crossbeam_channel::bounded;
 use prometheus::Registry;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tickcast_feed::InboxSender;
 use tickcast_gateway::{
-    Admin, Admission, AuthDesk, Certificates, Door, DoorLimits, DoorRules, FeedReport, HubSource,
-    Line, Origins, Poller, Readiness, Shard, ShardHandle, ShardInbox, ShardSettings, Shards,
+    Admin, Admission, AuthDesk, CanaryReport, Certificates, Door, DoorLimits, DoorRules,
+    FeedReport, HubSource, Line, Origins, Poller, Readiness, Shard, ShardHandle, ShardInbox,
+    ShardSettings, Shards,
 };
-use tickcast_market::Directory;
-use tickcast_publisher::{Config, Inbox, Publisher, Resync, ShardIndex};
+use tickcast_market::Epoch;
+use tickcast_publisher::ShardIndex;
 use tokio::runtime::{Handle, Runtime};
-use tokio::sync::watch;
-
-/// Batches of events that wait for a partition before feeds stop reading.
-const INBOX_BATCHES_MAX: usize = 256;
 
 /// How long after the drain window connections may still take to close.
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
@@ -37,8 +32,18 @@ const DRAIN_GRACE: Duration = Duration::from_secs(5);
 /// Threads that agree on keys with new connections; more than a few are not needed for long.
 const DOOR_THREADS_MAX: usize = 4;
 
+/// What this process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Feeds, publisher and edge.
+    AllInOne,
+    /// The edge alone, from a bus.
+    Gateway,
+}
+
 /// Runs until it is asked to stop; `reread` reads the limits again.
 pub(crate) fn run(
+    shape: Shape,
     settings: Resolved,
     keys: Keys,
     reread: impl Fn() -> Result<Limits>,
@@ -49,10 +54,10 @@ pub(crate) fn run(
     let door = runtime("door", if keys.tls.is_some() { cores.min(DOOR_THREADS_MAX) } else { 1 })?;
     // Apart, so that a rush at the door does not keep venues waiting.
     let venues = runtime("venues", 1)?;
-    door.block_on(serve(settings, Arc::new(keys), reread, venues.handle().clone()))
+    door.block_on(serve(shape, settings, Arc::new(keys), reread, venues.handle().clone()))
 }
 
-fn runtime(name: &str, threads: usize) -> Result<Runtime> {
+pub(crate) fn runtime(name: &str, threads: usize) -> Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
         .thread_name(name)
@@ -62,6 +67,7 @@ fn runtime(name: &str, threads: usize) -> Result<Runtime> {
 }
 
 async fn serve(
+    shape: Shape,
     settings: Resolved,
     keys: Arc<Keys>,
     reread: impl Fn() -> Result<Limits>,
@@ -78,7 +84,6 @@ async fn serve(
     let registry = Registry::new();
     register_process(&registry)?;
     let gateway_metrics = Arc::new(tickcast_gateway::Metrics::new(&registry)?);
-    let directory = Arc::new(Directory::default());
 
     let limits = DoorLimits { deflate: settings.deflate, ..settings.limits.door.clone() };
     let admission = Admission::new(
@@ -90,46 +95,32 @@ async fn serve(
     let (public, admin) = (listeners.public.local_addr()?, listeners.admin.local_addr()?);
     let run = run_number(listeners.predecessor.as_ref());
 
-    let stop = Arc::new(AtomicBool::new(false));
-    let (stop_drivers, stopping) = watch::channel(false);
-    let (inboxes, partition_inboxes) = make_inboxes(settings.partitions);
-    let feeds = Feeds {
-        venues,
-        directory: directory.clone(),
-        inboxes,
-        stop: stop.clone(),
-        lists: Arc::new(Lists::new(
-            directory.clone(),
-            settings.feeds.len() + settings.replay.len(),
-        )),
-        metrics: tickcast_feed::Metrics::new(&registry)?,
-        stopping,
-    };
-
     settings.flush_mode.check().context("flush_mode: uring")?;
     let pollers = (0..settings.shards)
         .map(|_| Poller::new())
         .collect::<std::io::Result<Vec<_>>>()
         .context("a shard's poller")?;
-    let (live, resyncs) = feeds.prepare_live(&settings)?;
-    let publisher = Publisher::new(
-        Config {
-            run,
-            tiers: settings.tiers.clone(),
-            partitions: settings.partitions,
-            wakes: pollers.iter().map(Poller::wake).collect(),
-            resync: route_resyncs(directory.clone(), resyncs),
-        },
-        directory.clone(),
-    );
-    let hub = publisher.hub.clone();
-    let publisher_metrics = tickcast_publisher::Metrics::new(&registry)?;
-    let partitions = start_partitions(publisher.partitions, partition_inboxes, &publisher_metrics)?;
+    let canary_wake = settings.canary.then(canary::no_wake);
+    let ground = Ground {
+        settings: &settings,
+        registry: &registry,
+        venues,
+        first: first_epoch(run),
+        wakes: pollers.iter().map(Poller::wake).chain(canary_wake).collect(),
+    };
+    let mut streams = match shape {
+        Shape::AllInOne => Streams::own(ground)?,
+        Shape::Gateway => Streams::from_bus(ground).await?,
+    };
+    let hub = streams.hub.clone();
 
+    let canary_feed = settings.canary.then(|| streams.feeds.pop()).flatten();
     let (auth_desk, asks) = AuthDesk::new();
     let mut handles = Vec::new();
     let mut shard_threads = Vec::new();
-    for ((number, poller), feed) in pollers.into_iter().enumerate().zip(publisher.feeds) {
+    for ((number, poller), feed) in
+        pollers.into_iter().enumerate().zip(std::mem::take(&mut streams.feeds))
+    {
         let wake = poller.wake();
         let (handle, inbox) = ShardHandle::new(move || wake());
         handles.push(handle);
@@ -165,12 +156,25 @@ async fn serve(
     let rules = DoorRules { limits, admission, origins, auth };
     let door = Door::new(rules, shards.clone(), source, metrics, config);
 
+    let canary = match canary_feed {
+        Some(feed) => Some(Canary::start(canary::Parts {
+            hub: hub.clone(),
+            feed,
+            shards: settings.shards,
+            door: door.clone(),
+            venues: if shape == Shape::AllInOne { settings.feeds.clone() } else { Vec::new() },
+            metrics: canary::Metrics::new(&registry)?,
+            clock: clock::now,
+        })?),
+        None => None,
+    };
     let subscribed = {
         let metrics = gateway_metrics.clone();
         move || metrics.has_had_subscribers()
     };
-    let Started { healths, threads: feed_threads } = feeds.start(&settings, live, subscribed)?;
-    let readiness = Arc::new(Ready { healths, door: door.clone() });
+    let healths = streams.start(&settings, subscribed)?;
+    let readiness =
+        Arc::new(Ready { healths, door: door.clone(), board: canary.as_ref().map(Canary::board) });
     let admin_page = Admin::new(registry, readiness.clone(), shards.clone());
     let successors = listen_for_successors(&settings, &mut listeners, run)?;
     let mut admin_listener = Some(listeners.admin);
@@ -196,7 +200,6 @@ async fn serve(
         let (door, listener) = (door.clone(), listeners.public);
         tokio::spawn(async move { door.serve(listener).await })
     };
-    let topics_task = tokio::spawn(watch_topics(hub, publisher_metrics));
     let scheme = if keys.tls.is_some() { "https" } else { "http" };
     println!("tickcast listening on {scheme}://{public} admin http://{admin}");
 
@@ -211,18 +214,14 @@ async fn serve(
     service_manager::notify(Notice::Ready);
     give_way(&door, &admin_page, successors, &mut signals, &reload).await;
     drain(&door, &shards, settings.drain_window, &mut signals, &reload).await;
-    stop.store(true, Ordering::Relaxed); // A flag that loops look at; orders nothing.
-    stop_drivers.send_replace(true);
+    streams.stop();
+    shard_threads.extend(canary.map(Canary::stop));
     shards.stop();
-    topics_task.abort();
-    // A partition ends when the last feed has let go of its inbox.
-    drop(feeds);
     drop(door);
     door_task.abort();
     tokio::task::spawn_blocking(move || {
         join(shard_threads);
-        join(feed_threads);
-        join(partitions);
+        streams.end();
     })
     .await?;
     admin_task.inspect(tokio::task::JoinHandle::abort);
@@ -247,7 +246,7 @@ fn start_shard(
     thread.spawn(run).context("a shard's thread")
 }
 
-fn register_process(registry: &Registry) -> Result<()> {
+pub(crate) fn register_process(registry: &Registry) -> Result<()> {
     let process = prometheus::process_collector::ProcessCollector::for_self();
     registry.register(Box::new(process))?;
     let build = prometheus::IntGaugeVec::new(
@@ -257,54 +256,6 @@ fn register_process(registry: &Registry) -> Result<()> {
     build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     registry.register(Box::new(build))?;
     Ok(())
-}
-
-fn make_inboxes(partitions: usize) -> (Vec<InboxSender>, Vec<Inbox>) {
-    let inbox = |_| {
-        let (batches, batches_out) = bounded(INBOX_BATCHES_MAX);
-        // Twice the room, so that what is under way in both directions always fits.
-        let (recycled, recycled_out) = bounded(2 * INBOX_BATCHES_MAX);
-        (InboxSender { batches, recycled: recycled_out }, Inbox { batches: batches_out, recycled })
-    };
-    (0..partitions).map(inbox).unzip()
-}
-
-/// A live venue's driver is asked; a replay and the simulator have nobody to ask, and the
-/// instrument is only marked.
-fn route_resyncs(directory: Arc<Directory>, resyncs: Resyncs) -> Resync {
-    Resync(Arc::new(move |index| {
-        let Some(instrument) = directory.get(index) else { return false };
-        tracing::warn!(instrument = %instrument.name, "book is crossed or does not fit: resync");
-        match resyncs.get(&instrument.spec.venue) {
-            Some(driver) => driver.try_send(index).is_ok(),
-            None => true,
-        }
-    }))
-}
-
-fn start_partitions(
-    partitions: Vec<tickcast_publisher::Partition>,
-    inboxes: Vec<Inbox>,
-    metrics: &tickcast_publisher::Metrics,
-) -> Result<Vec<JoinHandle<()>>> {
-    let mut threads = Vec::new();
-    for (number, (partition, inbox)) in partitions.into_iter().zip(inboxes).enumerate() {
-        let metrics = metrics.partition(number);
-        let thread = std::thread::Builder::new()
-            .name(format!("partition-{number}"))
-            .spawn(move || partition.run(&inbox, &metrics, clock::now))
-            .context("a partition's thread")?;
-        threads.push(thread);
-    }
-    Ok(threads)
-}
-
-async fn watch_topics(hub: Arc<tickcast_publisher::Hub>, metrics: tickcast_publisher::Metrics) {
-    let mut every = tokio::time::interval(Duration::from_secs(1));
-    loop {
-        every.tick().await;
-        metrics.set_topics(hub.topics());
-    }
 }
 
 /// Makes these limits hold from now on; what can only be had at the start stays as it was `first`.
@@ -384,6 +335,15 @@ fn run_number(predecessor: Option<&Predecessor>) -> u64 {
     predecessor.map_or(now, |other| now.max(other.run() + 1))
 }
 
+/// The first epoch of a run. Where it begins now the part of the second that has passed is in it:
+/// whoever is started again within the second in which the last process ran has other epochs.
+fn first_epoch(run: u64) -> Epoch {
+    let first = Epoch::first_of_run(run);
+    let now = u128::try_from(clock::now().0).unwrap_or(0) * u128::from(Epoch::PER_RUN);
+    let now = Epoch((now / 1_000_000_000) as u64);
+    if now.0 / Epoch::PER_RUN == run { now } else { first }
+}
+
 /// Sends every client away at its own moment within the window. A second signal cuts it short.
 async fn drain(
     door: &Arc<Door>,
@@ -411,7 +371,7 @@ async fn drain(
     }
 }
 
-fn join(threads: Vec<JoinHandle<()>>) {
+pub(crate) fn join(threads: Vec<JoinHandle<()>>) {
     for thread in threads {
         if thread.join().is_err() {
             tracing::error!("a thread has ended with a panic");
@@ -420,14 +380,15 @@ fn join(threads: Vec<JoinHandle<()>>) {
 }
 
 struct Ready {
-    healths: Vec<Arc<FeedHealth>>,
+    healths: Vec<Health>,
     door: Arc<Door>,
+    board: Option<Arc<Board>>,
 }
 
 impl Ready {
     /// *Errors* name the feeds that have not given data yet.
     fn check(&self) -> Result<()> {
-        let silent = self.healths.iter().map(|health| health.report());
+        let silent = self.healths.iter().map(|health| health());
         let silent: Vec<_> = silent.filter(|feed| !feed.has_data).map(|feed| feed.feed).collect();
         ensure!(silent.is_empty(), "no data from {}", silent.join(", "));
         Ok(())
@@ -436,10 +397,14 @@ impl Ready {
 
 impl Readiness for Ready {
     fn feeds(&self) -> Vec<FeedReport> {
-        self.healths.iter().map(|health| health.report()).collect()
+        self.healths.iter().map(|health| health()).collect()
     }
 
     fn is_draining(&self) -> bool {
         self.door.is_draining()
+    }
+
+    fn canaries(&self) -> Vec<CanaryReport> {
+        self.board.as_ref().map(|board| board.say()).unwrap_or_default()
     }
 }

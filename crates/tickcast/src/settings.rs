@@ -3,6 +3,7 @@
 //! One struct is all three: clap fills it from arguments and `TICKCAST_…`, serde from the file,
 //! and [`Settings::over`] lays one over the other. [`Settings::resolve`] checks what is left.
 
+use crate::bus::BusSettings;
 use crate::settings_auth::{AuthRules, AuthSettings};
 use crate::settings_limits::{Limits, LimitsSettings};
 use crate::settings_takeover::{Takeover, TakeoverSettings};
@@ -15,7 +16,8 @@ use std::time::Duration;
 use tickcast_feed::{ReplaySpeed, VenueConfig};
 use tickcast_gateway::{FlushMode, Proxies};
 use tickcast_market::{Nanos, Venue};
-use tickcast_publisher::Tiers;
+use tickcast_publisher::{ShardIndex, Tiers};
+use tickcast_relay::BusOptions;
 
 /// Prices that gather for longer are not live.
 const FLUSH_INTERVAL_MAX: Duration = Duration::from_secs(1);
@@ -69,6 +71,8 @@ pub(crate) struct Settings {
     /// PEM file with the certificate's key
     #[arg(long, env = "TICKCAST_TLS_KEY", value_name = "FILE")]
     pub(crate) tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) bus: BusSettings,
     /// Who may come in
     #[command(flatten)]
     pub(crate) auth: AuthSettings,
@@ -87,6 +91,10 @@ pub(crate) struct Settings {
     /// Compression of messages from 1 KiB on for clients that offer it: on or off [default: on]
     #[arg(long, env = "TICKCAST_DEFLATE", value_name = "on|off")]
     pub(crate) deflate: Option<String>,
+    /// A client inside the process that watches how fresh prices are and whether every message keeps
+    /// the protocol: on or off [default: on]
+    #[arg(long, env = "TICKCAST_CANARY", value_name = "on|off")]
+    pub(crate) canary: Option<String>,
     /// Maximum rates on offer besides real time, in updates a second [default: 10,4,1]
     #[arg(long, env = "TICKCAST_TIERS", value_delimiter = ',', value_name = "RATE,…")]
     pub(crate) tiers: Vec<f64>,
@@ -139,6 +147,8 @@ pub(crate) struct Resolved {
     pub(crate) admin: SocketAddr,
     /// The certificate's file and its key's.
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
+    /// Where publisher and gateways meet, when they are not one process.
+    pub(crate) bus: Option<BusOptions>,
     pub(crate) auth: AuthRules,
     pub(crate) shards: usize,
     pub(crate) partitions: usize,
@@ -146,6 +156,8 @@ pub(crate) struct Resolved {
     pub(crate) flush_mode: FlushMode,
     /// Whether `permessage-deflate` is agreed to.
     pub(crate) deflate: bool,
+    /// Whether there is a canary.
+    pub(crate) canary: bool,
     pub(crate) tiers: Tiers,
     pub(crate) allow_origin: Vec<String>,
     pub(crate) proxies: Proxies,
@@ -199,12 +211,14 @@ impl Settings {
             admin: self.admin.or(under.admin),
             tls_cert: self.tls_cert.or(under.tls_cert),
             tls_key: self.tls_key.or(under.tls_key),
+            bus: self.bus.over(under.bus),
             auth: self.auth.over(under.auth),
             shards: self.shards.or(under.shards),
             partitions: self.partitions.or(under.partitions),
             flush_interval: self.flush_interval.or(under.flush_interval),
             flush_mode: self.flush_mode.or(under.flush_mode),
             deflate: self.deflate.or(under.deflate),
+            canary: self.canary.or(under.canary),
             tiers: or(self.tiers, under.tiers),
             allow_origin: or(self.allow_origin, under.allow_origin),
             trust_proxy: or(self.trust_proxy, under.trust_proxy),
@@ -220,8 +234,19 @@ impl Settings {
     pub(crate) fn resolve(self) -> Result<Resolved> {
         let feeds = resolve_feeds(&self.feed, &self.replay)?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let shards = self.shards.unwrap_or(cores.min(64));
+        let canary = match self.canary.as_deref() {
+            None | Some("on") => true,
+            Some("off") => false,
+            Some(other) => bail!("canary: {other:?} is not one of on, off"),
+        };
+        // To the publisher the canary is one more.
+        let shards_max = ShardIndex::COUNT_MAX - usize::from(canary);
+        let shards = self.shards.unwrap_or(cores.min(shards_max));
         ensure!((1..=64).contains(&shards), "shards: {shards} is not from 1 to 64");
+        ensure!(
+            shards <= shards_max,
+            "shards: 64 leave no place for the canary (canary = \"off\")"
+        );
         let partitions = self.partitions.unwrap_or(1);
         ensure!((1..=64).contains(&partitions), "partitions: {partitions} is not from 1 to 64");
         let tiers = if self.tiers.is_empty() {
@@ -267,6 +292,7 @@ impl Settings {
             replay_loop: self.replay_loop.unwrap_or(false),
             replay_wait: self.replay_wait.unwrap_or(false),
             sim,
+            bus: self.bus.resolve()?,
             auth: self.auth.resolve(listen, !proxies.is_empty())?,
             listen,
             admin: self.admin.unwrap_or(Self::ADMIN),
@@ -283,6 +309,7 @@ impl Settings {
                 Some("off") => false,
                 Some(other) => bail!("deflate: {other:?} is not one of on, off"),
             },
+            canary,
             tiers,
             allow_origin: self.allow_origin,
             // An empty variable of the environment says nothing.

@@ -294,7 +294,7 @@ fn clients(service: &Service) -> Vec<(String, String)> {
         .as_array()
         .expect("a list")
         .iter()
-        .filter(|client| client.get("closed_code").is_none())
+        .filter(|client| client.get("closed_code").is_none() && client.get("canary").is_none())
         .map(|client| (text(&client["address"]), text(&client["transport"])))
         .collect();
     clients.sort();

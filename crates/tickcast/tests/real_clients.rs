@@ -11,6 +11,8 @@ mod service;
 
 use scripts::{Script, browser, node, python};
 use service::{Service, tls};
+use std::path::Path;
+use std::process::Command;
 
 /// A market of twenty instruments, and a quick end.
 const ARGS: [&str; 6] = ["--sim-instruments", "20", "--sim-rate", "200", "--drain-window", "1s"];
@@ -43,6 +45,23 @@ fn chromium_gets_what_the_protocol_promises() {
 fn chromium_gets_it_encrypted() {
     let Some(node) = browser() else { return };
     drains_encrypted_after(Script::new(&node, "browser_client.mjs"));
+}
+
+#[test]
+fn a_page_of_another_origin_reads_what_it_may_and_why_it_may_not() {
+    let Some(node) = browser() else { return };
+    let secret = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cors-secret");
+    std::fs::write(&secret, "a secret that is long enough to be one, for tests").expect("a file");
+    let secret = secret.display().to_string();
+    let token = Command::new(env!("CARGO_BIN_EXE_tickcast"))
+        .args(["token", "--auth-secret", &secret, "--sub", "desk", "--entitlement", "sim:*"])
+        .output()
+        .expect("the binary starts");
+    let token = String::from_utf8(token.stdout).expect("text").trim().to_owned();
+    let guarded = ["--auth-secret", &secret, "--allow-origin", "http://desk.example"];
+    let service = Service::start(&[&ARGS[..], &guarded].concat());
+    let script = Script::new(&node, "browser_cors.mjs").arg(service.url()).arg(token);
+    script.run(|wish| panic!("{wish} is not known"));
 }
 
 /// Runs a script against a service of its own, which is told to stop when the script is READY.

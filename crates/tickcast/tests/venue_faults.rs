@@ -1,7 +1,7 @@
 //! The whole service against a venue that makes trouble: a mock venue plays a recording over real
 //! sockets and loses, repeats, reorders, cuts, refuses; the real binary follows it live. Whatever
 //! happens, the subscriber ends with the recording's books, was told that data was missing, and
-//! never met a gap that the client's rule does not catch.
+//! never met a gap that the client's rule does not catch: the canary saw no promise broken.
 
 mod held;
 mod service;
@@ -127,6 +127,11 @@ impl Run {
             held.states[before..].iter().any(|state| ["stale", "resync"].contains(&state.as_str()))
         });
         assert!(was_told || !must_be_told, "{}: nobody was told that data was missing", self.what);
+        let seen = self.service.metric("tickcast_canary_age_seconds_count", "");
+        assert!(seen > 0.0, "{}: the canary has seen nothing", self.what);
+        let broken = self.service.metric("tickcast_canary_violations_total", "");
+        let log = || self.service.log().join("\n");
+        assert_eq!(broken, 0.0, "{}: the canary saw our own stream at fault\n{}", self.what, log());
         let fired = self.mock.status().fired;
         assert_eq!(fired.is_empty(), !self.what.contains("Some"), "{}: {fired:?}", self.what);
     }

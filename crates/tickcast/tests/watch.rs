@@ -118,6 +118,26 @@ fn the_screen_survives_its_service_and_gives_the_terminal_back() {
 }
 
 #[test]
+fn signals_give_the_terminal_back() {
+    let public = free_address();
+    let _service = Service::begin(public, free_address(), &SIM).listening();
+    let binary = env!("CARGO_BIN_EXE_tickcast");
+    for signal in ["INT", "TERM", "HUP"] {
+        // Its number is told before it takes the terminal.
+        let command =
+            format!("sh -c 'echo pid=$$=; exec {binary} watch ws://{public} ticker \"sim:*\"'");
+        let Some(mut terminal) = Terminal::run(&command) else { return };
+        let seen = terminal.until(0, &["\x1b[?1049h", "sim:S4-USD", "live"]);
+        let told = terminal.after(0);
+        let pid = told.split('=').nth(1).expect("it is told");
+        let sent = Command::new("kill").args([&format!("-{signal}"), pid]).status();
+        assert!(sent.expect("kill runs").success(), "{signal} to {pid}");
+        assert_eq!(terminal.ended(), Some(0), "{signal}");
+        terminal.until(seen, &["\x1b[?1049l", "\x1b[?25h"]);
+    }
+}
+
+#[test]
 fn a_service_that_refuses_is_named_when_the_screen_is_left() {
     let public = free_address();
     let service = Service::begin(public, free_address(), &SIM).listening();
@@ -134,13 +154,27 @@ fn a_service_that_refuses_is_named_when_the_screen_is_left() {
 #[test]
 fn what_is_asked_wrongly_is_refused_in_the_words_of_the_service() {
     for (arguments, code, words) in [
-        (&["tikcer", "sim:*"][..], 1, "4400 params.channel: \"tikcer\" is not one of"),
-        (&["book", "sim:*", "--depth", "11"], 1, "4400 params.depth: 11"),
-        (&["ticker", "sim:*", "--encoding", "morse"], 2, "morse"),
-        (&["ticker", "sim:*", "--ca", "/nowhere"], 1, "ca: /nowhere"),
+        (
+            &["ws://127.0.0.1:1", "tikcer", "sim:*"][..],
+            2,
+            "4400 params.channel: \"tikcer\" is not one of",
+        ),
+        (&["ws://127.0.0.1:1", "book", "sim:*", "--depth", "11"], 2, "4400 params.depth: 11"),
+        (
+            &["ws://127.0.0.1:1", "bars", "sim:*", "--interval", "2m"],
+            2,
+            "4400 params.interval: \"2m\"",
+        ),
+        (&["ws://127.0.0.1:1", "ticker", "sim:*", "--depth", "10"], 2, "4400 params.depth"),
+        (&["ws://127.0.0.1:1", "ticker", "sim:*", "--max-rate", "0"], 2, "4400 params.max_rate"),
+        (&["ws://127.0.0.1:1", "ticker", "sim:*", "--encoding", "morse"], 2, "morse"),
+        (&["ws://127.0.0.1:1", "ticker", "sim:*", "--ca", "/nowhere"], 2, "ca: /nowhere"),
+        (&["ftp://127.0.0.1:1", "ticker", "sim:*"], 2, "ftp://127.0.0.1:1"),
+        // Nothing is wrong with that, but that nobody is there.
+        (&["ws://127.0.0.1:1", "ticker", "sim:*"], 1, "cannot reach ws://127.0.0.1:1"),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_tickcast"))
-            .args(["watch", "ws://127.0.0.1:1"])
+            .arg("watch")
             .args(arguments)
             .output()
             .expect("it runs");

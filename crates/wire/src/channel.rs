@@ -54,6 +54,9 @@ impl Depth {
     /// Ten levels a side, the default.
     pub const TEN: Depth = Depth(0);
 
+    /// The deepest there is.
+    pub const DEEPEST: Depth = Depth(DEPTHS.len() as u8 - 1);
+
     /// The depth of that many levels, if it is offered.
     pub fn new(levels: u16) -> Option<Depth> {
         DEPTHS.iter().position(|depth| *depth == levels).map(|index| Depth(index as u8))
@@ -94,6 +97,14 @@ impl View {
             View::Trades => Channel::Trades,
             View::Book(_) => Channel::Book,
             View::Bars(_) => Channel::Bars,
+        }
+    }
+
+    /// The view that travels between hosts for this one: the deepest book has all others in it.
+    pub const fn carried_as(self) -> View {
+        match self {
+            View::Book(_) => View::Book(Depth::DEEPEST),
+            other => other,
         }
     }
 }

@@ -45,7 +45,7 @@ pub use pattern::{Glob, Pattern, STARS_MAX, SYMBOL_BYTES_MAX};
 pub use pieces::{
     BarPiece, BookPieces, Head, Kind, LevelPiece, Pieces, StreamNumber, TickerPieces, TradePiece,
 };
-pub use protobuf::{ProtobufFault, ProtobufReader};
+pub use protobuf::{ProtobufFault, ProtobufReader, state_number, state_numbered};
 pub use query::{parse_event_id, parse_query, percent_decode, write_event_id};
 pub use request::{
     Method, REQ_ID_BYTES_MAX, ReqId, Request, RequestError, Subscribe, TOKEN_BYTES_MAX, Unsubscribe,

@@ -77,6 +77,22 @@ pub struct TickerPieces {
 }
 
 impl TickerPieces {
+    /// Takes one field's value from `other`.
+    pub const fn set(&mut self, field: TickerField, other: &TickerPieces) {
+        match field {
+            TickerField::Last => self.last = other.last,
+            TickerField::LastSize => self.last_size = other.last_size,
+            TickerField::Bid => self.bid = other.bid,
+            TickerField::BidSize => self.bid_size = other.bid_size,
+            TickerField::Ask => self.ask = other.ask,
+            TickerField::AskSize => self.ask_size = other.ask_size,
+            TickerField::Open => self.open = other.open,
+            TickerField::High => self.high = other.high,
+            TickerField::Low => self.low = other.low,
+            TickerField::Volume => self.volume = other.volume,
+        }
+    }
+
     /// The value of a field as a mantissa at [`TickerField::scale`], whether or not it is present.
     pub fn mantissa(&self, field: TickerField) -> Option<i128> {
         let price = |price: Option<Price>| price.map(|price| i128::from(price.0));

@@ -62,6 +62,7 @@ pub(crate) fn bring() -> Brought {
     brought.note("TICKCAST_SYSTEMD_ANALYZE", "systemd-analyze", server("systemd-analyze"));
     brought.note("TICKCAST_PYTHON_DEPLOY", "what judges deploy/", python_deploy());
     brought.note("TICKCAST_PYTHON", "Python with websockets", python());
+    brought.note("TICKCAST_NATS_SERVER", "nats-server", nats_server());
     brought.note("TICKCAST_AUTOBAHN", "Autobahn", autobahn());
     brought
 }
@@ -155,6 +156,13 @@ fn npm() -> Result<PathBuf> {
 /// A Python that has the packages of `tests/clients`.
 fn python() -> Result<PathBuf> {
     python_with(".tools/venv", &clients().join("requirements.txt"))
+}
+
+/// Debian's is too old: its JetStream answers are not understood.
+fn nats_server() -> Result<PathBuf> {
+    let beside = python()?.with_file_name("nats-server");
+    ensure!(beside.is_file(), "no `nats-server` beside {}", beside.display());
+    Ok(beside)
 }
 
 /// A Python that has what the SDK and its tests need.

@@ -1,23 +1,35 @@
-"""What is asked of the service and not yet answered: subscriptions, and what was found missing.
+"""What is asked of the service: subscriptions that begin or end, what was found missing, and what
+has not been answered yet.
 
-Knows no clock: the time is an argument. Whoever keeps answering wrongly is asked ever more slowly.
+Requests are written when they can be sent, so that whatever was wished for meanwhile goes into few
+of them. Knows no clock: the time is an argument. Whoever keeps answering wrongly is asked ever
+more slowly.
 """
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from tickcast.batch import Batch, Claim, gather
 from tickcast.errors import NOT_ENTITLED, Failure
 from tickcast.holdings import Holdings
 from tickcast.plan import Entry, Plan
 from tickcast.view import NOWHERE, View
-from tickcast.words import Json, StreamKey, TradingState
+from tickcast.words import (
+    REQUEST_BYTES_MAX,
+    REQUEST_SYMBOLS_MAX,
+    Json,
+    StreamKey,
+    TradingState,
+)
 
 ASK_AGAIN_BASE_S = 0.1
 ASK_AGAIN_MAX_S = 2.0
 STRIKES_FORGOTTEN_AFTER_S = 10.0
 ANSWER_WITHIN_S = 5.0
+REFUSED_BASE_S = 0.5
+REFUSED_MAX_S = 30.0
+"""After a refusal that passes nothing is asked for so long; it doubles up to the maximum."""
 
 
 class Listener(Protocol):
@@ -29,8 +41,9 @@ class Listener(Protocol):
     def status(self, symbol: str, state: TradingState) -> None:
         """An instrument's state changed."""
 
-    def granted(self, owner: int, result: Json) -> None:
-        """A subscription, or a part of it, was granted."""
+    def granted(self, owner: int, result: Json, is_own: bool) -> None:
+        """A subscription, or a part of it, was granted; with another's options where not
+        `is_own`."""
 
     def failed(self, owner: int, pattern: str, failure: Failure) -> None:
         """A name or pattern of a subscription is not served."""
@@ -40,10 +53,10 @@ class Listener(Protocol):
 class Pending:
     """A subscribe request that was made and not answered."""
 
-    entry: Entry
+    entries: list[Entry]
+    made_at: float
     asks: list[View[Any]] = field(default_factory=list)
-    made_at: float = math.inf
-    """When it was sent; until then nothing is awaited."""
+    """Streams that are asked for again."""
 
 
 class Asking:
@@ -52,6 +65,7 @@ class Asking:
     def __init__(self, plan: Plan, holdings: Holdings, listener: Listener) -> None:
         self.resyncs = 0
         """Streams that were asked for again."""
+        self.request_bytes_max = REQUEST_BYTES_MAX
         self._plan = plan
         self._holdings = holdings
         self._listener = listener
@@ -59,6 +73,11 @@ class Asking:
         self._pending: dict[int, Pending] = {}
         self._awaited: dict[View[Any], float] = {}
         self._denied: set[tuple[StreamKey, str]] = set()
+        self._said: set[tuple[StreamKey, str]] = set()
+        self._ended: dict[StreamKey, dict[str, None]] = {}
+        self._hold_until = 0.0
+        self._refusals = 0
+        self._companies = 0
         self._req_id = 0
 
     def request(self, method: str, params: Json | None = None) -> Json:
@@ -74,8 +93,33 @@ class Asking:
         self._due.clear()
         self._pending.clear()
         self._awaited.clear()
+        self._said.clear()
+        self._ended.clear()
+        self._hold_until = 0.0
+        self._refusals = 0
         for view in self._holdings.all():
             view.asking = None
+
+    def end(self, key: StreamKey, patterns: Iterable[str]) -> None:
+        """Has these unsubscribed from, where the service knows of them."""
+        ended = self._ended.setdefault(key, {})
+        ended.update((pattern, None) for pattern in patterns if (key, pattern) in self._said)
+        if not ended:
+            del self._ended[key]
+
+    def next_at(self) -> float | None:
+        """When there is something to ask; None where there is nothing."""
+        if self._ended or self._plan.unsaid:
+            return self._hold_until
+        at = min(self._due.values(), default=None)
+        return None if at is None else max(at, self._hold_until)
+
+    def take(self, now: float) -> Json | None:
+        """The next request, to be sent at once. What was ended goes first: what began again
+        meanwhile begins anew."""
+        if now < self._hold_until:
+            return None
+        return self._ending() or self._beginning(now) or self._ask_again(now)
 
     # ------------------------------------------------------------ what is missing
 
@@ -120,70 +164,87 @@ class Asking:
         self._due.pop(view, None)
         self._awaited.pop(view, None)
 
-    def expect(self, entry: Entry, symbols: Iterable[str], now: float) -> None:
-        """The first messages of these instruments have to come."""
-        for symbol in symbols:
-            if self._plan.find(entry.key, symbol) is entry:
-                view = self._holdings.begin(entry.key, symbol)
-                if not view.confirmed or view.gap:
-                    self._awaited[view] = now
+    def expect(self, view: View[Any], now: float) -> None:
+        """The first message of this stream has to come."""
+        if not view.confirmed or view.gap:
+            self._awaited[view] = now
 
-    def next_ask_at(self) -> float | None:
-        """When something has to be asked for again; None where nothing has."""
-        return min(self._due.values(), default=None)
+    # ------------------------------------------------------------ requests
 
-    def ask_again(self, now: float) -> list[Json]:
-        """The requests that ask again for what is due: each repeats its subscription, same
-        patterns and options, with `since` for the streams concerned and no others."""
-        open_requests: list[tuple[Entry, dict[str, Json], list[View[Any]]]] = []
-        latest: dict[Entry, int] = {}
+    def _ending(self) -> Json | None:
+        for key, ended in self._ended.items():
+            names = list(ended)[:REQUEST_SYMBOLS_MAX]
+            for name in names:
+                del ended[name]
+                self._said.discard((key, name))
+            if not ended:
+                del self._ended[key]
+            params: Json = {"channel": key.channel, "symbol": names}
+            if key.interval:
+                params["interval"] = key.interval
+            return self.request("unsubscribe", params)
+        return None
+
+    def _beginning(self, now: float) -> Json | None:
+        unsaid = [entry for entry in self._plan.entries if entry in self._plan.unsaid]
+        claims: dict[Entry, list[Claim]] = {entry: [] for entry in unsaid if entry.resumes}
+        for view in self._holdings.all() if claims else ():
+            entry = self._plan.find(view.key, view.symbol)
+            if entry in claims and view.rule.holds and view.claims(entry.options):
+                claims[entry].append(_claim(view, entry))
+        for batch in gather(unsaid, lambda entry: claims.get(entry, []), self.request_bytes_max):
+            return self._subscribe(batch, now, [])
+        return None
+
+    def _ask_again(self, now: float) -> Json | None:
+        """Repeats what is due, same patterns and options, with `since` for the streams concerned
+        and no others."""
+        due: dict[Entry, dict[str, View[Any]]] = {}
         for view in [view for view, at in self._due.items() if at <= now]:
-            del self._due[view]
             entry = self._plan.find(view.key, view.symbol)
             if entry is None:
-                continue
-            at = latest.get(entry)
-            if at is None or not entry.has_room(open_requests[at][1], view.symbol):
-                at = latest[entry] = len(open_requests)
-                open_requests.append((entry, {}, []))
-            claimed = view.rule.holds and view.claims(entry.options)
-            epoch, seq = (view.rule.epoch, view.rule.seq) if claimed else (0, 0)
-            open_requests[at][1][view.symbol] = {"epoch": epoch, "seq": seq}
-            open_requests[at][2].append(view)
-            view.strikes += 1
-            view.asked_at = now
-            self.resyncs += 1
-        return [self.ask(entry, since, views) for entry, since, views in open_requests]
+                del self._due[view]
+            else:
+                due.setdefault(entry, {})[view.symbol] = view
+
+        def claims_of(entry: Entry) -> list[Claim]:
+            return [_claim(view, entry) for view in due[entry].values()]
+
+        for batch in gather(due, claims_of, self.request_bytes_max):
+            asks = [due[e][name] for e in batch.entries for name in due[e] if name in batch.since]
+            for view in asks:
+                del self._due[view]
+                view.strikes += 1
+                view.asked_at = now
+            self.resyncs += len(asks)
+            return self._subscribe(batch, now, asks)
+        return None
+
+    def _subscribe(self, batch: Batch, now: float, asks: list[View[Any]]) -> Json:
+        request = self.request("subscribe", batch.params())
+        self._pending[self._req_id] = Pending(batch.entries, now, asks)
+        for entry in batch.entries:
+            entry.req_id = self._req_id
+            self._plan.unsaid.discard(entry)
+            self._said.update((entry.key, pattern) for pattern in entry.patterns)
+        for view in asks:
+            view.asking = self._req_id
+        return request
+
+    # ------------------------------------------------------------ what did not come
 
     def expire(self, now: float) -> None:
         """Looks after what was asked for and did not come: it is due again."""
         for req_id, pending in list(self._pending.items()):
             if now - pending.made_at > ANSWER_WITHIN_S:
                 del self._pending[req_id]
-                self._again(pending, now)
+                for view in pending.asks:
+                    view.asking = None
+                self._again(req_id, pending, now)
         for view, since in list(self._awaited.items()):
             if now - since > ANSWER_WITHIN_S:
                 del self._awaited[view]
                 self.missing(view, now)
-
-    def is_wanted(self, request: Json) -> bool:
-        """Whether a request that waits is still of use: one that was superseded is not."""
-        if request["method"] != "subscribe":
-            return True
-        pending = self._pending.get(request["req_id"])
-        if pending is not None and pending.entry not in self._plan.entries:
-            del self._pending[request["req_id"]]
-            pending = None
-        return pending is not None
-
-    def sent(self, request: Json, now: float) -> bool:
-        """A request is about to be sent: from now on its answer is awaited. False where it is of
-        no use any more."""
-        if not self.is_wanted(request):
-            return False
-        if request["method"] == "subscribe":
-            self._pending[request["req_id"]].made_at = now
-        return True
 
     def rights_changed(self) -> None:
         """A new token may allow what the old one did not: names that were refused with 4403 are
@@ -192,92 +253,108 @@ class Asking:
         for key, pattern in denied:
             for owner in self._plan.owners_of_pattern(key, pattern):
                 self._plan.restore(owner)
-            for entry in self._plan.entries:
-                if entry.key == key and pattern in entry.patterns:
-                    entry.req_id = 0
+            entry = self._plan.saying(key, pattern)
+            if entry is not None:
+                self._plan.unsaid.add(entry)
 
-    def unanswered(self) -> list[Entry]:
-        """Requests that stand and have to be sent once more."""
-        return [entry for entry in self._plan.entries if entry.req_id == 0]
-
-    def send_again(self, entry: Entry) -> Json:
-        """Repeats a request that was lost or refused for now."""
-        return self.ask(entry, {})
-
-    def ask(
-        self,
-        entry: Entry,
-        since: dict[str, Json],
-        asks: "list[View[Any]] | None" = None,
-    ) -> Json:
-        request = self.request("subscribe", entry.params(since))
-        entry.req_id = self._req_id
-        self._pending[self._req_id] = Pending(entry, asks or [])
-        for view in asks or []:
-            view.asking = self._req_id
-        return request
-
-    def _again(self, pending: Pending, now: float) -> None:
-        if pending.asks:
-            for view in pending.asks:
-                view.asking = None
-                self.missing(view, now)
-        elif pending.entry in self._plan.entries:
-            pending.entry.req_id = 0
+    def _again(self, req_id: int, pending: Pending, now: float) -> None:
+        """A request has come to nothing: what it was for is asked again."""
+        for view in pending.asks:
+            self.missing(view, now)
+        for entry in pending.entries if not pending.asks else ():
+            if entry in self._plan.entries and entry.req_id == req_id:
+                self._plan.unsaid.add(entry)
 
     # ------------------------------------------------------------ answers
 
     def answered(self, message: Json, now: float) -> None:
-        pending = self._pending.pop(message.get("req_id", -1), None)
+        req_id: int = message.get("req_id", -1)
+        pending = self._pending.pop(req_id, None)
         for view in pending.asks if pending else []:
             view.asking = None
         if message.get("success"):
             self._granted(pending, message["result"], now)
+            return
+        failure = Failure(message["code"], message["error"])
+        if pending is None:
+            self._refused_late(failure)
         else:
-            self._refused(pending, message, now)
+            self._refused(req_id, pending, failure, now)
 
     def _granted(self, pending: Pending | None, result: Json, now: float) -> None:
         key = StreamKey(result["channel"], result.get("interval") or "")
-        for failed in result.get("failed", []):
-            failure = Failure(failed["code"], failed["error"])
-            self._fail(key, failed["symbol"], failure)
+        failures = {one["symbol"]: Failure(one["code"], one["error"]) for one in result.get("failed", [])}
+        for pattern, failure in failures.items():
+            self._fail(key, pattern, failure)
         if pending is None:
             return
-        entry = pending.entry
+        self._refusals = 0
         names: list[str] = result.get("symbol", [])
-        failures = {failed["symbol"] for failed in result.get("failed", [])}
         globs = {glob["pattern"] for glob in result.get("globs", [])}
         known = {*names, *(name.partition(":")[2] for name in names)}
-        entry.waiting = set(entry.patterns) - failures - globs - known
-        self._listener.granted(entry.owner, result)
-        for view in self._holdings.by_key.get(key, {}).values():
-            if self._plan.find(key, view.symbol) is entry:
-                view.restrict(result)
-        self.expect(
-            entry, {*names, *self._holdings.status, *self._holdings.by_key.get(key, {})}, now
-        )
+        for entry in pending.entries:
+            entry.resumes = False
+            entry.waiting = set(entry.patterns) - failures.keys() - globs - known
+            self._tell(entry, result)
+        entries = set(pending.entries)
+        views = self._holdings.by_key.get(key, {})
+        for symbol in {*names, *self._holdings.status, *views}:
+            if self._plan.find(key, symbol) in entries:
+                if symbol in views:
+                    views[symbol].restrict(result)
+                self.expect(self._holdings.begin(key, symbol), now)
 
-    def _refused(self, pending: Pending | None, message: Json, now: float) -> None:
-        failure = Failure(message["code"], message["error"])
-        is_final = 4400 <= failure.code < 4500
-        if pending is None:
-            self._refused_late(message.get("req_id"), failure)
-        elif not is_final:
-            self._again(pending, now)
+    def _tell(self, entry: Entry, result: Json) -> None:
+        """Tells everybody who has these patterns of their part in what was granted."""
+        owners: dict[int, list[str]] = {}
+        for pattern in entry.patterns:
+            for owner in self._plan.owners_of_pattern(entry.key, pattern):
+                owners.setdefault(owner, []).append(pattern)
+        by_pattern: dict[str, list[str]] = {}
+        for name in result.get("symbol", []):
+            for meant in {name, name.partition(":")[2]}:
+                by_pattern.setdefault(meant, []).append(name)
+        globs = {glob["pattern"]: glob for glob in result.get("globs", [])}
+        for owner, patterns in owners.items():
+            part = {
+                **result,
+                "symbol": [name for one in patterns for name in by_pattern.get(one, [])],
+                "globs": [globs[one] for one in patterns if one in globs],
+            }
+            self._listener.granted(owner, part, owner == entry.owner)
+
+    def _refused(self, req_id: int, pending: Pending, failure: Failure, now: float) -> None:
+        entries = [entry for entry in pending.entries if entry in self._plan.entries]
+        if not 4400 <= failure.code < 4500:
+            self._hold_until = now + min(REFUSED_BASE_S * 2**self._refusals, REFUSED_MAX_S)
+            self._refusals = min(self._refusals + 1, 16)
+            self._again(req_id, pending, now)
+        elif len(entries) > 1:
+            # Whose fault it is was not said: each half is asked for by itself.
+            half = len(entries) // 2
+            for company in (entries[:half], entries[half:]):
+                self._companies += 1
+                for entry in company:
+                    entry.company = self._companies
+                    self._plan.unsaid.add(entry)
+            for view in pending.asks:
+                self.missing(view, now)
         else:
-            entry = pending.entry
-            self._plan.drop_entry(entry)
-            for pattern in entry.patterns:
-                self._fail(entry.key, pattern, failure)
+            for entry in entries:
+                patterns = list(entry.patterns)
+                self._plan.drop_entry(entry)
+                for pattern in patterns:
+                    self._said.discard((entry.key, pattern))
+                    self._fail(entry.key, pattern, failure)
 
-    def _refused_late(self, req_id: object, failure: Failure) -> None:
-        """A name that had to wait turned out not to exist: the error quotes it."""
+    def _refused_late(self, failure: Failure) -> None:
+        """A name that had to wait turned out not to exist: the error quotes it, and repeats no
+        `req_id`."""
         for entry in self._plan.entries:
-            if entry.req_id == req_id:
-                for pattern in list(entry.waiting):
-                    if f'"{pattern}"' in failure.error:
-                        entry.waiting.discard(pattern)
-                        self._fail(entry.key, pattern, failure)
+            for pattern in sorted(entry.waiting):
+                if f'"{pattern}"' in failure.error:
+                    entry.waiting.discard(pattern)
+                    self._fail(entry.key, pattern, failure)
 
     def _fail(self, key: StreamKey, pattern: str, failure: Failure) -> None:
         if failure.code == NOT_ENTITLED:
@@ -296,3 +373,10 @@ class Asking:
         # Whoever still holds the view is told that nothing keeps it current.
         view.rule.forget()
         view.confirmed = False
+
+
+def _claim(view: View[Any], entry: Entry) -> Claim:
+    """Where a stream stands; nowhere, unless what is held is just what the entry asks for."""
+    if view.rule.holds and view.claims(entry.options):
+        return Claim(view.symbol, view.rule.epoch, view.rule.seq)
+    return Claim(view.symbol, 0, 0)

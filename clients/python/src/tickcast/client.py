@@ -58,7 +58,7 @@ class Tickcast:
             options, transport, backoff, tokens, hub.session, hub.connection,
             self._connection_changed, self._heard,
         )  # fmt: skip
-        hub.send = self._keeper.send
+        hub.wake = self._keeper.wake
         self._answers: dict[int, asyncio.Future[Json]] = {}
         self._turned: set[asyncio.Future[None]] = set()
         self._task: asyncio.Task[None] | None = None
@@ -255,7 +255,7 @@ class Tickcast:
         answered: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
         self._answers[request["req_id"]] = answered
         try:
-            self._keeper.send([request])
+            self._keeper.send(request)
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 answer = await answered
         except TimeoutError as fault:

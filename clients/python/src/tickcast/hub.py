@@ -26,7 +26,7 @@ class Hub:
         self.session = Session(self, verify_checksums=verify_checksums)
         self.connection = Connection()
         self.ended: ClosedError | None = None
-        self.send: Callable[[list[Json]], None] = lambda requests: None
+        self.wake: Callable[[], None] = lambda: None
         self.on_status: list[Callable[[str, TradingState], None]] = []
         self.on_connection: list[Callable[[Connection], None]] = []
         self.on_message: list[Callable[[Json], None]] = []
@@ -41,7 +41,8 @@ class Hub:
         self._number += 1
         subscription: Subscription[Any] = Subscription(self, self._number, key, symbols, options)
         self._subscriptions[self._number] = subscription
-        self.send(self.session.subscribe(self._number, Wish(key, options, symbols)))
+        self.session.subscribe(self._number, Wish(key, options, symbols))
+        self.wake()
         return subscription
 
     def end_all(self, ended: ClosedError) -> None:
@@ -80,12 +81,14 @@ class Hub:
         merged = wire_options(subscription.channel, {**subscription.options, **options})
         subscription.changed_options(merged)
         wish = Wish(subscription.key, merged, subscription.symbols)
-        self.send(self.session.subscribe(subscription.id, wish))
+        self.session.subscribe(subscription.id, wish)
+        self.wake()
 
     def end(self, subscription: Subscription[Any]) -> None:
         """Ends a subscription."""
         del self._subscriptions[subscription.id]
-        self.send(self.session.unsubscribe(subscription.id, subscription.key))
+        self.session.unsubscribe(subscription.id, subscription.key, subscription.symbols)
+        self.wake()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Runs work beside, until the client closes."""
@@ -113,11 +116,11 @@ class Hub:
         for call in list(self.on_status):
             self._call(call, symbol, state)
 
-    def granted(self, owner: int, result: Json) -> None:
+    def granted(self, owner: int, result: Json, is_own: bool) -> None:
         """A subscription, or a part of it, was granted."""
         subscription = self._subscriptions.get(owner)
         if subscription is not None:
-            subscription.hear_granted(result)
+            subscription.hear_granted(result, is_own)
 
     def failed(self, owner: int, pattern: str, failure: Failure) -> None:
         """A name or pattern of a subscription is not served."""

@@ -17,7 +17,7 @@ from tickcast.session import Session
 from tickcast.sse_link import open_sse
 from tickcast.tokens import Tokens, refresh_in_s
 from tickcast.websocket_link import open_websocket
-from tickcast.words import Json
+from tickcast.words import REQUEST_BYTES_MAX, Json
 
 log = logging.getLogger("tickcast")
 
@@ -28,7 +28,7 @@ LOOK_EVERY_S = 0.5
 REQUESTS_BURST = 40
 REQUESTS_PER_S = 8.0
 """A little less than a service takes from one connection."""
-OUTBOX_MAX = 10_000
+OUTBOX_MAX = 1_000
 AUTH_WITHIN_S = 10.0
 REFRESH_AGAIN_S = 1.0
 
@@ -69,15 +69,16 @@ class Keeper:
 
     # ------------------------------------------------------------ for the client
 
-    def send(self, requests: list[Json]) -> None:
-        """Sends requests when their turn comes; without a connection there is nobody to ask, and
-        the next one is told of every subscription anyway."""
-        if not self._session.holdings.is_live:
-            return
-        for request in requests:
-            if len(self._outbox) >= OUTBOX_MAX:
-                raise RuntimeError(f"more than {OUTBOX_MAX} requests wait to be sent")
-            self._outbox.append(request)
+    def send(self, request: Json) -> None:
+        """Sends a request when its turn comes."""
+        if len(self._outbox) >= OUTBOX_MAX:
+            raise RuntimeError(f"more than {OUTBOX_MAX} requests wait to be sent")
+        self._outbox.append(request)
+        self.wake()
+
+    def wake(self) -> None:
+        """There may be something to ask. The rest of this turn of the event loop is waited for:
+        what is wished for in it goes into the same request."""
         self._outbox_filled.set()
 
     @property
@@ -237,9 +238,8 @@ class Keeper:
         connection.goaway = None
         self._lives += 1
         self._hurry.clear()
-        requests = self._session.connected()
-        self._outbox.extend(requests)
-        self._outbox_filled.set()
+        self._session.connected()
+        self.wake()
         connection.turn("live")
         self._changed()
         duties: list[Coroutine[Any, Any, LinkClosed]] = [
@@ -278,8 +278,8 @@ class Keeper:
         else:
             now = asyncio.get_running_loop().time()
             self._session.receive(message, now, int(received_at * 1_000_000))
-            if self._session.asking.next_ask_at() is not None:
-                self._outbox_filled.set()
+            if self._session.asking.next_at() is not None:
+                self.wake()
         self._heard(message)
 
     def _system(self, message: Json) -> None:
@@ -289,6 +289,8 @@ class Keeper:
                 self._connection.session = item["session"]
                 self._connection.version = item.get("version")
                 self._connection.heartbeat_ms = int(item["heartbeat_ms"])
+                reads = int((item.get("limits") or {}).get("message_bytes", REQUEST_BYTES_MAX))
+                self._session.asking.request_bytes_max = min(reads, REQUEST_BYTES_MAX)
             elif message["type"] == "goaway":
                 after_s = item["reconnect_after_ms"] / 1000
                 self._not_before = asyncio.get_running_loop().time() + after_s
@@ -302,26 +304,21 @@ class Keeper:
         """Sends what waits, and asks again for what is due, at a pace that the service takes."""
         loop = asyncio.get_running_loop()
         pace = Pace(REQUESTS_BURST, REQUESTS_PER_S)
+        asking = self._session.asking
         while True:
-            if not self._outbox:
-                self._outbox.extend(self._session.asking.ask_again(loop.time()))
-            while self._outbox and not self._session.asking.is_wanted(self._outbox[0]):
-                self._outbox.popleft()
-            if self._outbox:
-                await asyncio.sleep(pace.wait_s(loop.time()))
-                if self._outbox:
-                    request = self._outbox.popleft()
-                    if self._session.asking.sent(request, loop.time()):
-                        await link.send(request)
+            due = loop.time() if self._outbox else asking.next_at()
+            if due is None or due > loop.time():
+                self._outbox_filled.clear()
+                try:
+                    async with asyncio.timeout_at(due):
+                        await self._outbox_filled.wait()
+                except TimeoutError:
+                    pass
                 continue
-            self._outbox_filled.clear()
-            due = self._session.asking.next_ask_at()
-            wait_s = None if due is None else max(0.0, due - loop.time())
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._outbox_filled.wait()
-            except TimeoutError:
-                pass
+            await asyncio.sleep(pace.wait_s(loop.time()))
+            request = self._outbox.popleft() if self._outbox else asking.take(loop.time())
+            if request is not None:
+                await link.send(request)
 
     async def _watch(self, link: Link) -> LinkClosed:
         """Looks whether the connection lives, and after what has not come."""
@@ -338,11 +335,8 @@ class Keeper:
             if self._not_before is not None and now >= self._not_before:
                 return LinkClosed(1001, "its time after goaway has passed")
             self._session.asking.expire(now)
-            self.send(
-                [self._session.asking.send_again(e) for e in self._session.asking.unanswered()]
-            )
-            if self._session.asking.next_ask_at() is not None:
-                self._outbox_filled.set()
+            if self._session.asking.next_at() is not None:
+                self.wake()
             left = LOOK_EVERY_S
             if self._not_before is not None:
                 left = min(left, self._not_before - now)
@@ -365,6 +359,7 @@ class Keeper:
                 async with asyncio.timeout(AUTH_WITHIN_S):
                     self._judged(await answered, is_required=True)
                 self._session.asking.rights_changed()
+                self.wake()
             except Exception as fault:
                 # A bad token changes nothing; the old one still holds until it expires.
                 log.warning("the token could not be refreshed: %s", fault)

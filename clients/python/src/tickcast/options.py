@@ -55,7 +55,8 @@ def _fields(fields: object) -> list[str]:
             raise ValueError(f"fields: {name!r} is not one of {_listed(TICKER_FIELDS)}")
     if not fields:
         raise ValueError("fields: the list is empty")
-    return list(dict.fromkeys(fields))
+    # In the protocol's order, so that equal sets are equal requests.
+    return [name for name in TICKER_FIELDS if name in fields]
 
 
 def _listed(words: Sequence[object]) -> str:

@@ -1,10 +1,13 @@
 """What a client may write where a symbol is asked for: a name, or a glob over names."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from typing import TypeVar
 
 from tickcast.words import SYMBOL_BYTES_MAX
+
+T = TypeVar("T")
 
 
 def is_glob(pattern: str) -> bool:
@@ -32,25 +35,50 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 class Names:
-    """Names and patterns that are looked up often: what is exact costs no search."""
+    """Exact names among patterns, which may mean an instrument by a bare symbol."""
 
-    __slots__ = ("_exact", "_globs")
+    __slots__ = ("_exact",)
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        listed = list(patterns)
-        self._exact = frozenset(pattern for pattern in listed if not is_glob(pattern))
-        self._globs = tuple(pattern for pattern in listed if is_glob(pattern))
-
-    def have_exactly(self, symbol: str) -> bool:
-        """Whether one of the names means the instrument, by its full name or a bare symbol."""
-        if symbol in self._exact:
-            return True
-        bare = symbol.partition(":")[2]
-        return ":" not in bare and bare in self._exact
+        self._exact = frozenset(pattern for pattern in patterns if not is_glob(pattern))
 
     def have(self, symbol: str) -> bool:
-        """Whether one of the names or patterns means the instrument."""
-        return self.have_exactly(symbol) or any(matches(glob, symbol) for glob in self._globs)
+        """Whether one of the names means the instrument, by its full name or a bare symbol."""
+        return symbol in self._exact or _bare(symbol) in self._exact
+
+
+class ByPattern(dict[str, T]):
+    """Something for each of many names and patterns; an exact name is found without a search."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._globs: dict[str, None] = {}
+
+    def __setitem__(self, pattern: str, value: T) -> None:
+        super().__setitem__(pattern, value)
+        if is_glob(pattern):
+            self._globs[pattern] = None
+
+    def leave(self, pattern: str) -> T | None:
+        """Takes one out."""
+        self._globs.pop(pattern, None)
+        return self.pop(pattern, None)
+
+    def exact(self, symbol: str) -> Iterator[T]:
+        """What the names that mean an instrument have, the full one first."""
+        for name in dict.fromkeys((symbol, _bare(symbol))):
+            if name in self and not is_glob(name):
+                yield self[name]
+
+    def globs(self, symbol: str) -> Iterator[T]:
+        """What the globs that mean an instrument have."""
+        return (self[glob] for glob in self._globs if matches(glob, symbol))
+
+
+def _bare(symbol: str) -> str:
+    """The symbol without its venue, unless that is no name."""
+    bare = symbol.partition(":")[2]
+    return symbol if ":" in bare else bare
 
 
 def checked(symbols: str | Iterable[str]) -> tuple[str, ...]:

@@ -1,29 +1,36 @@
-"""What is subscribed to on the wire: which request covers which patterns, in the order in which a
-service weighs them, and to whom each belongs.
+"""What is subscribed to: which names and patterns are said together, with which options, and to
+whom each belongs.
 
 Several subscriptions of a user may name the same pattern; on the wire it belongs to the latest of
 them, and goes back to the one before when that ends.
 """
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 
-from tickcast.pattern import Names
+from tickcast.pattern import ByPattern, Names
 from tickcast.words import REQUEST_BYTES_MAX, REQUEST_SYMBOLS_MAX, Json, StreamKey
-
-SINCE_BYTES = 64
-"""What an entry of `since` takes beside the symbol: names, punctuation, two integers."""
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A subscribe request that stands, without `since`."""
+    """What a subscription says of its patterns: as much as goes into one request, which may hold
+    other entries beside it."""
 
     owner: int
     key: StreamKey
     options: Json
     patterns: list[str]
+    number: int
+    """Grows with every entry: of two globs the later one's options count."""
     req_id: int = 0
     """The request that said it last."""
+    resumes: bool = False
+    """It stood on an earlier connection: what is held of it is claimed with `since`."""
+    company: int = 0
+    """Goes into one request only with those that have the same number."""
     waiting: set[str] = field(default_factory=set)
     """Names that the service has neither granted nor refused: its list is not complete yet."""
     names: Names = field(init=False)
@@ -33,25 +40,8 @@ class Entry:
 
     def leave_out(self, gone: set[str]) -> None:
         """Has these patterns no more."""
-        kept = [pattern for pattern in self.patterns if pattern not in gone]
-        if len(kept) < len(self.patterns):
-            self.patterns = kept
-            self.names = Names(kept)
-
-    def params(self, since: "dict[str, Json] | None" = None) -> Json:
-        """What to send."""
-        params = {"channel": self.key.channel, "symbol": list(self.patterns), **self.options}
-        if self.key.interval:
-            params["interval"] = self.key.interval
-        if since:
-            params["since"] = since
-        return params
-
-    def has_room(self, since: "dict[str, Json]", symbol: str) -> bool:
-        """Whether one more symbol may be claimed; one always may."""
-        claimed = sum(len(name) + SINCE_BYTES for name in since)
-        size = _size(self.patterns) + claimed + len(symbol) + SINCE_BYTES
-        return not since or size <= REQUEST_BYTES_MAX
+        self.patterns = [pattern for pattern in self.patterns if pattern not in gone]
+        self.names = Names(self.patterns)
 
 
 @dataclass(slots=True)
@@ -61,140 +51,158 @@ class Wish:
     key: StreamKey
     options: Json
     patterns: tuple[str, ...]
-    names: Names = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.names = Names(self.patterns)
 
 
 class Plan:
-    """All requests that stand."""
+    """All that is subscribed to. What is looked up by a name costs no search."""
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
+        self.entries: dict[Entry, None] = {}
+        """In the order in which a service has to hear of them."""
+        self.unsaid: set[Entry] = set()
+        """Those that have to be said, for the first time or once more."""
         self._wishes: dict[int, Wish] = {}
+        self._owners: defaultdict[StreamKey, ByPattern[dict[int, None]]] = defaultdict(ByPattern)
+        self._saying: defaultdict[StreamKey, ByPattern[Entry]] = defaultdict(ByPattern)
         self._find_cache: dict[tuple[StreamKey, str], Entry | None] = {}
+        self._number = 0
 
-    def add(self, owner: int, wish: Wish) -> list[Entry]:
-        """Begins or changes a subscription: what is to be sent."""
+    def add(self, owner: int, wish: Wish) -> None:
+        """Begins or changes a subscription."""
         # Whoever asks last is the last again, so that patterns go back in the right order.
-        self._wishes.pop(owner, None)
+        self._forget(owner)
         self._wishes[owner] = wish
-        return self._place(owner, wish, wish.patterns)
+        owners = self._owners[wish.key]
+        for pattern in wish.patterns:
+            owners[pattern] = {**owners.get(pattern, {}), owner: None}
+        self._place(owner, wish, wish.patterns)
 
-    def remove(self, owner: int) -> tuple[list[str], list[Entry]]:
-        """Ends a subscription: the patterns that nobody else has, and the requests that give
-        others back to those who had them before."""
-        wish = self._wishes.pop(owner)
-        owned = [p for e in self.entries if e.owner == owner for p in e.patterns]
+    def remove(self, owner: int) -> list[str]:
+        """Ends a subscription: gives the patterns that nobody else has. The others go back to
+        those who had them before."""
+        wish = self._forget(owner)
+        if wish is None:
+            return []
+        saying = self._saying[wish.key]
+        owned = [p for p in wish.patterns if p in saying and saying[p].owner == owner]
         self._drop(wish.key, owned)
         heirs: dict[int, list[str]] = {}
         orphans = []
         for pattern in owned:
-            heir = self._latest(wish.key, pattern)
-            if heir is None:
-                orphans.append(pattern)
+            owners = self.owners_of_pattern(wish.key, pattern)
+            if owners:
+                heirs.setdefault(owners[-1], []).append(pattern)
             else:
-                heirs.setdefault(heir, []).append(pattern)
-        entries = []
+                orphans.append(pattern)
         for heir, patterns in heirs.items():
-            entries += self._place(heir, self._wishes[heir], tuple(patterns))
-        return orphans, entries
+            self._place(heir, self._wishes[heir], patterns)
+        return orphans
 
     def drop_entry(self, entry: Entry) -> None:
-        """Forgets a request that was refused for good."""
-        if entry in self.entries:
-            self.entries.remove(entry)
-        self._find_cache.clear()
+        """Forgets what was refused for good."""
+        self._drop(entry.key, list(entry.patterns))
 
     def restore(self, owner: int) -> None:
-        """Plans anew what was refused before, for a new connection."""
+        """Plans anew what was refused before."""
         wish = self._wishes[owner]
-        placed = {p for e in self.entries if e.key == wish.key for p in e.patterns}
-        missing = tuple(pattern for pattern in wish.patterns if pattern not in placed)
-        if missing:
-            self._place(owner, wish, missing)
+        saying = self._saying[wish.key]
+        self._place(owner, wish, [pattern for pattern in wish.patterns if pattern not in saying])
 
-    def every_owner(self) -> list[int]:
-        """All subscriptions, in the order in which they were made or changed."""
-        return list(self._wishes)
+    def begin_anew(self) -> None:
+        """On another connection everything has to be said, also what was refused before."""
+        for owner in self._wishes:
+            self.restore(owner)
+        self.unsaid = set(self.entries)
+        for entry in self.entries:
+            entry.resumes = True
+            entry.company = 0
 
     def find(self, key: StreamKey, symbol: str) -> Entry | None:
-        """The request that an instrument belongs to: an exact name's wins over a glob's, a later
+        """The entry that an instrument belongs to: an exact name's wins over a glob's, a later
         glob's over an earlier's. What was found is kept until something changes."""
         at = (key, symbol)
         if at not in self._find_cache:
             self._find_cache[at] = self._search(key, symbol)
         return self._find_cache[at]
 
+    def saying(self, key: StreamKey, pattern: str) -> Entry | None:
+        """The entry that has just this name or pattern."""
+        return self._saying[key].get(pattern)
+
     def owners(self, key: StreamKey, symbol: str) -> tuple[int, ...]:
         """Every subscription that asks for an instrument."""
-        return tuple(
+        asking = self._owners[key]
+        found = {
             owner
-            for owner, wish in self._wishes.items()
-            if wish.key == key and wish.names.have(symbol)
-        )
+            for owners in chain(asking.exact(symbol), asking.globs(symbol))
+            for owner in owners
+        }
+        return tuple(sorted(found))
 
     def owners_of_pattern(self, key: StreamKey, pattern: str) -> tuple[int, ...]:
-        """Every subscription that has just this name or pattern."""
-        return tuple(
-            owner
-            for owner, wish in self._wishes.items()
-            if wish.key == key and pattern in wish.patterns
-        )
+        """Every subscription that has just this name or pattern, the latest last."""
+        return tuple(self._owners[key].get(pattern, ()))
 
-    def covers(self, symbol: str) -> StreamKey | None:
-        """Some stream on which the instrument is subscribed to."""
-        for entry in self.entries:
-            if entry.names.have(symbol):
-                return entry.key
-        return None
+    def keys_of(self, symbol: str) -> list[StreamKey]:
+        """The streams on which the instrument is subscribed to."""
+        return [key for key in list(self._saying) if self.find(key, symbol) is not None]
 
     def _search(self, key: StreamKey, symbol: str) -> Entry | None:
-        best = None
-        for entry in self.entries:
-            if entry.key != key:
-                continue
-            if entry.names.have_exactly(symbol):
-                return entry
-            if entry.names.have(symbol):
-                best = entry
-        return best
+        saying = self._saying[key]
+        exact = next(saying.exact(symbol), None)
+        return exact or max(saying.globs(symbol), key=lambda entry: entry.number, default=None)
 
-    def _latest(self, key: StreamKey, pattern: str) -> int | None:
-        owners = self.owners_of_pattern(key, pattern)
-        return owners[-1] if owners else None
+    def _forget(self, owner: int) -> Wish | None:
+        wish = self._wishes.pop(owner, None)
+        if wish is not None:
+            owners = self._owners[wish.key]
+            for pattern in wish.patterns:
+                owners[pattern].pop(owner)
+                if not owners[pattern]:
+                    owners.leave(pattern)
+        return wish
 
-    def _place(self, owner: int, wish: Wish, patterns: tuple[str, ...]) -> list[Entry]:
-        self._drop(wish.key, patterns)
-        placed = [
-            Entry(owner, wish.key, wish.options, part, waiting=set(part))
-            for part in _parts(patterns)
-        ]
-        self.entries += placed
-        return placed
+    def _place(self, owner: int, wish: Wish, patterns: Iterable[str]) -> None:
+        listed = list(patterns)
+        self._drop(wish.key, listed)
+        saying = self._saying[wish.key]
+        for part in _parts(listed):
+            self._number += 1
+            entry = Entry(owner, wish.key, wish.options, part, self._number, waiting=set(part))
+            self.entries[entry] = None
+            self.unsaid.add(entry)
+            for pattern in part:
+                saying[pattern] = entry
 
-    def _drop(self, key: StreamKey, patterns: "tuple[str, ...] | list[str]") -> None:
+    def _drop(self, key: StreamKey, patterns: list[str]) -> None:
         self._find_cache.clear()
-        gone = set(patterns)
-        for entry in self.entries:
-            if entry.key == key:
-                entry.leave_out(gone)
-        self.entries = [entry for entry in self.entries if entry.patterns]
+        saying = self._saying[key]
+        gone: dict[Entry, set[str]] = {}
+        for pattern in patterns:
+            entry = saying.leave(pattern)
+            if entry is not None:
+                gone.setdefault(entry, set()).add(pattern)
+        for entry, theirs in gone.items():
+            entry.leave_out(theirs)
+            if not entry.patterns:
+                del self.entries[entry]
+                self.unsaid.discard(entry)
 
 
-def _size(patterns: "list[str] | tuple[str, ...]") -> int:
-    return sum(len(pattern.encode()) + 3 for pattern in patterns)
-
-
-def _parts(patterns: tuple[str, ...]) -> list[list[str]]:
+def _parts(patterns: list[str]) -> list[list[str]]:
     """As many as a request takes, in each."""
-    parts: list[list[str]] = [[]]
+    parts: list[list[str]] = []
     size = 0
     for pattern in patterns:
-        size += len(pattern.encode()) + 3
-        if len(parts[-1]) == REQUEST_SYMBOLS_MAX or size > REQUEST_BYTES_MAX // 2:
+        size += name_bytes(pattern)
+        is_full = parts and len(parts[-1]) == REQUEST_SYMBOLS_MAX
+        if not parts or is_full or size > REQUEST_BYTES_MAX // 2:
             parts.append([])
-            size = 0
+            size = name_bytes(pattern)
         parts[-1].append(pattern)
     return parts
+
+
+def name_bytes(name: str) -> int:
+    """What a name takes in a request, with quotes and a comma."""
+    return len(name.encode()) + 3

@@ -11,7 +11,8 @@ from typing import Any
 from tickcast.asking import Asking, Listener
 from tickcast.errors import ProtocolFault
 from tickcast.holdings import VIEWS, Holdings, Status
-from tickcast.plan import Entry, Plan, Wish
+from tickcast.pattern import is_glob
+from tickcast.plan import Plan, Wish
 from tickcast.rule import Rule, Verdict
 from tickcast.view import NOWHERE, ChecksumFailure, View, Violation
 from tickcast.words import CHANNELS, Json, StreamKey
@@ -44,28 +45,33 @@ class Session:
 
     # ------------------------------------------------------------ what the user wants
 
-    def subscribe(self, owner: int, wish: Wish) -> list[Json]:
+    def subscribe(self, owner: int, wish: Wish) -> None:
         """Begins a subscription or changes one in place."""
-        entries = self.plan.add(owner, wish)
-        self._owners_changed(wish.key)
-        return [self.asking.ask(entry, {}) for entry in entries]
+        self.plan.add(owner, wish)
+        for view in self._touched(wish.key, wish.patterns):
+            view.owners = None
 
-    def unsubscribe(self, owner: int, key: StreamKey) -> list[Json]:
-        """Ends a subscription and lets go what only it needed."""
-        orphans, entries = self.plan.remove(owner)
-        self._owners_changed(key)
-        for view in list(self.holdings.by_key.get(key, {}).values()):
+    def unsubscribe(self, owner: int, key: StreamKey, patterns: tuple[str, ...]) -> None:
+        """Ends a subscription to these patterns and lets go what only it needed."""
+        self.asking.end(key, self.plan.remove(owner))
+        statuses = self.holdings.status
+        gone = list(statuses) if any(map(is_glob, patterns)) else list(patterns)
+        for view in self._touched(key, patterns):
+            view.owners = None
             if self.plan.find(key, view.symbol) is None:
                 self.asking.release(view)
-        for symbol in [one for one in self.holdings.status if self.plan.covers(one) is None]:
-            del self.holdings.status[symbol]
-        requests = [self.asking.ask(entry, {}) for entry in entries]
-        if orphans:
-            params: Json = {"channel": key.channel, "symbol": orphans}
-            if key.interval:
-                params["interval"] = key.interval
-            requests.append(self.asking.request("unsubscribe", params))
-        return requests
+                gone.append(view.symbol)
+        for symbol in gone:
+            if symbol in statuses and not self.plan.keys_of(symbol):
+                del statuses[symbol]
+
+    def _touched(self, key: StreamKey, patterns: tuple[str, ...]) -> list[View[Any]]:
+        """The streams that these patterns may mean; where all are full names that costs no
+        search."""
+        views = self.holdings.by_key.get(key, {})
+        if all(":" in pattern and not is_glob(pattern) for pattern in patterns):
+            return [views[pattern] for pattern in patterns if pattern in views]
+        return list(views.values())
 
     # ------------------------------------------------------------ what is held
 
@@ -77,8 +83,8 @@ class Session:
 
     # ------------------------------------------------------------ connections
 
-    def connected(self) -> list[Json]:
-        """Begins a new connection: every subscription is to be sent again, with what is held
+    def connected(self) -> None:
+        """Begins a new connection: every subscription is to be said again, with what is held
         claimed by `since`. Status is never resumed."""
         self.holdings.is_live = True
         self.asking.forget()
@@ -86,19 +92,7 @@ class Session:
             status.rule = Rule()
         for view in self.holdings.all():
             view.rule.reconnected()
-        for owner in self.plan.every_owner():
-            self.plan.restore(owner)
-        since: dict[Entry, dict[str, Json]] = {entry: {} for entry in self.plan.entries}
-        for key, views in self.holdings.by_key.items():
-            for symbol in sorted(views):
-                view = views[symbol]
-                entry = self.plan.find(key, symbol)
-                # What does not fit comes as a snapshot: a second request would come too late.
-                if entry is None or not view.rule.holds or not view.claims(entry.options):
-                    continue
-                if entry.has_room(since[entry], symbol):
-                    since[entry][symbol] = {"epoch": view.rule.epoch, "seq": view.rule.seq}
-        return [self.asking.ask(entry, claimed) for entry, claimed in since.items()]
+        self.plan.begin_anew()
 
     def disconnected(self) -> None:
         """The connection is gone: everything that is held reads as stale."""
@@ -179,12 +173,13 @@ class Session:
         symbol: str = item["symbol"]
         status = self.holdings.status.get(symbol)
         if status is None:
-            if self.plan.covers(symbol) is None:
+            keys = self.plan.keys_of(symbol)
+            if not keys:
                 self.counts.unexpected += 1
                 return
             status = self.holdings.status[symbol] = Status(Rule())
-            for entry in self.plan.entries:
-                self.asking.expect(entry, (symbol,), now)
+            for key in keys:
+                self.asking.expect(self.holdings.begin(key, symbol), now)
         rule = status.rule
         if is_snapshot:
             verdict = rule.snapshot(item["epoch"], item["seq"])
@@ -210,7 +205,3 @@ class Session:
         for view in self.holdings.all():
             if view.channel == channel:
                 self.asking.ask_for(view, now)
-
-    def _owners_changed(self, key: StreamKey) -> None:
-        for view in self.holdings.by_key.get(key, {}).values():
-            view.owners = None

@@ -58,10 +58,11 @@ class SseLink:
         if request["method"] == "unsubscribe":
             await self._leave(key, params["symbol"])
         elif request["method"] == "subscribe":
-            await self._leave(key, params["symbol"])
+            wanted = self._with_neighbours(key, params)
+            await self._leave(key, wanted)
             merged = _Merged(request["req_id"])
-            for symbols in _parts(params["symbol"]):
-                if len(self._streams) >= STREAMS_MAX:
+            for symbols in _parts(wanted):
+                if len(set(self._streams.values())) >= STREAMS_MAX:
                     raise LinkClosed(4413, f"more than {STREAMS_MAX} event streams")
                 merged.open += 1
                 self._open(key, {**params, "symbol": symbols}, merged)
@@ -74,10 +75,24 @@ class SseLink:
             task.cancel()
         await asyncio.gather(*streams, return_exceptions=True)
 
+    def _with_neighbours(self, key: StreamKey, params: Json) -> list[str]:
+        """What is asked for, and what shares its streams with the same options: a stream that has
+        to be opened anew stays whole."""
+        options = _options(params)
+        names = dict.fromkeys(params["symbol"])
+        for stream in self._touched(key, params["symbol"]):
+            if _options(stream.params) == options:
+                names.update(dict.fromkeys(stream.params["symbol"]))
+        return list(names)
+
+    def _touched(self, key: StreamKey, symbols: list[str]) -> "list[_Stream]":
+        found = (self._streams.get((key, symbol)) for symbol in symbols)
+        return list(dict.fromkeys(stream for stream in found if stream is not None))
+
     async def _leave(self, key: StreamKey, symbols: list[str]) -> None:
         """Ends the streams that have one of these; what else was in them is opened again."""
         gone = set(symbols)
-        touched = {s for (k, name), s in self._streams.items() if k == key and name in gone}
+        touched = self._touched(key, symbols)
         for stream in touched:
             stream.task.cancel()
             for symbol in stream.params["symbol"]:
@@ -245,6 +260,11 @@ def _message(text: str) -> Json:
     if not isinstance(message, dict):
         raise ProtocolFault("an event's message is no object")
     return message
+
+
+def _options(params: Json) -> Json:
+    """All that is asked for beside the names and what is claimed of them."""
+    return {name: value for name, value in params.items() if name not in ("symbol", "since")}
 
 
 def query(params: Json) -> str:

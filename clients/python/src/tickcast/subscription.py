@@ -4,7 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType, TracebackType
 from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar, cast
 from weakref import WeakSet
@@ -257,21 +257,26 @@ class Subscription(Generic[V]):
         if self._waiters:
             self._look()
 
-    def hear_granted(self, result: Json) -> None:
-        """The service has answered, to the whole or to a part."""
+    def hear_granted(self, result: Json, is_own: bool) -> None:
+        """The service has answered, to the whole or to a part. What another subscription asked
+        for says nothing of these options, unless there is nothing else."""
         before = self._granted
         fields = result.get("fields")
         names = dict.fromkeys((before.symbols if before else ()) + tuple(result["symbol"]))
-        globs = {one["pattern"]: int(one["matched"]) for one in result.get("globs", [])}
-        self._granted = Granted(
-            max_rate=result.get("max_rate"),
-            fields=tuple(fields) if fields is not None else None,
-            depth=result.get("depth"),
-            interval=result.get("interval"),
-            symbols=tuple(names),
-            globs={**(before.globs if before else {}), **globs},
-        )
-        for name in [*result["symbol"], *globs]:
+        matched = {one["pattern"]: int(one["matched"]) for one in result.get("globs", [])}
+        globs = {**(before.globs if before else {}), **matched}
+        if before is not None and not is_own:
+            self._granted = replace(before, symbols=tuple(names), globs=globs)
+        else:
+            self._granted = Granted(
+                max_rate=result.get("max_rate"),
+                fields=tuple(fields) if fields is not None else None,
+                depth=result.get("depth"),
+                interval=result.get("interval"),
+                symbols=tuple(names),
+                globs=globs,
+            )
+        for name in [*result["symbol"], *matched]:
             for pattern in [one for one in self._failed if matches(one, name)]:
                 del self._failed[pattern]
         for call in list(self._on_granted):

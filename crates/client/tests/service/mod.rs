@@ -36,6 +36,7 @@ pub(crate) fn binary() -> Option<PathBuf> {
 pub(crate) struct Service {
     child: Child,
     pub(crate) address: SocketAddr,
+    admin: SocketAddr,
 }
 
 /// An address of which the port was free a moment ago.
@@ -47,8 +48,9 @@ pub(crate) fn free_address() -> SocketAddr {
 impl Service {
     /// Starts it at an address and waits until it listens.
     pub(crate) fn start_at(binary: &Path, address: SocketAddr, arguments: &[&str]) -> Service {
+        let admin = free_address();
         let mut child = Command::new(binary)
-            .args(["serve", "--listen", &address.to_string(), "--admin", "127.0.0.1:0"])
+            .args(["serve", "--listen", &address.to_string(), "--admin", &admin.to_string()])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -59,7 +61,7 @@ impl Service {
         let stdout = child.stdout.take().expect("a pipe");
         BufReader::new(stdout).read_line(&mut line).expect("it says where it listens");
         assert!(line.contains("://"), "it says where it listens, not {line:?}");
-        Service { child, address }
+        Service { child, address, admin }
     }
 
     /// Starts it somewhere.
@@ -95,18 +97,32 @@ impl Service {
 
     /// The item of a symbol in what `/v1/snapshot` says.
     pub(crate) fn snapshot(&self, query: &str) -> serde_json::Value {
-        let mut socket = TcpStream::connect(self.address).expect("it listens");
-        let request = format!(
-            "GET /v1/snapshot?{query} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
-            self.address
-        );
-        socket.write_all(request.as_bytes()).expect("it reads");
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).expect("it answers");
-        let (_, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-        let message: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        let body = get(self.address, &format!("/v1/snapshot?{query}"));
+        let message: serde_json::Value = serde_json::from_str(&body).expect("JSON");
         message["data"][0].clone()
     }
+
+    /// How many requests of a method it has answered.
+    pub(crate) fn requests(&self, method: &str) -> u64 {
+        let label = format!("method=\"{method}\"");
+        let metrics = get(self.admin, "/metrics");
+        let of_method = metrics.lines().filter(|line| {
+            line.starts_with("tickcast_gateway_requests_total{") && line.contains(&label)
+        });
+        let count = |line: &str| line.rsplit(' ').next()?.parse::<u64>().ok();
+        of_method.filter_map(count).sum()
+    }
+}
+
+/// What it answers to a GET.
+fn get(address: SocketAddr, target: &str) -> String {
+    let mut socket = TcpStream::connect(address).expect("it listens");
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).expect("it reads");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("it answers");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    body.to_owned()
 }
 
 impl Drop for Service {

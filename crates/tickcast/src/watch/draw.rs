@@ -2,6 +2,7 @@
 
 use super::app::App;
 use super::model::{Ladder, Row};
+use super::parts::{self, Part};
 use super::status_line::{self, Gauges};
 use super::{bars, book, trades, watchlist};
 use ratatui::Frame;
@@ -27,8 +28,19 @@ pub(super) struct Shot {
     pub(super) bars: Option<Vec<BarRow>>,
 }
 
-const KEYS: &str =
-    " ↑↓ choose  enter book  1 list  2 book  3 trades  4 bars  s sort  r reverse  esc back  q quit";
+/// What the keys do, and the turn in which that goes where there is no room.
+const KEYS: [(&str, u8); 10] = [
+    (" ↑↓ choose ", 2),
+    (" enter book ", 3),
+    (" 1 list ", 7),
+    (" 2 book ", 6),
+    (" 3 trades ", 6),
+    (" 4 bars ", 6),
+    (" s sort ", 4),
+    (" r reverse ", 5),
+    (" esc back ", 1),
+    (" q quit", 0),
+];
 
 /// Draws a moment. `app` learns how many lines fit.
 pub(super) fn draw(frame: &mut Frame<'_>, app: &mut App, shot: &mut Shot) {
@@ -43,7 +55,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &mut App, shot: &mut Shot) {
     // One line is the table's head.
     app.page = usize::from(body.height.saturating_sub(1)).max(1);
     app.list(&mut shot.rows, shot.now);
-    frame.render_widget(Paragraph::new(title_of(app, shot)), title);
+    frame.render_widget(Paragraph::new(title_of(app, shot, title.width)), title);
     match app.channel {
         Channel::Ticker | Channel::Status => watchlist::draw(frame, body, app, &shot.rows),
         Channel::Book => book::draw(frame, body, shot),
@@ -51,27 +63,31 @@ pub(super) fn draw(frame: &mut Frame<'_>, app: &mut App, shot: &mut Shot) {
         Channel::Bars => bars::draw(frame, body, shot),
     }
     if let Some(words) = &app.notice {
-        frame.render_widget(Paragraph::new(format!(" {words}")).fg(Color::Red), notice);
+        let words = vec![Part::new(format!(" {words}"), Style::new().fg(Color::Red), 0)];
+        frame.render_widget(Paragraph::new(parts::line(words, notice.width)), notice);
     }
-    frame.render_widget(Paragraph::new(status_line::line(shot)), status);
-    frame.render_widget(Paragraph::new(KEYS).fg(Color::DarkGray), keys);
+    frame.render_widget(Paragraph::new(status_line::line(shot, status.width)), status);
+    let names = KEYS.map(|(name, rank)| Part::plain(name, rank));
+    let names = parts::line(names.into(), keys.width);
+    frame.render_widget(Paragraph::new(names).fg(Color::DarkGray), keys);
 }
 
-fn title_of(app: &App, shot: &Shot) -> Line<'static> {
+fn title_of(app: &App, shot: &Shot, room: u16) -> Line<'static> {
     let bold = Style::new().add_modifier(Modifier::BOLD);
-    let mut spans = vec![Span::styled(" tickcast ", bold.add_modifier(Modifier::REVERSED))];
+    let mut title = vec![Part::new(" tickcast ", bold.add_modifier(Modifier::REVERSED), 3)];
     if app.channel == Channel::Ticker {
-        spans.push(Span::raw(format!(" {} symbols", shot.rows.len())));
-        return Line::from(spans);
+        title.push(Part::plain(format!(" {} symbols", shot.rows.len()), 0));
+        return parts::line(title, room);
     }
     let symbol = app.selected.as_deref().unwrap_or("no symbol yet");
-    spans.push(Span::styled(format!(" {symbol} "), bold));
-    spans.push(Span::raw(format!("{} ", app.channel.name())));
+    title.push(Part::new(format!(" {symbol} "), bold, 0));
+    title.push(Part::plain(format!("{} ", app.channel.name()), 1));
     if app.channel == Channel::Bars {
-        spans.push(Span::raw(format!("{} ", shot.interval.name())));
+        title.push(Part::plain(format!("{} ", shot.interval.name()), 2));
     }
-    spans.push(state(shot.state));
-    Line::from(spans)
+    let state = state(shot.state);
+    title.push(Part::new(state.content, state.style, 0));
+    parts::line(title, room)
 }
 
 /// A state in its word and colour.

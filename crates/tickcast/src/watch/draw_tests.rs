@@ -239,6 +239,36 @@ fn the_book_the_trades_and_the_bars_of_the_chosen_symbol_are_shown() {
 }
 
 #[test]
+fn a_narrow_screen_keeps_what_matters_and_marks_what_it_cuts() {
+    let session = session();
+    for (width, title, status, keys) in [
+        (
+            80,
+            " tickcast  kraken:BTC-USD book stale",
+            " reconnecting in 3.0 s (attempt 3): nothing was heard for 15000 ms",
+            " ↑↓ choose  enter book  2 book  3 trades  s sort  r reverse  esc back  q quit",
+        ),
+        (
+            40,
+            " tickcast  kraken:BTC-USD book stale",
+            " reconnecting in 3.0 s: nothing was hea…",
+            " ↑↓ choose  enter book  esc back  q quit",
+        ),
+        (24, " kraken:BTC-USD stale", " reconnecting in 3.0 s:…", " esc back  q quit"),
+    ] {
+        let mut screen = Screen::new(Channel::Ticker);
+        screen.draw(&session, ConnectionState::Live, Duration::ZERO);
+        screen.press(KeyCode::Enter);
+        screen.terminal.backend_mut().resize(width, 8);
+        let lines = screen.draw(&session, reconnecting(screen.start), Duration::ZERO);
+        let seen = (&*lines[0], &*lines[6], &*lines[7]);
+        assert_eq!(seen.0, title, "{width}");
+        assert!(seen.1.starts_with(status), "{width}: {}", seen.1);
+        assert_eq!(seen.2, keys, "{width}");
+    }
+}
+
+#[test]
 fn a_screen_of_any_size_is_drawn() {
     let session = session();
     for (width, height) in [(1, 1), (20, 3), (40, 5), (80, 24), (300, 100)] {

@@ -1,15 +1,14 @@
 //! Messages as they come, one a line, for pipes. Does not reconnect: what reads it would not know.
 
-use super::WatchArgs;
+use super::{Asked, WatchArgs};
 use anyhow::{Context, Result, bail};
 use std::io::Write;
 use tickcast_client::{Incoming, SocketReader, SocketWriter};
 use tickcast_wire::Request;
 
 /// Runs until the count is reached, the service closes, or a reader of the output goes away.
-pub(super) async fn run(args: &WatchArgs) -> Result<()> {
-    let options = args.options()?;
-    let params = args.params()?;
+pub(super) async fn run(args: &WatchArgs, asked: Asked) -> Result<()> {
+    let Asked { params, options } = asked;
     let opened = options.open().await;
     let (mut reader, mut writer) = opened.with_context(|| format!("cannot reach {}", args.url))?;
     let auth = args.token.clone().map(|token| Request::Auth { req_id: None, token });

@@ -12,6 +12,7 @@ mod draw;
 mod draw_tests;
 mod lines;
 mod model;
+mod parts;
 mod screen;
 mod status_line;
 mod trades;
@@ -97,13 +98,35 @@ impl WatchArgs {
     }
 }
 
+/// What the arguments ask for, as far as it can be judged before anything is asked.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    params: Subscribe,
+    options: Options,
+}
+
+/// Reads the arguments.
+///
+/// *Errors:* what is wrong with their use.
+pub(crate) fn prepare(args: &WatchArgs) -> Result<Asked> {
+    Ok(Asked { params: args.params()?, options: args.options()? })
+}
+
+/// Whether an error is one of usage after all: the address is looked at when it is connected to.
+pub(crate) fn is_misuse(error: &anyhow::Error) -> bool {
+    let is_url = |cause: &(dyn std::error::Error + 'static)| {
+        matches!(cause.downcast_ref(), Some(tickcast_client::Error::Url { .. }))
+    };
+    error.chain().any(is_url)
+}
+
 /// Runs until its user, the count or a reader of the output that goes away ends it.
-pub(crate) fn run(args: &WatchArgs) -> Result<()> {
+pub(crate) fn run(args: &WatchArgs, asked: Asked) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if args.json || args.count.is_some() || !std::io::stdout().is_terminal() {
-        runtime.block_on(lines::run(args))
+        runtime.block_on(lines::run(args, asked))
     } else {
-        let ran = runtime.block_on(screen::run(args));
+        let ran = runtime.block_on(screen::run(args, asked));
         // The thread that reads keys waits for one.
         runtime.shutdown_background();
         ran

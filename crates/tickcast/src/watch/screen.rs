@@ -1,11 +1,11 @@
 //! The terminal: taken, drawn ten times a second and when something is pressed, and given back
 //! however this ends.
 
-use super::WatchArgs;
 use super::app::{Action, App};
 use super::draw::{Shot, draw};
 use super::model::{bars, ladder, rows, state_of, tape};
 use super::status_line::Gauges;
+use super::{Asked, WatchArgs};
 use anyhow::{Context, Result};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event as Input, KeyEventKind};
@@ -123,17 +123,18 @@ fn subscribe(tick: &Tickcast, params: &Subscribe) -> Result<Any, Error> {
 }
 
 /// Runs until its user has enough.
-pub(super) async fn run(args: &WatchArgs) -> Result<()> {
-    let asked = args.params()?;
-    let mut options = args.options()?;
+pub(super) async fn run(args: &WatchArgs, asked: Asked) -> Result<()> {
+    let Asked { params: asked, mut options } = asked;
     if let Some(token) = args.token.clone() {
         options = options.token(move || std::future::ready(Ok::<_, Error>(token.clone())));
     }
     let tick = options.connect_lazily()?;
     let watching = Watching::begin(tick.clone(), asked)?;
+    // Before the terminal is taken: from then on it has to be given back.
+    let ended = signals()?;
     // Its hook gives the terminal back before a panic is told.
     let terminal = ratatui::try_init().context("the terminal cannot be used")?;
-    let ran = show(terminal, watching, &tick).await;
+    let ran = show(terminal, watching, &tick, ended).await;
     ratatui::restore();
     ran?;
     match tick.connection().state {
@@ -151,6 +152,7 @@ async fn show(
     mut terminal: DefaultTerminal,
     mut watching: Watching,
     tick: &Tickcast,
+    mut ended: Ended,
 ) -> Result<()> {
     let mut app = App::new(watching.asked.view.channel());
     let mut gauges = Gauges::default();
@@ -160,7 +162,6 @@ async fn show(
     frames.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stats = tokio::time::interval(STATS_EVERY);
     let mut asking = None;
-    let mut ended = signals()?;
     loop {
         let action = tokio::select! {
             input = inputs.recv() => match input {
@@ -233,19 +234,25 @@ fn read_inputs() -> mpsc::Receiver<Input> {
 
 /// Signals that end the process must not leave the terminal as it is.
 struct Ended {
+    interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
     hangup: tokio::signal::unix::Signal,
 }
 
 fn signals() -> Result<Ended> {
     use tokio::signal::unix::{SignalKind, signal};
-    let terminate = signal(SignalKind::terminate())?;
-    Ok(Ended { terminate, hangup: signal(SignalKind::hangup())? })
+    Ok(Ended {
+        // Not what `Ctrl-C` does here, which is a key like any other.
+        interrupt: signal(SignalKind::interrupt())?,
+        terminate: signal(SignalKind::terminate())?,
+        hangup: signal(SignalKind::hangup())?,
+    })
 }
 
 impl Ended {
     async fn recv(&mut self) {
         tokio::select! {
+            _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
             _ = self.hangup.recv() => {}
         }

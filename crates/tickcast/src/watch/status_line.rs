@@ -1,8 +1,9 @@
 //! The status line: the connection, what it carries, and how far behind it is.
 
 use super::draw::Shot;
+use super::parts::{self, Part};
 use ratatui::style::{Color, Modifier, Style};
-use ratatui::text::{Line, Span};
+use ratatui::text::Line;
 use std::time::{Duration, Instant};
 use tickcast_client::{Connection, ConnectionState, Stats};
 
@@ -37,51 +38,60 @@ impl Gauges {
     }
 }
 
-/// ` live  websocket json  12 messages/s …`
-pub(super) fn line(shot: &Shot) -> Line<'static> {
+/// ` live  websocket json  12 messages/s …`, as much of it as has room: how things stand, then what
+/// has gone wrong, then figures.
+pub(super) fn line(shot: &Shot, room: u16) -> Line<'static> {
     let Shot { connection, gauges, now, .. } = shot;
-    let (words, color) = match &connection.state {
-        ConnectionState::Connecting => ("connecting".to_owned(), Color::Yellow),
+    let mut parts = state(connection, *now);
+    parts.extend([
+        Part::plain(format!("  {} {}", connection.transport, connection.encoding.name()), 7),
+        Part::plain(format!("  {:.0} messages/s", gauges.messages_per_second), 3),
+        Part::plain(format!("  {}/s", bytes(gauges.bytes_per_second)), 5),
+        Part::plain(format!("  reconnects {}", connection.reconnects), 6),
+        Part::plain(format!("  resyncs {}", connection.resyncs), 6),
+    ]);
+    if connection.missed_trades + connection.checksum_failures > 0 {
+        parts.extend([
+            Part::plain(format!("  missed trades {}", connection.missed_trades), 2),
+            Part::plain(format!("  checksum failures {}", connection.checksum_failures), 2),
+        ]);
+    }
+    if let Some(stats) = gauges.stats.filter(|_| connection.state.is_live()) {
+        if stats.lagging {
+            parts.push(Part::new("  lagging", Style::new().fg(Color::Yellow), 1));
+        }
+        parts.push(Part::plain(format!("  merged {}", stats.merged_updates), 5));
+        if let Some(rtt) = stats.rtt_us {
+            parts.push(Part::plain(format!("  rtt {:.1} ms", rtt as f64 / 1e3), 4));
+        }
+    }
+    parts::line(parts, room)
+}
+
+/// How the connection stands, and why.
+fn state(connection: &Connection, now: Instant) -> Vec<Part> {
+    let (words, more, reason, color) = match &connection.state {
+        ConnectionState::Connecting => ("connecting".to_owned(), None, None, Color::Yellow),
         ConnectionState::Live => match &connection.leaving {
-            None => ("live".to_owned(), Color::Green),
+            None => ("live".to_owned(), None, None, Color::Green),
             Some(leaving) => {
-                let left = leaving.at.saturating_duration_since(*now).as_secs();
-                (format!("live, the service leaves in {left} s"), Color::Yellow)
+                let left = leaving.at.saturating_duration_since(now).as_secs();
+                (format!("live, the service leaves in {left} s"), None, None, Color::Yellow)
             }
         },
         ConnectionState::Reconnecting { next_try, reason, attempt } => {
-            let left = next_try.saturating_duration_since(*now).as_secs_f64();
-            let attempt = attempt + 1;
-            (format!("reconnecting in {left:.1} s (attempt {attempt}): {reason}"), Color::Red)
+            let left = next_try.saturating_duration_since(now).as_secs_f64();
+            let attempt = format!(" (attempt {})", attempt + 1);
+            let words = format!("reconnecting in {left:.1} s");
+            (words, Some(attempt), Some(reason), Color::Red)
         }
-        ConnectionState::Closed { reason } => (format!("closed: {reason}"), Color::Red),
+        ConnectionState::Closed { reason } => ("closed".to_owned(), None, Some(reason), Color::Red),
     };
-    let state = Style::new().fg(color).add_modifier(Modifier::BOLD);
-    let mut text = format!(
-        "  {} {}  {:.0} messages/s  {}/s  reconnects {}  resyncs {}",
-        connection.transport,
-        connection.encoding.name(),
-        gauges.messages_per_second,
-        bytes(gauges.bytes_per_second),
-        connection.reconnects,
-        connection.resyncs,
-    );
-    if connection.missed_trades + connection.checksum_failures > 0 {
-        text += &format!(
-            "  missed trades {}  checksum failures {}",
-            connection.missed_trades, connection.checksum_failures
-        );
-    }
-    let mut spans = vec![Span::styled(format!(" {words}"), state), Span::raw(text)];
-    if let Some(stats) = gauges.stats.filter(|_| connection.state.is_live()) {
-        let lagging = if stats.lagging { "  lagging" } else { "" };
-        spans.push(Span::styled(lagging, Style::new().fg(Color::Yellow)));
-        spans.push(Span::raw(format!("  merged {}", stats.merged_updates)));
-        if let Some(rtt) = stats.rtt_us {
-            spans.push(Span::raw(format!("  rtt {:.1} ms", rtt as f64 / 1e3)));
-        }
-    }
-    Line::from(spans)
+    let style = Style::new().fg(color).add_modifier(Modifier::BOLD);
+    let mut parts = vec![Part::new(format!(" {words}"), style, 0)];
+    parts.extend(more.map(|more| Part::new(more, style, 1)));
+    parts.extend(reason.map(|reason| Part::new(format!(": {reason}"), style, 0)));
+    parts
 }
 
 fn bytes(count: f64) -> String {

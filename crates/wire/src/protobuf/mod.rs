@@ -19,3 +19,4 @@ pub use field::ProtobufFault;
 pub use reader::ProtobufReader;
 pub(crate) use request::write_request;
 pub(crate) use request_read::write_json_request;
+pub use words::{state_number, state_numbered};

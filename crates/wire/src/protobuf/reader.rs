@@ -93,7 +93,35 @@ impl ProtobufReader {
         Ok(true)
     }
 
+    /// Reads a data message of one stream into pieces, for who keeps a stream's state rather than
+    /// its text, and when it was published; `None` where it is an update of a stream that was not
+    /// opened before, or no data.
+    ///
+    /// *Errors* and *cost* as those of [`ProtobufReader::read`].
+    pub fn read_pieces(&mut self, message: &[u8]) -> Result<Option<(&Pieces, Nanos)>, DecodeError> {
+        let mut fields = Fields::new(message);
+        let mut item = None;
+        while let Some((field, value)) = fields.next()? {
+            if (1..=4).contains(&field) {
+                item = self.read_item(field, value.fields("message")?)?;
+            }
+        }
+        Ok(item.map(|(_, ts_publish)| (&self.pieces, ts_publish)))
+    }
+
     fn read_data(&mut self, body: u32, fields: Fields<'_>) -> Read<()> {
+        let Some((stream, ts_publish)) = self.read_item(body, fields)? else {
+            return write_unopened(&mut self.text, body);
+        };
+        if let Some(opened) = self.opened.get(&stream) {
+            crate::encode::write_message(&mut self.text, &opened.symbol, &self.pieces, ts_publish);
+        }
+        Ok(())
+    }
+
+    /// Fills the pieces; the stream's number and when it was published, `None` where that number
+    /// stands for nothing.
+    fn read_item(&mut self, body: u32, fields: Fields<'_>) -> Read<Option<(u32, Nanos)>> {
         let place = read_place(fields)?;
         let kind = match place.opening {
             Some(opening) => self.open(body, place.stream, opening)?,
@@ -101,7 +129,7 @@ impl ProtobufReader {
         };
         let opened =
             self.opened.get(&place.stream).filter(|opened| super::data::body(opened.view) == body);
-        let Some(opened) = opened else { return write_unopened(&mut self.text, body) };
+        let Some(opened) = opened else { return Ok(None) };
         let prev = place.seq.wrapping_sub(1).wrapping_sub(place.skipped as u64);
         let is_opening = kind.is_some();
         let (kind, state) =
@@ -131,9 +159,7 @@ impl ProtobufReader {
             3 => read_trades(pieces, fields, ts_publish)?,
             _ => read_bars(pieces, fields)?,
         }
-        let ts_publish = Nanos::from_micros(ts_publish);
-        crate::encode::write_message(&mut self.text, &opened.symbol, pieces, ts_publish);
-        Ok(())
+        Ok(Some((place.stream, Nanos::from_micros(ts_publish))))
     }
 
     /// Takes note of what a number stands for; what the item is, and its state.

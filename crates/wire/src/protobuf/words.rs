@@ -23,6 +23,16 @@ pub(super) const INTERVALS: [Interval; 4] =
 
 pub(super) const TICKER_FIELDS: [TickerField; TickerField::COUNT] = TickerField::ALL;
 
+/// The schema's number of a state.
+pub fn state_number(state: TradingState) -> u32 {
+    number(&STATES, state) as u32
+}
+
+/// The state of the schema's number; `None` for one that is not known here.
+pub fn state_numbered(number: u32) -> Option<TradingState> {
+    word(&STATES, number.into())
+}
+
 /// The number of a word: its place in its list, from 1.
 pub(super) fn number<T: Copy + PartialEq>(words: &[T], word: T) -> u64 {
     words.iter().position(|each| *each == word).map_or(0, |at| at as u64 + 1)

@@ -1,0 +1,169 @@
+//! The connection to NATS: addresses, credentials, and what its ups and downs are called.
+
+use crate::metrics::Metrics;
+use async_nats::{Client, ConnectOptions, Event};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long a request may take before it is given up; it is then repeated.
+pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Messages that may wait for one subscription before NATS calls it slow and drops some; what is
+/// lost is asked for again.
+const SUBSCRIPTION_MESSAGES_MAX: usize = 8_192;
+
+/// Reconnecting is tried at least so often.
+const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// Where NATS is, and who comes.
+#[derive(Clone, Debug, Default)]
+pub struct BusOptions {
+    /// `nats://host:4222` or `tls://…`, several with commas; a user and password may stand in it.
+    pub url: String,
+    /// A file of credentials (JWT and nkey seed), as `nsc` writes it; or one nkey seed alone.
+    pub creds: Option<PathBuf>,
+    /// A file of PEM certificates to trust besides the system's.
+    pub ca: Option<PathBuf>,
+    /// What this process is called in the server's list of connections.
+    pub name: String,
+}
+
+/// Why there is no bus.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    /// The URL or the credentials cannot be used. Retrying does not help.
+    #[error("bus {url}: {reason}")]
+    Options {
+        /// As it was given.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// A connection that is kept, and made again for ever.
+#[derive(Clone, Debug)]
+pub struct Bus {
+    pub(crate) client: Client,
+    pub(crate) metrics: Metrics,
+    losses: Arc<AtomicU64>,
+}
+
+impl Bus {
+    /// Begins to connect, and goes on in the background: a NATS that is not there yet is waited
+    /// for.
+    ///
+    /// *Errors:* a URL or credentials that cannot be used.
+    pub async fn connect(options: &BusOptions, metrics: Metrics) -> Result<Bus, BusError> {
+        let wrong = |reason: String| BusError::Options { url: shown(&options.url), reason };
+        let urls: Vec<&str> = options.url.split(',').map(str::trim).collect();
+        let servers = urls
+            .iter()
+            .map(|url| url.parse::<async_nats::ServerAddr>())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| wrong(error.to_string()))?;
+        let losses = Arc::new(AtomicU64::new(0));
+        let notes = Notes { metrics: metrics.clone(), losses: losses.clone() };
+        let mut connect = ConnectOptions::new()
+            .name(&options.name)
+            .retry_on_initial_connect()
+            .max_reconnects(None)
+            .request_timeout(Some(REQUEST_DEADLINE))
+            .subscription_capacity(SUBSCRIPTION_MESSAGES_MAX)
+            .ping_interval(Duration::from_secs(2))
+            .connection_timeout(Duration::from_secs(2))
+            .reconnect_delay_callback(|tries| {
+                RECONNECT_PAUSE_MAX.min(Duration::from_millis(50 * tries.min(10) as u64))
+            })
+            .event_callback(move |event| {
+                notes.take(&event);
+                std::future::ready(())
+            });
+        if let Some(path) = &options.creds {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| wrong(format!("credentials {}: {error}", path.display())))?;
+            let seed = text.trim();
+            connect = if seed.starts_with("SU") && !seed.contains(char::is_whitespace) {
+                connect.nkey(seed.to_owned())
+            } else {
+                connect
+                    .credentials(&text)
+                    .map_err(|error| wrong(format!("credentials {}: {error}", path.display())))?
+            };
+        }
+        if let Some(path) = &options.ca {
+            connect = connect.add_root_certificates(path.clone());
+        }
+        let client = connect.connect(servers).await.map_err(|error| wrong(error.to_string()))?;
+        Ok(Bus { client, metrics, losses })
+    }
+
+    /// Rises whenever messages may have been lost here: with each connection, and when they were
+    /// taken too slowly.
+    pub(crate) fn losses(&self) -> u64 {
+        // Relaxed: it is looked at often, and orders nothing.
+        self.losses.load(Ordering::Relaxed)
+    }
+}
+
+/// Waits until this process is asked to stop.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // Who asks is gone: that is the same.
+    let _asked = stop.wait_for(|stop| *stop).await;
+}
+
+/// The URL without what is secret in it.
+fn shown(url: &str) -> String {
+    let hide = |url: &str| match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if at > scheme => {
+            format!("{}***@{}", &url[..scheme + 3], &url[at + 1..])
+        }
+        _ => url.to_owned(),
+    };
+    url.split(',').map(hide).collect::<Vec<_>>().join(",")
+}
+
+/// Takes note of what the client tells of the connection.
+struct Notes {
+    metrics: Metrics,
+    losses: Arc<AtomicU64>,
+}
+
+impl Notes {
+    fn take(&self, event: &Event) {
+        match event {
+            Event::Connected => {
+                self.metrics.connected.set(1);
+                let is_first = self.losses.fetch_add(1, Ordering::Relaxed) == 0;
+                self.metrics.reconnects.inc_by((!is_first).into());
+                tracing::info!("bus: connected");
+            }
+            Event::Disconnected => {
+                self.metrics.connected.set(0);
+                tracing::warn!("bus: disconnected");
+            }
+            Event::Closed => self.metrics.connected.set(0),
+            Event::SlowConsumer(_) => {
+                self.losses.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!("bus: messages were dropped, this process takes them too slowly");
+            }
+            Event::ServerError(error) => tracing::error!(%error, "bus: the server refuses it"),
+            Event::ClientError(error) => tracing::error!(%error, "bus"),
+            _ => tracing::debug!(?event, "bus"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_not_shown() {
+        assert_eq!(shown("nats://a:secret@h:4222,nats://i"), "nats://***@h:4222,nats://i");
+        assert_eq!(shown("nats://h:4222"), "nats://h:4222");
+    }
+}

@@ -1,0 +1,548 @@
+//! The gateway's end, without NATS: which streams are followed, what is asked again, what is stale.
+//!
+//! Bytes and time come in, commands go out; the state lies in the [`Replica`]. A stream is *sure*
+//! while nothing says that its publisher may have gone on without us: one that counts is known, it
+//! has been heard lately, and since the last doubt it has answered a `diff(since)` or sent an update
+//! that fits. Whatever is not sure is stale to clients.
+
+use crate::messages::{Answers, Beat, List, Relayed, StatusChange};
+use crate::metrics::Metrics;
+use crate::stream::{StreamKey, VIEWS, name_of_status};
+use prost::Message;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tickcast_market::{
+    Decimal, Epoch, InstrumentIndex, InstrumentSpec, Nanos, Scales, Since, TradingState, Venue,
+};
+use tickcast_publisher::{Adopted, Hub, Interest, Replica};
+use tickcast_wire::ProtobufReader;
+
+/// Without a beat for so long the publisher is not heard any more.
+const SILENCE_MAX: Nanos = Nanos::from_millis(1_500);
+
+/// A question that was not answered is asked again after this.
+const ASK_AGAIN: Nanos = Nanos::from_millis(1_000);
+
+/// A new stream is asked once more after this: another server of NATS may have come to know of the
+/// subscription later than the publisher answered.
+const FIRST_AUDIT: Nanos = Nanos::from_secs(2);
+
+/// And then so often: the last update before a quiet time may have been lost, and who asks keeps the
+/// stream travelling.
+const AUDIT_EVERY: Nanos = Nanos::from_secs(60);
+
+/// A stream that nobody wants is followed for so long: dashboards come back.
+const LINGER: Nanos = Nanos::from_secs(30);
+
+/// Streams in one request.
+const ASKED_MAX: usize = 256;
+
+/// What the follower wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Subscribe(StreamKey, String),
+    Unsubscribe(StreamKey),
+    /// `diff(since)` of each, of the publisher of this run.
+    Ask(u64, Vec<Question>),
+    /// The list of instruments from this one on.
+    List(u64, u64),
+}
+
+/// One stream that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Question {
+    pub(crate) key: StreamKey,
+    pub(crate) symbol: Arc<str>,
+    pub(crate) since: Since,
+}
+
+/// What has come from NATS.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// Who holds the lease, as far as is known.
+    Leader(Option<u64>),
+    Stream(StreamKey, bytes::Bytes),
+    Status(String, bytes::Bytes),
+    Beat(bytes::Bytes),
+    /// The answer to [`Command::Ask`]; `None` where none came.
+    Answers(u64, Vec<Question>, Option<bytes::Bytes>),
+    /// The answer to [`Command::List`].
+    List(u64, Option<bytes::Bytes>),
+}
+
+/// How the bus is doing, for `/readyz`.
+#[derive(Debug, Default)]
+pub struct BusHealth {
+    has_list: AtomicBool,
+    is_live: AtomicBool,
+}
+
+impl BusHealth {
+    /// Whether the whole list of instruments has come.
+    pub fn has_list(&self) -> bool {
+        // A flag that is read now and then; it orders nothing.
+        self.has_list.load(Ordering::Relaxed)
+    }
+
+    /// Whether a publisher that counts is heard at this moment.
+    pub fn is_live(&self) -> bool {
+        self.is_live.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug)]
+struct Followed {
+    is_sure: bool,
+    asked: Option<Nanos>,
+    audit_at: Nanos,
+    unwanted_since: Option<Nanos>,
+}
+
+/// The gateway's end of the bus.
+pub struct Follower {
+    replica: Replica,
+    hub: Arc<Hub>,
+    interest: Arc<Interest>,
+    metrics: Metrics,
+    health: Arc<BusHealth>,
+    reader: ProtobufReader,
+    run: Option<u64>,
+    heard: Option<Nanos>,
+    /// Where messages may have been lost, how often: here, and at the publisher.
+    losses: (u64, u64),
+    streams: FxHashMap<StreamKey, Followed>,
+    to_ask: FxHashSet<StreamKey>,
+    /// What the publisher says of each instrument.
+    states: Vec<TradingState>,
+    listed: u64,
+    is_listing: bool,
+    status_changes: Option<u64>,
+    checked: Nanos,
+    changed: Vec<InstrumentIndex>,
+    pub(crate) commands: Vec<Command>,
+}
+
+impl std::fmt::Debug for Follower {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Follower").field("run", &self.run).finish_non_exhaustive()
+    }
+}
+
+impl Follower {
+    /// Follows nothing yet. `interest` is the one that the replicas were made with.
+    pub fn new(
+        replica: Replica,
+        hub: Arc<Hub>,
+        interest: Arc<Interest>,
+        metrics: Metrics,
+        health: Arc<BusHealth>,
+    ) -> Follower {
+        Follower {
+            replica,
+            hub,
+            interest,
+            metrics,
+            health,
+            reader: ProtobufReader::new(),
+            run: None,
+            heard: None,
+            losses: (0, 0),
+            streams: FxHashMap::default(),
+            to_ask: FxHashSet::default(),
+            states: Vec::new(),
+            listed: 0,
+            is_listing: false,
+            status_changes: None,
+            checked: Nanos::ZERO,
+            changed: Vec::new(),
+            commands: Vec::new(),
+        }
+    }
+
+    /// Takes what has come.
+    pub(crate) fn take(&mut self, told: Told, now: Nanos) {
+        match told {
+            Told::Leader(run) => self.follow_run(run, now),
+            Told::Stream(key, payload) => {
+                self.metrics.received(payload.len());
+                if let Some(relayed) = self.decoded(Relayed::decode(payload)) {
+                    self.relayed(key, &relayed, false, now);
+                }
+            }
+            Told::Status(subject, payload) => {
+                self.metrics.received(payload.len());
+                if let Some(change) = self.decoded(StatusChange::decode(payload)) {
+                    self.status_change(&subject, change, now);
+                }
+            }
+            Told::Beat(payload) => {
+                self.metrics.received(payload.len());
+                if let Some(beat) = self.decoded(Beat::decode(payload)) {
+                    self.beat(beat, now);
+                }
+            }
+            Told::Answers(run, questions, payload) => self.answers(run, &questions, payload, now),
+            Told::List(run, payload) => self.list(run, payload, now),
+        }
+    }
+
+    /// What is due; call it some ten times a second, and after anything was taken.
+    pub(crate) fn tick(&mut self, now: Nanos) {
+        self.interest.take(&mut self.changed);
+        while let Some(instrument) = self.changed.pop() {
+            self.want(instrument, now);
+        }
+        if self.heard.is_some_and(|heard| now.since(heard) > SILENCE_MAX) {
+            tracing::warn!("bus: the publisher is not heard any more");
+            self.heard = None;
+            self.doubt_all(now);
+        }
+        if now.since(self.checked) >= Nanos::from_millis(100) {
+            self.checked = now;
+            self.check(now);
+        }
+        self.ask(now);
+    }
+
+    /// Messages may have been lost here: with another count every stream is asked for.
+    pub(crate) fn lost(&mut self, losses: u64, now: Nanos) {
+        if std::mem::replace(&mut self.losses.0, losses) != losses {
+            self.heard = None;
+            self.doubt_all(now);
+        }
+    }
+
+    /// Encodes what is due and hands it to the shards.
+    pub(crate) fn turn(&mut self, now: Nanos) {
+        self.replica.turn(now);
+    }
+
+    /// When it wants its next turn.
+    pub(crate) fn next_due(&self, now: Nanos) -> Nanos {
+        self.replica.next_due(now)
+    }
+
+    fn decoded<T>(&self, decoded: Result<T, prost::DecodeError>) -> Option<T> {
+        match decoded {
+            Ok(message) => Some(message),
+            Err(error) => {
+                self.metrics.decode_errors.inc();
+                tracing::debug!(%error, "bus: a message that cannot be read");
+                None
+            }
+        }
+    }
+
+    /// Subscribes to what is wanted of an instrument, and takes note of what is not any more.
+    fn want(&mut self, instrument: InstrumentIndex, now: Nanos) {
+        let wanted = self.hub.wanted(instrument);
+        for view in VIEWS {
+            let key = StreamKey { instrument, view };
+            let is_wanted = wanted.contains(&view);
+            match self.streams.get_mut(&key) {
+                Some(followed) if is_wanted => followed.unwanted_since = None,
+                Some(followed) => {
+                    followed.unwanted_since.get_or_insert(now);
+                }
+                None if is_wanted => self.follow(key, now),
+                None => {}
+            }
+        }
+    }
+
+    fn follow(&mut self, key: StreamKey, now: Nanos) {
+        let Some(instrument) = self.hub.directory().get(key.instrument) else { return };
+        let subject = crate::stream::stream_subject(&instrument.name, key.view);
+        self.commands.push(Command::Subscribe(key, subject));
+        let audit_at = now.plus(FIRST_AUDIT);
+        let is_sure = self.run.is_some() && self.heard.is_some();
+        let followed = Followed { is_sure, asked: None, audit_at, unwanted_since: None };
+        self.streams.insert(key, followed);
+        self.to_ask.insert(key);
+        self.metrics.streams.set(self.streams.len() as i64);
+    }
+
+    fn unfollow(&mut self, key: StreamKey, now: Nanos) {
+        self.streams.remove(&key);
+        self.to_ask.remove(&key);
+        self.replica.forget(key.instrument, key.view);
+        self.commands.push(Command::Unsubscribe(key));
+        self.metrics.streams.set(self.streams.len() as i64);
+        self.show_state(key.instrument, now);
+    }
+
+    /// Who counts has changed: everything held is of a run that has ended.
+    fn follow_run(&mut self, run: Option<u64>, now: Nanos) {
+        if self.run == run {
+            return;
+        }
+        tracing::info!(from = self.run, to = run, "bus: following another publisher");
+        self.run = run;
+        self.reader = ProtobufReader::new();
+        self.heard = None;
+        self.listed = 0;
+        self.is_listing = false;
+        self.status_changes = None;
+        self.doubt_all(now);
+    }
+
+    /// Nothing is sure any more; every stream is asked for as soon as there is somebody to ask.
+    fn doubt_all(&mut self, now: Nanos) {
+        self.health.is_live.store(false, Ordering::Relaxed);
+        for (key, followed) in &mut self.streams {
+            followed.is_sure = false;
+            followed.asked = None;
+            self.to_ask.insert(*key);
+        }
+        self.show_states(now);
+    }
+
+    fn beat(&mut self, beat: Beat, now: Nanos) {
+        if self.run != Some(beat.run) {
+            return;
+        }
+        let was_silent = self.heard.replace(now).is_none();
+        if was_silent {
+            tracing::info!(run = beat.run, "bus: the publisher is heard");
+            self.health.is_live.store(true, Ordering::Relaxed);
+            self.losses.1 = beat.losses;
+            self.show_states(now);
+        }
+        if std::mem::replace(&mut self.losses.1, beat.losses) != beat.losses {
+            self.doubt_all(now);
+            self.health.is_live.store(true, Ordering::Relaxed);
+        }
+        if self.status_changes.is_some_and(|seen| seen < beat.status_changes) {
+            // A change was lost: all states are fetched again.
+            self.metrics.gaps.inc();
+            self.listed = 0;
+            self.status_changes = None;
+        }
+        if self.listed < beat.instruments || self.status_changes.is_none() {
+            self.fetch_list();
+        } else if beat.complete {
+            self.hub.directory().set_complete();
+            self.health.has_list.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn fetch_list(&mut self) {
+        if let Some(run) = self.run
+            && !self.is_listing
+        {
+            self.is_listing = true;
+            self.metrics.requests.inc();
+            self.commands.push(Command::List(run, self.listed));
+        }
+    }
+
+    fn list(&mut self, run: u64, payload: Option<bytes::Bytes>, now: Nanos) {
+        if self.run != Some(run) {
+            return;
+        }
+        self.is_listing = false;
+        let Some(payload) = payload else { return self.metrics.request_failures.inc() };
+        self.metrics.received(payload.len());
+        let Some(list) = self.decoded(List::decode(payload)) else { return };
+        if list.from != self.listed {
+            return;
+        }
+        if list.from == 0 {
+            self.status_changes = Some(list.status_changes);
+        }
+        self.listed += list.instruments.len() as u64;
+        for told in &list.instruments {
+            let Some(spec) = spec(told) else {
+                self.metrics.decode_errors.inc();
+                tracing::debug!(venue = told.venue, symbol = told.symbol, "bus: not known here");
+                continue;
+            };
+            let index = self.hub.directory().add(&spec);
+            self.set_told(index, tickcast_wire::state_numbered(told.state), now);
+        }
+    }
+
+    fn status_change(&mut self, subject: &str, change: StatusChange, now: Nanos) {
+        if self.run != Some(change.run) {
+            return;
+        }
+        match self.status_changes {
+            Some(seen) if change.number == seen + 1 => self.status_changes = Some(change.number),
+            Some(seen) if change.number <= seen => return,
+            // The next beat says that one is missing.
+            _ => {}
+        }
+        let found = name_of_status(subject).and_then(|name| self.hub.directory().find(&name));
+        if let Some(instrument) = found {
+            self.set_told(instrument.index, tickcast_wire::state_numbered(change.state), now);
+        }
+    }
+
+    fn set_told(&mut self, index: InstrumentIndex, state: Option<TradingState>, now: Nanos) {
+        if self.states.len() <= index.index() {
+            self.states.resize(index.index() + 1, TradingState::Resync);
+        }
+        self.states[index.index()] = state.unwrap_or(TradingState::Stale);
+        self.show_state(index, now);
+    }
+
+    fn show_states(&mut self, now: Nanos) {
+        for index in 0..self.states.len() {
+            self.show_state(InstrumentIndex(index as u32), now);
+        }
+    }
+
+    /// The worse of what the publisher says and of what is known of the bus.
+    fn show_state(&mut self, instrument: InstrumentIndex, now: Nanos) {
+        let told = self.states.get(instrument.index()).copied().unwrap_or_default();
+        let is_unsure = |view| {
+            let followed = self.streams.get(&StreamKey { instrument, view });
+            followed.is_some_and(|followed| !followed.is_sure)
+        };
+        let is_sure = self.heard.is_some() && !VIEWS.into_iter().any(is_unsure);
+        let bus = if is_sure { TradingState::Live } else { TradingState::Stale };
+        self.replica.set_state(instrument, told.max(bus), now);
+    }
+
+    /// An update or snapshot of a stream has come; `answered`: because it was asked for.
+    fn relayed(&mut self, key: StreamKey, relayed: &Relayed, answered: bool, now: Nanos) {
+        if !self.streams.contains_key(&key) || self.run != Some(run_of(Epoch(relayed.epoch))) {
+            return;
+        }
+        let told = match self.reader.read_pieces(&relayed.message) {
+            Ok(told) => told.filter(|(told, _)| told.head.view == key.view),
+            Err(error) => {
+                self.metrics.decode_errors.inc();
+                tracing::debug!(%error, "bus: an update that cannot be read");
+                return;
+            }
+        };
+        let Some((told, ts_publish)) = told else {
+            // Of an epoch whose snapshot was lost.
+            self.to_ask.insert(key);
+            return;
+        };
+        let ts_recv = Nanos::from_micros(relayed.ts_recv);
+        let adopted = self.replica.adopt(key.instrument, told, ts_recv);
+        match adopted {
+            Some(Adopted::Gap(_)) => {
+                // While its snapshot is awaited anyway, nothing is missing.
+                let is_asked = self.streams.get(&key).is_some_and(|f| f.asked.is_some());
+                self.metrics.gaps.inc_by((!is_asked && !self.to_ask.contains(&key)).into());
+                if !is_asked {
+                    self.to_ask.insert(key);
+                }
+            }
+            Some(Adopted::Applied) => {
+                if !answered {
+                    self.metrics.age.observe(now.since(ts_publish).as_secs_f64().max(0.0));
+                }
+                self.be_sure(key, now);
+            }
+            Some(Adopted::Known) if answered => self.be_sure(key, now),
+            Some(Adopted::Known) | None => {}
+        }
+    }
+
+    fn be_sure(&mut self, key: StreamKey, now: Nanos) {
+        let Some(followed) = self.streams.get_mut(&key) else { return };
+        if !std::mem::replace(&mut followed.is_sure, true) {
+            self.show_state(key.instrument, now);
+        }
+    }
+
+    fn answers(
+        &mut self,
+        run: u64,
+        questions: &[Question],
+        payload: Option<bytes::Bytes>,
+        now: Nanos,
+    ) {
+        if self.run != Some(run) {
+            return;
+        }
+        let Some(payload) = payload else { return self.metrics.request_failures.inc() };
+        self.metrics.received(payload.len());
+        let Some(Answers { answers }) = self.decoded(Answers::decode(payload)) else { return };
+        let mut left: FxHashSet<StreamKey> = questions.iter().map(|asked| asked.key).collect();
+        for answer in answers {
+            let Some(Question { key, .. }) = questions.get(answer.ask as usize) else { continue };
+            left.remove(key);
+            if let Some(followed) = self.streams.get_mut(key) {
+                followed.asked = None;
+                self.to_ask.remove(key);
+            }
+            if let Some(diff) = &answer.diff {
+                self.relayed(*key, diff, true, now);
+            }
+        }
+        // Those that did not fit.
+        for key in left {
+            if let Some(followed) = self.streams.get_mut(&key) {
+                followed.asked = None;
+                self.to_ask.insert(key);
+            }
+        }
+    }
+
+    /// Asks for what is missing, in requests of many streams.
+    fn ask(&mut self, now: Nanos) {
+        let Some(run) = self.run else { return };
+        if self.to_ask.is_empty() || self.heard.is_none() {
+            return;
+        }
+        let mut questions = Vec::new();
+        for key in self.to_ask.drain() {
+            let Some(followed) = self.streams.get_mut(&key) else { continue };
+            let Some(instrument) = self.hub.directory().get(key.instrument) else { continue };
+            followed.asked = Some(now);
+            let since = self.replica.held(key.instrument, key.view);
+            let since = if run_of(since.epoch) == run { since } else { Since::NOTHING };
+            questions.push(Question { key, symbol: instrument.name.clone(), since });
+        }
+        for asked in questions.chunks(ASKED_MAX) {
+            self.metrics.requests.inc();
+            self.commands.push(Command::Ask(run, asked.to_vec()));
+        }
+    }
+
+    /// Questions without an answer, streams that are to be looked at again, those nobody wants.
+    fn check(&mut self, now: Nanos) {
+        let mut unwanted = Vec::new();
+        for (key, followed) in &mut self.streams {
+            if followed.unwanted_since.is_some_and(|since| now.since(since) > LINGER) {
+                unwanted.push(*key);
+            } else if followed.asked.is_some_and(|asked| now.since(asked) > ASK_AGAIN)
+                || now >= followed.audit_at
+            {
+                self.to_ask.insert(*key);
+                followed.audit_at = now.plus(AUDIT_EVERY);
+            }
+        }
+        unwanted.into_iter().for_each(|key| self.unfollow(key, now));
+    }
+}
+
+const fn run_of(epoch: Epoch) -> u64 {
+    epoch.0 / Epoch::PER_RUN
+}
+
+fn spec(told: &crate::messages::Instrument) -> Option<InstrumentSpec> {
+    let scale = |scale: u32| u8::try_from(scale).ok();
+    let increment = |text: &str| {
+        if text.is_empty() { Some(None) } else { Decimal::parse(text.as_bytes()).ok().map(Some) }
+    };
+    Some(InstrumentSpec {
+        venue: Venue::from_name(&told.venue)?,
+        symbol: told.symbol.clone(),
+        venue_symbol: told.venue_symbol.clone(),
+        tick_size: increment(&told.tick_size)?,
+        lot_size: increment(&told.lot_size)?,
+        scales: Scales {
+            price: scale(told.price_scale)?,
+            size: scale(told.size_scale)?,
+            volume: scale(told.volume_scale)?,
+        },
+    })
+}

@@ -1,0 +1,31 @@
+//! Publisher and gateways on different hosts, over NATS.
+//!
+//! What travels is what a stream says anyway: its updates in the compact encoding, once per stream
+//! however many gateways and clients there are ([`Outlet`]). A gateway keeps replicas of the streams
+//! that its clients want, under the publisher's own epochs and seqs ([`Follower`] decides, [`Intake`]
+//! talks to NATS), and everything behind them, topics, tiers, shards, is the same as beside a
+//! publisher. What NATS loses is asked for again: `diff(since)` by request and reply.
+//!
+//! Of several publishers the one that holds the [`Lease`] counts. The revision at which it was
+//! acquired is the run in every epoch, and a gateway takes nothing of another run.
+//!
+//! *Invariant:* NATS does the distributing; nothing here stores, routes or elects by itself.
+
+#![deny(missing_docs)]
+
+mod bus;
+mod follower;
+mod intake;
+mod lease;
+mod messages;
+mod metrics;
+mod outlet;
+mod outlet_answers;
+mod stream;
+
+pub use bus::{Bus, BusError, BusOptions};
+pub use follower::{BusHealth, Follower};
+pub use intake::Intake;
+pub use lease::Lease;
+pub use metrics::Metrics;
+pub use outlet::Outlet;

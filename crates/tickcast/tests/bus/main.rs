@@ -1,0 +1,270 @@
+//! Publisher and gateways as processes of their own, on a real nats-server.
+
+mod nats;
+#[path = "../scripts/mod.rs"]
+mod scripts;
+#[path = "../service/mod.rs"]
+mod service;
+
+use nats::Nats;
+use serde_json::Value;
+use service::{PATIENCE, Service, Socket, get};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+const SIM: [&str; 4] = ["--sim-instruments", "5", "--sim-rate", "100"];
+const SYMBOL: &str = "sim:S0-USD";
+const ALL: [(&str, &str); 4] =
+    [("ticker", ""), ("trades", ""), ("book", "&depth=25"), ("bars", "&interval=1s")];
+
+/// A running `tickcast publish`.
+struct Publisher {
+    child: Child,
+    admin: SocketAddr,
+}
+
+impl Publisher {
+    fn start(nats: &Nats, args: &[&str]) -> Publisher {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tickcast"))
+            .args(["publish", "--bus", &nats.url(), "--admin", "127.0.0.1:0"])
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        stdout.read_line(&mut line).expect("standard output can be read");
+        let address = line.trim().rsplit("http://").next().and_then(|text| text.parse().ok());
+        let admin =
+            address.unwrap_or_else(|| panic!("it says where its admin page is, not {line:?}"));
+        Publisher { child, admin }
+    }
+
+    fn metric(&self, name: &str) -> f64 {
+        let (_, text) = get(self.admin, "/metrics");
+        let line = text.lines().find(|line| line.split(' ').next() == Some(name));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(f64::NAN)
+    }
+
+    /// Waits until it is the one that counts.
+    fn until_leader(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.metric("tickcast_bus_leader") != 1.0 {
+            assert!(Instant::now() < deadline, "it does not get the lease");
+        }
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().expect("kill runs").success());
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        let _already_ended = self.child.kill();
+        let _nothing_to_wait_for = self.child.wait();
+    }
+}
+
+fn gateway(nats: &Nats) -> Service {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tickcast"));
+    let addresses = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    command.args(["gateway", "--bus", &nats.url()]).args(addresses).stdin(Stdio::null());
+    Service::spawn(command).listening()
+}
+
+/// A snapshot's items without what differs between two processes.
+fn state(service: &Service, channel: &str, options: &str, symbols: &str) -> Vec<Value> {
+    let path = format!("/v1/snapshot?channel={channel}&symbol={symbols}{options}");
+    let mut answer = service.json(&path);
+    let items = answer["data"].as_array_mut().expect("a list of items").split_off(0);
+    let strip = |mut item: Value| {
+        let fields = item.as_object_mut().expect("an item");
+        for field in ["epoch", "ts_publish", "state"] {
+            fields.remove(field);
+        }
+        item
+    };
+    items.into_iter().map(strip).collect()
+}
+
+/// Waits for the end of its replay, where every instrument is stale.
+fn until_over(service: &Service) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let list = service.json("/v1/instruments");
+        let list = list["instruments"].as_array().expect("a list");
+        if list.len() == 10 && list.iter().all(|one| one["state"] == "stale") {
+            return;
+        }
+        assert!(Instant::now() < deadline, "it does not end: {list:?}");
+    }
+}
+
+fn names(service: &Service) -> Vec<String> {
+    let list = service.json("/v1/instruments");
+    let list = list["instruments"].as_array().expect("a list").clone();
+    list.iter().map(|one| one["symbol"].as_str().expect("text").to_owned()).collect()
+}
+
+#[test]
+fn a_gateway_ends_with_what_a_recording_says() {
+    let Some(feeds) = service::feeds() else { return };
+    let Some(nats) = Nats::start("replay") else { return };
+    let file = feeds.join("recordings/coinbase_exchange_10sym_31s.rec.gz");
+    let replay = ["--replay", file.to_str().expect("a path of text"), "--replay-speed", "max"];
+    let whole = Service::start(&replay);
+    let _publisher = Publisher::start(&nats, &replay);
+    let gateway = gateway(&nats);
+    for service in [&whole, &gateway] {
+        until_over(service);
+    }
+    let symbols = names(&whole).join(",");
+    for (channel, options) in ALL {
+        // What was told last may be under way still.
+        let wanted = state(&whole, channel, options, &symbols);
+        assert_eq!(wanted.len(), 10);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let told = state(&gateway, channel, options, &symbols);
+            let other = wanted.iter().zip(&told).find(|(wanted, told)| wanted != told);
+            let Some((wanted, told)) = other else { break };
+            assert!(Instant::now() < deadline, "{channel}: {told} instead of {wanted}");
+        }
+    }
+}
+
+/// What a subscriber of one instrument has got.
+#[derive(Debug, Default)]
+struct Seen {
+    epoch: u64,
+    seq: u64,
+    states: Vec<String>,
+    /// Messages of data since the state was last `stale`.
+    fresh: usize,
+    snapshots: usize,
+}
+
+impl Seen {
+    /// Takes a message by the client's rule; what breaks it is a fault of the service.
+    fn take(&mut self, text: &str) {
+        let message: Value = serde_json::from_str(text).expect("JSON");
+        for item in message["data"].as_array().into_iter().flatten() {
+            match message["channel"].as_str() {
+                Some("status") => {
+                    let state = item["state"].as_str().expect("a state").to_owned();
+                    self.fresh = 0;
+                    self.states.push(state);
+                }
+                Some("ticker") => self.ticker(&message, item),
+                _ => {}
+            }
+        }
+    }
+
+    fn ticker(&mut self, message: &Value, item: &Value) {
+        let number = |field: &str| item[field].as_u64().expect("a number");
+        let (epoch, seq) = (number("epoch"), number("seq"));
+        if message["type"] == "snapshot" {
+            assert!(epoch >= self.epoch, "an epoch that has ended came back: {item}");
+            self.snapshots += 1;
+        } else {
+            assert_eq!(epoch, self.epoch, "an update of another epoch without its snapshot");
+            assert!(number("prev") <= self.seq, "a gap: {item} after {}", self.seq);
+        }
+        if epoch > self.epoch || seq > self.seq || message["type"] == "snapshot" {
+            (self.epoch, self.seq) = (epoch, seq);
+            self.fresh += 1;
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        self.states.last().is_some_and(|state| state == "live")
+    }
+}
+
+fn subscribe(gateway: &Service) -> Socket {
+    let mut socket = gateway.websocket();
+    socket.send(&format!(
+        r#"{{"method":"subscribe","params":{{"channel":"ticker","symbol":["{SYMBOL}"]}}}}"#
+    ));
+    socket
+}
+
+fn until(socket: &mut Socket, seen: &mut Seen, what: &str, will_do: impl Fn(&Seen) -> bool) {
+    socket.until(what, |text| {
+        seen.take(text);
+        will_do(seen)
+    });
+}
+
+const LIVE: fn(&Seen) -> bool = |seen| seen.is_live() && seen.fresh > 2;
+
+#[test]
+fn another_publisher_takes_over_and_the_deposed_one_is_not_heard() {
+    let Some(nats) = Nats::start("takeover") else { return };
+    let first = Publisher::start(&nats, &SIM);
+    first.until_leader();
+    let second = Publisher::start(&nats, &SIM);
+    let gateway = gateway(&nats);
+    gateway.until_ready();
+    assert_eq!(second.metric("tickcast_bus_leader"), 0.0, "one at a time");
+    let (mut socket, mut seen) = (subscribe(&gateway), Seen::default());
+    until(&mut socket, &mut seen, "prices of the first publisher", LIVE);
+    let epoch = seen.epoch;
+
+    // It does not notice what happens to it.
+    first.signal("-STOP");
+    until(&mut socket, &mut seen, "prices of the second publisher", |seen| {
+        seen.epoch > epoch && LIVE(seen)
+    });
+    assert!(seen.states.iter().any(|state| state == "stale"), "{:?}", seen.states);
+    second.until_leader();
+    let (epoch, fresh) = (seen.epoch, seen.fresh);
+    first.signal("-CONT");
+    // It goes on under its old run for a moment; nothing of it comes through (`Seen` would tell).
+    until(&mut socket, &mut seen, "further prices", |seen| seen.fresh > fresh + 50);
+    assert_eq!(seen.epoch, epoch);
+
+    drop(second);
+    first.until_leader();
+    until(&mut socket, &mut seen, "prices of the first one again", |seen| {
+        seen.epoch > epoch && LIVE(seen)
+    });
+}
+
+#[test]
+fn a_restarted_nats_server_needs_no_restart_of_ours() {
+    let Some(mut nats) = Nats::start("restart") else { return };
+    let _publisher = Publisher::start(&nats, &SIM);
+    let gateway = gateway(&nats);
+    gateway.until_ready();
+    let (mut socket, mut seen) = (subscribe(&gateway), Seen::default());
+    until(&mut socket, &mut seen, "prices", LIVE);
+    let stale = |seen: &Seen| seen.states.iter().filter(|state| *state == "stale").count();
+    let before = stale(&seen);
+    nats.kill();
+    until(&mut socket, &mut seen, "stale", |seen| stale(seen) > before);
+    nats.start_again();
+    until(&mut socket, &mut seen, "prices after the restart", LIVE);
+}
+
+#[test]
+fn a_process_without_a_bus_says_what_it_needs() {
+    for shape in ["publish", "gateway"] {
+        for (args, words) in [
+            (vec![shape], "bus: say where it is"),
+            (vec![shape, "--bus", "here"], "bus.url: \"here\" is not an address"),
+        ] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_tickcast"));
+            let output = command.args(&args).output().expect("the binary starts");
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+            assert!(said.contains(words), "{args:?}: {said}");
+        }
+    }
+}
