@@ -15,7 +15,7 @@ use tickcast_market::{
     Scales, Size, SourceIndex, TradingState, Venue,
 };
 use tickcast_publisher::{Config, Partition, Publisher, Resync, ShardIndex, Tiers};
-use tickcast_wire::{Channel, Encoding};
+use tickcast_wire::Encoding;
 
 const SCALES: Scales = Scales { price: 2, size: 3, volume: 3 };
 
@@ -196,7 +196,7 @@ impl World {
     }
 
     fn delivered(&self) -> u64 {
-        self.metrics.sent(Channel::Ticker, Encoding::Json).0.get()
+        self.metrics.value("tickcast_gateway_messages_sent_total", &["ticker", "json"]) as u64
     }
 
     /// Passes in which everybody gets what it wants, and how long the shard took.

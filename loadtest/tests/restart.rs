@@ -6,33 +6,12 @@
 
 mod kit;
 
-use kit::{Ran, Running, Service};
+use kit::{Ran, Running, Service, has_room_for};
 use std::path::PathBuf;
 
 /// Each client hears something now and then; the load is the restart.
 const MARKET: [&str; 4] =
     ["--sim-instruments=50", "--sim-rate=20", "--drain-window=10s", "--shards=2"];
-
-/// Descriptors of a process that are not clients.
-const DESCRIPTORS_OTHER: u64 = 200;
-
-/// Whether processes here may have so many clients; where not, the test says so.
-fn has_room_for(clients: u64) -> bool {
-    let limit = hard_limit();
-    if limit >= clients + DESCRIPTORS_OTHER {
-        return true;
-    }
-    println!("SKIPPED: {limit} descriptors a process are too few for {clients} clients");
-    assert!(std::env::var_os("CI").is_none(), "raise `ulimit -Hn`");
-    false
-}
-
-/// The hard limit of descriptors.
-fn hard_limit() -> u64 {
-    let limits = std::fs::read_to_string("/proc/self/limits").expect("Linux");
-    let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit");
-    line.split_whitespace().nth(4).and_then(|hard| hard.parse().ok()).unwrap_or(u64::MAX)
-}
 
 /// The path of a socket, removed with the test.
 struct Meeting(PathBuf);

@@ -15,6 +15,7 @@ mod line;
 pub(crate) mod rest;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use crate::driver::config::{DriverConfig, DriverError, FeedState, FeedStatus, Recorder};
 use crate::driver::connect::Connector;
@@ -23,6 +24,7 @@ use crate::driver::connection_socket::{
 };
 use crate::driver::core::{At, Core, Effect};
 use crate::driver::rest::GetError;
+use crate::driver::told::Told;
 use crate::handler::{ConnectionIndex, Handler};
 use crate::metrics::FeedMetrics;
 use crate::outlet::{CLOCK_SPAN, FlushError, Outlet};
@@ -67,6 +69,7 @@ pub struct Driver {
     resync: mpsc::Sender<InstrumentIndex>,
     resync_out: mpsc::Receiver<InstrumentIndex>,
     status: watch::Sender<FeedStatus>,
+    told: Told,
     recorder_flush_at: Nanos,
     tick_at: Nanos,
 }
@@ -102,6 +105,7 @@ impl Driver {
         let (answers, answers_out) = mpsc::unbounded_channel();
         let (resync, resync_out) = mpsc::channel(RESYNCS_MAX);
         Driver {
+            told: Told::new(handler.venue()),
             core: Core::new(handler, config.clone(), recorder),
             outlet,
             metrics,
@@ -237,6 +241,7 @@ impl Driver {
             std::mem::replace(status, next) != next
         });
         self.metrics.state(state);
+        self.told.look(state, &self.outlet.state_counts(), at.mono);
         Ok(())
     }
 
@@ -264,7 +269,9 @@ impl Driver {
                 break;
             }
             // Nothing is read meanwhile, so the sockets fill and the venue waits.
+            let began = Instant::now();
             tokio::time::sleep(FULL_SPAN).await;
+            self.metrics.blocked(began.elapsed());
             self.core.excuse_silence(mono_clock());
         }
         let mono = mono_clock();

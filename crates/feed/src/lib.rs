@@ -10,8 +10,10 @@ mod binance;
 mod coinbase;
 mod coinbase_exchange;
 mod decode;
+mod delay;
 mod driver;
 mod handler;
+mod kinds;
 mod kraken;
 mod metrics;
 #[cfg(feature = "mock")]
@@ -25,6 +27,7 @@ mod venue;
 pub use binance::{BinanceConfig, BinanceHandler};
 pub use coinbase::{CoinbaseConfig, CoinbaseHandler};
 pub use coinbase_exchange::{CoinbaseExchangeConfig, CoinbaseExchangeHandler};
+pub use delay::DelayCounts;
 pub use driver::Driver;
 pub use driver::backoff::ConnectPacer;
 pub use driver::config::{DriverConfig, DriverError, FeedState, FeedStatus, Recorder};

@@ -2,13 +2,18 @@
 //!
 //! A venue's handles are looked up once; counting a message is one atomic addition.
 
+use crate::delay::{Delay, Delays};
 use crate::driver::config::FeedState;
 use crate::handler::Tally;
+use crate::kinds::{decode_reasons, message_kinds};
 use crate::outlet::{EVENT_KINDS, EventCounts, StateCounts};
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Counter, CounterVec, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
+use std::sync::Arc;
+use std::time::Duration;
 use tickcast_market::{Nanos, TradingState, Venue};
 
 /// Kinds and reasons of one venue that get a series of their own; more are counted as `other`.
@@ -27,6 +32,8 @@ pub struct Metrics {
     checksum_failures: IntCounterVec,
     decode_errors: IntCounterVec,
     silence: GaugeVec,
+    blocked: CounterVec,
+    delays: Delays,
 }
 
 impl Metrics {
@@ -43,43 +50,55 @@ impl Metrics {
         Ok(Metrics {
             messages: counter(
                 "tickcast_feed_messages_total",
-                "Messages received from the venue, by the venue's own kind.",
+                "Messages received from the venue, by the venue's own kind. A kind that stops while \
+                 others go on: the venue has dropped a subscription.",
                 &["venue", "kind"],
             )?,
             events: counter(
                 "tickcast_feed_events_total",
-                "Normalised events that were handed to the publisher.",
+                "Normalised events that were handed to the publisher, by kind. Fewer than messages \
+                 suggest: look at decode errors.",
                 &["venue", "kind"],
             )?,
             bytes: counter(
                 "tickcast_feed_bytes_total",
-                "Payload bytes received from the venue; kind is websocket or rest.",
+                "Payload bytes received from the venue, by kind: websocket or rest.",
                 &["venue", "kind"],
             )?,
             state: gauge(
                 "tickcast_feed_state",
-                "1 for the state that the venue's lines are in, 0 for every other one.",
+                "1 for the state that the venue's connections are in, 0 for every other one. live: \
+                 all are open; degraded: some; down: none, users see old prices marked stale.",
                 &["venue", "state"],
             )?,
             instruments: gauge(
                 "tickcast_feed_instruments",
-                "Instruments by the state that the feed gives them.",
+                "Instruments by the state that the feed gives them. stale and resync are shown to \
+                 users as such; many for long is the venue or the way to it.",
                 &["venue", "state"],
             )?,
             reconnects: counter(
                 "tickcast_feed_reconnects_total",
-                "Connections that ended, or failed to open, and were tried again.",
+                "Connections to the venue that ended, or failed to open, and were tried again. A \
+                 few a day are usual; several an hour are the network, the venue, or its limits.",
                 &["venue"],
             )?,
-            gaps: counter("tickcast_feed_gaps_total", "Gaps in the venue's sequence.", &["venue"])?,
+            gaps: counter(
+                "tickcast_feed_gaps_total",
+                "Gaps in the venue's sequence: messages were lost, and the instrument is fetched \
+                 anew. Any that go on are the venue, or a feed that reads too slowly.",
+                &["venue"],
+            )?,
             checksum_failures: counter(
                 "tickcast_feed_checksum_failures_total",
-                "Books whose checksum was not the venue's.",
+                "Books whose checksum was not the venue's; the instrument is fetched anew. Any that \
+                 go on: the venue has changed its format, or this decoder is wrong.",
                 &["venue"],
             )?,
             decode_errors: counter(
                 "tickcast_feed_decode_errors_total",
-                "Messages that could not be decoded.",
+                "Messages that could not be decoded, by reason; the log shows the first of each. \
+                 Any: the venue has changed its format.",
                 &["venue", "reason"],
             )?,
             silence: registered(
@@ -87,9 +106,30 @@ impl Metrics {
                 GaugeVec::new(
                     Opts::new(
                         "tickcast_feed_silence_seconds",
-                        "How long the venue's quietest line has said nothing.",
+                        "How long the venue's quietest connection has said nothing, heartbeats \
+                         included. Above the venue's deadline it is closed and opened again.",
                     ),
                     &["venue"],
+                )?,
+            )?,
+            blocked: registered(
+                registry,
+                CounterVec::new(
+                    Opts::new(
+                        "tickcast_feed_blocked_seconds_total",
+                        "For how long the feed did not read because the publisher had no room. Any \
+                         that goes on: the publisher is too slow, not the venue.",
+                    ),
+                    &["venue"],
+                )?,
+            )?,
+            delays: registered(
+                registry,
+                Delays::new(
+                    "tickcast_feed_delay_seconds",
+                    "From the venue's own timestamp of a quote, trade or change of a book to its \
+                     receipt: the venue and the way to it, with the difference of the two clocks. \
+                     A rise here is not ours; at the start a venue's history counts too.",
                 )?,
             )?,
         })
@@ -98,9 +138,9 @@ impl Metrics {
     /// The handles of one venue. Two feeds of the same venue count together.
     pub fn of(&self, venue: Venue) -> FeedMetrics {
         let name = venue.name();
-        FeedMetrics {
-            messages: Kinds::new(&self.messages, name),
-            decode_errors: Kinds::new(&self.decode_errors, name),
+        let metrics = FeedMetrics {
+            messages: Kinds::new(&self.messages, name, message_kinds(venue)),
+            decode_errors: Kinds::new(&self.decode_errors, name, &decode_reasons(venue)),
             events: EVENT_KINDS.map(|kind| self.events.with_label_values(&[name, kind])),
             bytes_websocket: self.bytes.with_label_values(&[name, "websocket"]),
             bytes_rest: self.bytes.with_label_values(&[name, "rest"]),
@@ -112,7 +152,11 @@ impl Metrics {
             gaps: self.gaps.with_label_values(&[name]),
             checksum_failures: self.checksum_failures.with_label_values(&[name]),
             silence: self.silence.with_label_values(&[name]),
-        }
+            blocked: self.blocked.with_label_values(&[name]),
+            delay: self.delays.of(venue),
+        };
+        metrics.state(FeedState::Starting);
+        metrics
     }
 }
 
@@ -147,6 +191,8 @@ pub struct FeedMetrics {
     gaps: IntCounter,
     checksum_failures: IntCounter,
     silence: Gauge,
+    blocked: Counter,
+    delay: Arc<Delay>,
 }
 
 impl FeedMetrics {
@@ -170,6 +216,12 @@ impl FeedMetrics {
                 counter.inc_by(count);
             }
         }
+        self.delay.take(&counts.delays);
+    }
+
+    /// The feed did not read for so long because the publisher had no room.
+    pub fn blocked(&self, span: Duration) {
+        self.blocked.inc_by(span.as_secs_f64());
     }
 
     /// Shows how many instruments are in which state.
@@ -216,7 +268,9 @@ struct Kinds {
 }
 
 impl Kinds {
-    fn new(all: &IntCounterVec, venue: &'static str) -> Kinds {
+    /// With series for these kinds from the start; a tally has an order of its own.
+    fn new(all: &IntCounterVec, venue: &'static str, kinds: &[&str]) -> Kinds {
+        kinds.iter().for_each(|kind| drop(all.with_label_values(&[venue, *kind])));
         Kinds { all: all.clone(), venue, known: Vec::new() }
     }
 
@@ -293,6 +347,31 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is not in:\n{text}");
         }
+    }
+
+    #[test]
+    fn kinds_reasons_and_delays_are_there_before_the_first_message() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).unwrap();
+        let kraken = metrics.of(Venue::Kraken);
+        let mut counts = EventCounts::default();
+        for delay in [Nanos::from_millis(30), Nanos::from_secs(20), Nanos(-7)] {
+            counts.delays.observe(delay);
+        }
+        kraken.events(&counts);
+        let text = text(&registry);
+        for line in [
+            "tickcast_feed_messages_total{kind=\"book\",venue=\"kraken\"} 0",
+            "tickcast_feed_decode_errors_total{reason=\"not json\",venue=\"kraken\"} 0",
+            "tickcast_feed_state{state=\"starting\",venue=\"kraken\"} 1",
+            "tickcast_feed_blocked_seconds_total{venue=\"kraken\"} 0",
+            "tickcast_feed_delay_seconds_bucket{venue=\"kraken\",le=\"0.0005\"} 1",
+            "tickcast_feed_delay_seconds_bucket{venue=\"kraken\",le=\"10\"} 2",
+            "tickcast_feed_delay_seconds_count{venue=\"kraken\"} 3",
+        ] {
+            assert!(text.contains(line), "{line} is not in:\n{text}");
+        }
+        assert!(registry.gather().iter().all(|family| family.help().ends_with('.')));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Nothing is ever dropped here. A partition whose inbox is full keeps its batch in this outlet,
 //! and whoever feeds it must stop reading until [`Outlet::flush`] succeeds.
 
+use crate::delay::DelayCounts;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use std::sync::Arc;
 use tickcast_market::{
@@ -34,10 +35,13 @@ pub enum FlushError {
 }
 
 /// Events that passed since somebody last asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct EventCounts {
     /// In the order of [`EVENT_KINDS`].
     pub by_kind: [u64; EVENT_KINDS.len()],
+    /// How long quotes, trades and changes of books were on their way from the venue, as far as it
+    /// says when they happened.
+    pub delays: DelayCounts,
 }
 
 /// How many instruments are in which state, by the number of [`TradingState`].
@@ -257,6 +261,10 @@ impl Sink for Outlet {
             }
         };
         self.counts.by_kind[kind] += 1;
+        // Where the venue does not say when it happened, the time of receipt stands for it.
+        if matches!(kind, 0 | 1 | 3) && event.ts_event != event.ts_recv {
+            self.counts.delays.observe(event.ts_recv.since(event.ts_event));
+        }
         let lane = event.instrument.partition(self.lanes.len());
         self.lanes[lane].batch.push(event);
     }

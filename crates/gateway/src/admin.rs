@@ -188,10 +188,11 @@ impl Admin {
     fn refused_by_reason(&self) -> serde_json::Value {
         let families = self.registry.gather();
         let refused = families.iter().filter(|family| family.name() == REFUSED);
-        let counts = refused.flat_map(|family| family.get_metric()).map(|metric| {
+        let counts = refused.flat_map(|family| family.get_metric()).filter_map(|metric| {
             let reason = metric.get_label().first().map_or("", |label| label.value());
             // A count: it has no fraction and is far below 2^53.
-            (reason.to_owned(), (metric.get_counter().get_value() as u64).into())
+            let count = metric.get_counter().get_value() as u64;
+            (count > 0).then(|| (reason.to_owned(), count.into()))
         });
         serde_json::Value::Object(counts.collect())
     }

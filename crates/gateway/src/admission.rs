@@ -260,6 +260,7 @@ impl Admission {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusal_reason::Reason;
     use std::net::{Ipv4Addr, Ipv6Addr};
     use std::time::Duration;
 
@@ -287,14 +288,14 @@ mod tests {
                 Err(refusal) => reasons.push((refusal.status, refusal.reason)),
             }
         }
-        assert_eq!((places.len(), &reasons[..]), (5, &[(429, "address_rate"); 2][..]));
+        assert_eq!((places.len(), &reasons[..]), (5, &[(429, Reason::AddressRate); 2][..]));
         for _ in 0..3 {
             now += Duration::from_millis(100);
             places.push(admission.enter(ip("192.0.2.1"), now).unwrap().unwrap());
         }
         now += Duration::from_secs(10);
         let refusal = admission.enter(ip("192.0.2.1"), now).unwrap_err();
-        assert_eq!((refusal.status, refusal.reason), (429, "address_connections"));
+        assert_eq!((refusal.status, refusal.reason), (429, Reason::AddressConnections));
         assert!(refusal.headers.iter().any(|(name, _)| *name == "Retry-After"));
         // Another address has limits of its own, and a place given back is free.
         assert!(admission.enter(ip("192.0.2.2"), now).is_ok());

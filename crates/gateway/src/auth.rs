@@ -6,6 +6,7 @@ use crate::entitlement::Entitlements;
 use crate::identity::{Identity, Seat, Seats, Who};
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
+use crate::refusal_reason::Reason;
 use crate::token_keys::KeyError;
 use crate::tokens::{Secret, TokenError, Tokens};
 use std::fmt;
@@ -73,9 +74,9 @@ impl AuthError {
 
     fn refusal(&self) -> Refusal {
         match self {
-            AuthError::Seats(_) => Refusal::too_many("identity_connections", self.to_string()),
-            AuthError::Missing => Refusal::unauthorized("token_missing", self.to_string()),
-            _ => Refusal::unauthorized("token", self.to_string()),
+            AuthError::Seats(_) => Refusal::too_many(Reason::IdentityConnections, self.to_string()),
+            AuthError::Missing => Refusal::unauthorized(Reason::TokenMissing, self.to_string()),
+            _ => Refusal::unauthorized(Reason::Token, self.to_string()),
         }
     }
 }

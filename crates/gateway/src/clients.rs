@@ -16,6 +16,7 @@ use tickcast_wire::Channel;
 /// What one shard tells of its connections.
 #[derive(Clone, Debug, Default)]
 pub struct ShardClients {
+    shard: u8,
     clients: Vec<Client>,
     closed: Vec<Closed>,
 }
@@ -23,6 +24,8 @@ pub struct ShardClients {
 #[derive(Clone, Debug, Serialize)]
 struct Client {
     session: String,
+    shard: u8,
+    connection: u32,
     address: String,
     /// It is the service's own witness.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -59,6 +62,8 @@ struct GrantedRate {
 #[derive(Debug, Serialize)]
 struct ClosedClient<'a> {
     session: String,
+    shard: u8,
+    connection: u32,
     address: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     identity: Option<&'a str>,
@@ -72,11 +77,15 @@ impl<S: Socket> Shard<S> {
     ///
     /// *Cost:* grows with all their subscriptions; meant for an operator, not for a scraper.
     pub fn clients(&self) -> ShardClients {
-        let clients = self.connections.iter().map(|(_, connection)| self.client(connection));
-        ShardClients { clients: clients.collect(), closed: self.closed.iter().cloned().collect() }
+        let clients = self.connections.iter();
+        ShardClients {
+            shard: self.index.0,
+            clients: clients.map(|(number, each)| self.client(number as u32, each)).collect(),
+            closed: self.closed.iter().cloned().collect(),
+        }
     }
 
-    fn client(&self, connection: &Connection<S>) -> Client {
+    fn client(&self, number: u32, connection: &Connection<S>) -> Client {
         let account = &connection.account;
         let identity = connection.who().identity();
         let mut granted: BTreeMap<(Channel, u8), usize> = BTreeMap::new();
@@ -91,6 +100,8 @@ impl<S: Socket> Shard<S> {
         });
         Client {
             session: session_name(account.session),
+            shard: self.index.0,
+            connection: number,
             address: address_text(account.peer.into()),
             canary: connection.is_canary(),
             identity: identity.map(|identity| identity.sub.clone()),
@@ -153,9 +164,12 @@ impl Clients for Shards {
         for client in clients.into_iter().chain(canaries) {
             items.push(serde_json::to_value(client));
         }
-        for closed in shards.iter().flat_map(|shard| &shard.closed) {
+        let closed = shards.iter().flat_map(|shard| shard.closed.iter().map(|c| (shard.shard, c)));
+        for (shard, closed) in closed {
             items.push(serde_json::to_value(ClosedClient {
                 session: session_name(closed.session),
+                shard,
+                connection: closed.connection,
                 address: address_text(closed.peer),
                 identity: closed.sub.as_deref(),
                 closed_code: closed.code,

@@ -4,12 +4,12 @@
 //! peer's bytes are thrown away until it closes too or its time is up. A socket that is simply
 //! dropped with unread input resets the line, and the code is lost with it.
 
-use crate::clients::session_name;
 use crate::connection::{Account, Connection, Framing, Phase, Stamp, Standing, Token};
 use crate::frame::write_close;
 use crate::handoff::{Arrival, Transport};
 use crate::identity::Who;
 use crate::shard::Shard;
+use crate::shard_log::Ended;
 use crate::shard_pass::Lane;
 use crate::socket::Socket;
 use std::net::SocketAddr;
@@ -25,6 +25,8 @@ const CLOSED_MAX: usize = 64;
 pub struct Closed {
     /// Its session.
     pub session: u64,
+    /// The number that it had within its shard.
+    pub connection: u32,
     /// Where it came from.
     pub peer: SocketAddr,
     /// On whose behalf, if that was known.
@@ -76,6 +78,7 @@ impl<S: Socket> Shard<S> {
         self.lanes[token as usize] = Lane::EMPTY;
         if !is_canary {
             self.tally.opened(framing);
+            self.tally.log.opened(token, &self.connections[token as usize]);
         }
         self.welcome(token);
         if let Transport::Sse { query, last_event_id } = transport {
@@ -180,26 +183,16 @@ impl<S: Socket> Shard<S> {
         }
         let account = connection.account;
         let sub = connection.who().identity().map(|identity| identity.sub.clone());
-        tracing::info!(
-            target: "tickcast::connection",
-            session = session_name(account.session),
-            address = %SocketAddr::from(account.peer),
-            sub = sub.as_deref(),
-            transport = connection.framing.name(),
-            code,
-            reason,
-            connected_ms = self.now.since(account.opened_at).0 / 1_000_000,
-            messages = account.messages,
-            bytes = account.bytes,
-            merged = account.merged,
-            "closed"
-        );
+        let (transport, sub_text) = (connection.framing.name(), sub.as_deref());
+        let ended = Ended { connection: token, account, sub: sub_text, transport, code, reason };
+        self.tally.log.closed(&ended, self.now);
         self.tally.closed(code);
         if self.closed.len() == CLOSED_MAX {
             self.closed.pop_front();
         }
         self.closed.push_back(Closed {
             session: account.session,
+            connection: token,
             peer: account.peer.into(),
             sub,
             code,

@@ -6,9 +6,9 @@
 
 use crate::admission::{Admission, AdmissionLimits};
 use crate::auth::Auth;
-use crate::descriptors::is_exhausted;
+use crate::descriptors::{Shortage, first_reserved, is_exhausted};
 use crate::door_client::Visitor;
-use crate::door_close::{Telling, refuse};
+use crate::door_close::Telling;
 use crate::door_head::{AtOnce, read_at_once, read_first};
 use crate::door_listener::Listener;
 use crate::door_stream::Stream;
@@ -20,6 +20,7 @@ use crate::limits::{ACCEPT_PAUSE, DoorLimits};
 use crate::metrics::Metrics;
 use crate::origin::Origins;
 use crate::refusal::Refusal;
+use crate::refusal_reason::Reason;
 use crate::rest::Rest;
 use parking_lot::RwLock;
 use prometheus::IntCounter;
@@ -87,6 +88,8 @@ impl std::fmt::Debug for Door {
 pub(crate) struct Presence {
     pub(crate) door: Arc<Door>,
     pub(crate) of: fn(&Door) -> &AtomicUsize,
+    /// Whether operators see the count.
+    pub(crate) is_shown: bool,
 }
 
 impl Drop for Presence {
@@ -94,6 +97,9 @@ impl Drop for Presence {
         // Pairs with the Acquire load in `serve`, which waits for the last one to leave.
         (self.of)(&self.door).fetch_sub(1, Ordering::Release);
         self.door.left.notify_waiters();
+        if self.is_shown {
+            self.door.metrics.door_connections.dec();
+        }
     }
 }
 
@@ -108,6 +114,7 @@ impl Door {
         tls: Option<Arc<ServerConfig>>,
     ) -> Arc<Door> {
         let DoorRules { limits, admission, origins, auth } = rules;
+        tell_connections_max(&metrics, &limits);
         Arc::new(Door {
             connections_max: AtomicUsize::new(limits.connections_max),
             deflate: limits.deflate,
@@ -124,8 +131,8 @@ impl Door {
             telling: Telling::new(),
             rest: Rest::new(),
             left: Notify::new(),
-            upgrades: metrics.requests.with_label_values(&["GET", "101"]),
-            events: metrics.requests.with_label_values(&["GET", "200"]),
+            upgrades: metrics.http_requests.with_label_values(&["GET", "101"]),
+            events: metrics.http_requests.with_label_values(&["GET", "200"]),
             metrics,
         })
     }
@@ -141,6 +148,7 @@ impl Door {
         // Relaxed: a figure of its own, that a connection may see a moment late.
         self.connections_max.store(limits.connections_max, Ordering::Relaxed);
         self.admission.set_limits(of_one_address);
+        tell_connections_max(&self.metrics, &limits);
         *self.limits.write() = Arc::new(limits);
     }
 
@@ -157,6 +165,7 @@ impl Door {
     /// Stops accepting; connections at the door finish the request they are at. The shards are
     /// told by [`Shards::drain`].
     pub fn drain(&self) {
+        self.metrics.draining.set(1);
         self.draining.send_replace(true);
     }
 
@@ -178,6 +187,7 @@ impl Door {
     /// deadlines see to that).
     pub async fn serve(self: &Arc<Self>, listener: Listener) {
         let mut draining = self.draining.subscribe();
+        let mut shortage = Shortage::default();
         for accepts in 1.. {
             let accepted = tokio::select! {
                 biased;
@@ -185,13 +195,16 @@ impl Door {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((socket, peer)) => self.admit(socket, peer),
+                Ok((socket, peer)) => {
+                    shortage.end(Instant::now());
+                    self.admit(socket, peer);
+                }
                 Err(error) => {
                     // A connection that ended while it waited is nobody's fault; everything else
                     // would come again at once from a listener that stays readable.
                     if is_exhausted(&error) {
-                        tracing::warn!(%error, "cannot accept connections");
-                        self.metrics.refuse("descriptors");
+                        shortage.note(Instant::now(), &error);
+                        self.metrics.refuse(Reason::Descriptors);
                         sleep(ACCEPT_PAUSE).await;
                     } else if error.kind() != io::ErrorKind::ConnectionAborted {
                         tracing::debug!(%error, "accepting a connection failed");
@@ -218,11 +231,11 @@ impl Door {
         // Relaxed: see `set_limits`.
         if self.connections() >= self.connections_max.load(Ordering::Relaxed) {
             let why = "there are as many connections as this server serves";
-            return self.turn_away(socket, Refusal::overloaded("connections", why));
+            return self.turn_away(socket, peer, Refusal::overloaded(Reason::Connections, why));
         }
         let visitor = match Visitor::from(peer, Instant::now(), &self.admission) {
             Ok(visitor) => visitor,
-            Err(refusal) => return self.turn_away(socket, refusal),
+            Err(refusal) => return self.turn_away(socket, peer, refusal),
         };
         if visitor.by_proxy {
             if let Ok(socket) = TcpStream::from_std(socket) {
@@ -246,7 +259,8 @@ impl Door {
     /// Counts a connection for as long as it is at the door.
     pub(crate) fn presence(self: &Arc<Self>) -> Presence {
         self.present.fetch_add(1, Ordering::Relaxed); // Pairs with `Presence::drop`.
-        Presence { door: self.clone(), of: |door| &door.present }
+        self.metrics.door_connections.inc();
+        Presence { door: self.clone(), of: |door| &door.present, is_shown: true }
     }
 
     /// Agrees on keys with the client, where connections are encrypted.
@@ -260,7 +274,7 @@ impl Door {
             Ok(Ok(stream)) => return Some(stream),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "no TLS");
-                self.metrics.refuse("tls");
+                self.metrics.refuse(Reason::Tls);
             }
             Err(_) => self.metrics.refuse(Refusal::too_slow().reason),
         }
@@ -283,7 +297,7 @@ impl Door {
         let Some(Left { socket, route, client, read_ahead }) = left else { return };
         let route = match route {
             Ok(route) => route,
-            Err(refusal) => return self.refuse(socket, &refusal).await,
+            Err(refusal) => return self.refuse(socket, visitor.peer, &refusal).await,
         };
         // From here on its answer is what is timed.
         visitor.accepted = Instant::now();
@@ -296,11 +310,12 @@ impl Door {
             self.send_off(*turned_away).await;
         }
     }
+}
 
-    pub(crate) async fn refuse(&self, socket: Stream, refusal: &Refusal) {
-        self.metrics.refuse(refusal.reason);
-        refuse(socket, refusal).await;
-    }
+fn tell_connections_max(metrics: &Metrics, limits: &DoorLimits) {
+    let descriptors = first_reserved().ok().and_then(|first| usize::try_from(first).ok());
+    let most = limits.connections_max.min(descriptors.unwrap_or(usize::MAX));
+    metrics.connections_max.set(i64::try_from(most).unwrap_or(i64::MAX));
 }
 
 /// A connection's way from its first byte to a shard, or to its end. `kept` is what it has sent
@@ -327,10 +342,10 @@ async fn welcome(
             }
         }
         Ok(Ok(None)) => {}
-        Ok(Err(refusal)) => Box::pin(door.refuse(socket, &refusal)).await,
+        Ok(Err(refusal)) => Box::pin(door.refuse(socket, visitor.peer, &refusal)).await,
         // Who has not said a word is not told anything either.
-        Err(_) if kept.is_empty() => door.metrics.refuse(Refusal::too_slow().reason),
-        Err(_) => Box::pin(door.refuse(socket, &Refusal::too_slow())).await,
+        Err(_) if kept.is_empty() => door.note_refusal(visitor.peer, &Refusal::too_slow()),
+        Err(_) => Box::pin(door.refuse(socket, visitor.peer, &Refusal::too_slow())).await,
     }
 }
 
@@ -341,7 +356,7 @@ async fn welcome_by_proxy(presence: Presence, socket: TcpStream, mut visitor: Bo
     match Box::pin(door.hear_proxy(&socket, &mut visitor, &mut kept)).await {
         Ok(()) => Box::pin(welcome(presence, socket, visitor, kept)).await,
         Err(None) => {}
-        Err(Some(refusal)) => Box::pin(door.turn_back(socket, &refusal)).await,
+        Err(Some(refusal)) => Box::pin(door.turn_back(socket, visitor.peer, &refusal)).await,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::handshake::HEADERS_MAX;
 use crate::proxies::canonical;
 use crate::proxy_header::{Found, HEADER_BYTES_MAX, read_proxy_header};
 use crate::refusal::Refusal;
+use crate::refusal_reason::Reason;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -101,7 +102,7 @@ impl Door {
                 Err(None)
             }
             Err(_) => {
-                self.metrics.refuse(Refusal::too_slow().reason);
+                self.note_refusal(visitor.peer, &Refusal::too_slow());
                 Err(None)
             }
         }
@@ -126,7 +127,7 @@ impl Door {
 }
 
 /// For the counter of refusals.
-const MALFORMED: &str = "proxy_header";
+const MALFORMED: Reason = Reason::ProxyHeader;
 
 /// Takes a PROXY header off the socket and not one byte more: what follows may be TLS.
 ///

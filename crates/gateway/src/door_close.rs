@@ -10,7 +10,7 @@ use crate::limits::{
 };
 use crate::refusal::Refusal;
 use parking_lot::Mutex;
-use std::net::TcpStream as Accepted;
+use std::net::{SocketAddr, TcpStream as Accepted};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tickcast_market::Nanos;
@@ -40,9 +40,29 @@ impl Telling {
 }
 
 impl Door {
-    /// There is no room: some of many are told so, without a task for the others.
-    pub(crate) fn turn_away(self: &Arc<Self>, socket: Accepted, refusal: Refusal) {
+    /// Counts a refusal; whoever looks for one client finds it in the log at `debug`.
+    pub(crate) fn note_refusal(&self, client: SocketAddr, refusal: &Refusal) {
         self.metrics.refuse(refusal.reason);
+        let (reason, code) = (refusal.reason.name(), refusal.code());
+        let why = &refusal.error;
+        tracing::debug!(
+            target: "tickcast::connection", address = %client, reason, code, %why, "refused"
+        );
+    }
+
+    pub(crate) async fn refuse(&self, socket: Stream, client: SocketAddr, refusal: &Refusal) {
+        self.note_refusal(client, refusal);
+        refuse(socket, refusal).await;
+    }
+
+    /// There is no room: some of many are told so, without a task for the others.
+    pub(crate) fn turn_away(
+        self: &Arc<Self>,
+        socket: Accepted,
+        client: SocketAddr,
+        refusal: Refusal,
+    ) {
+        self.note_refusal(client, &refusal);
         if let Some(refused) = self.may_tell()
             && let Ok(socket) = TcpStream::from_std(socket)
         {
@@ -59,12 +79,17 @@ impl Door {
             self.telling.present.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(Presence { door: self.clone(), of: |door| &door.telling.present })
+        Some(Presence { door: self.clone(), of: |door| &door.telling.present, is_shown: false })
     }
 
     /// The same for one that has come in with its proxy's word.
-    pub(crate) async fn turn_back(self: &Arc<Self>, socket: TcpStream, refusal: &Refusal) {
-        self.metrics.refuse(refusal.reason);
+    pub(crate) async fn turn_back(
+        self: &Arc<Self>,
+        socket: TcpStream,
+        client: SocketAddr,
+        refusal: &Refusal,
+    ) {
+        self.note_refusal(client, refusal);
         if let Some(refused) = self.may_tell() {
             refused.door.tell(socket, refusal).await;
         }

@@ -13,6 +13,7 @@ use crate::handshake::{Accept, Route};
 use crate::identity::Who;
 use crate::limits::{GIVE_PAUSE, GIVE_TRIES_MAX, LINGER};
 use crate::refusal::Refusal;
+use crate::refusal_reason::Reason;
 use std::net::TcpStream as Accepted;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -89,8 +90,8 @@ impl Door {
                 let Ok(socket) = TcpStream::from_std(socket) else { return };
                 let at_the_door = self.presence();
                 tokio::spawn(async move {
-                    let _its_place = visitor;
-                    at_the_door.door.refuse(Stream::plain(socket), &refusal).await;
+                    let (its_place, socket) = (visitor, Stream::plain(socket));
+                    at_the_door.door.refuse(socket, its_place.peer, &refusal).await;
                 });
             }
         }
@@ -113,7 +114,7 @@ impl Door {
     fn judge(&self, route: Route) -> Result<Prepared, Refusal> {
         // Relaxed: see `drain_to_successor`.
         if self.is_draining() && !self.is_succeeded.load(Ordering::Relaxed) {
-            return Err(Refusal::overloaded("draining", "this server is about to stop"));
+            return Err(Refusal::overloaded(Reason::Draining, "this server is about to stop"));
         }
         let mut answer = Vec::with_capacity(ANSWER_BYTES);
         match route {
@@ -162,7 +163,8 @@ impl Door {
                 Err(back) => handoff = back,
             }
         }
-        self.metrics.refuse("shards");
+        let refusal = Refusal::overloaded(Reason::Shards, "no shard takes the connection");
+        self.note_refusal(handoff.peer, &refusal);
         let Ok(socket) = TcpStream::from_std(handoff.socket) else { return };
         let mut socket = Stream::of(socket, handoff.tls);
         let mut answer = handoff.answer;
@@ -176,7 +178,7 @@ impl Door {
 
     /// Tells a client why it may not come in; until it has gone it keeps its place.
     pub(crate) async fn send_off(&self, TurnedAway { socket, refusal, visitor }: TurnedAway) {
-        self.refuse(socket, &refusal).await;
+        self.refuse(socket, visitor.peer, &refusal).await;
         drop(visitor);
     }
 }

@@ -8,11 +8,13 @@
 
 #![allow(unsafe_code)]
 
+use crate::descriptors::first_reserved;
 use crate::limits::DoorLimits;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::unix::AsyncFd;
 
 /// How many connections may wait to be accepted; the kernel has a limit of its own.
@@ -30,9 +32,16 @@ fn prepare(socket: &Socket, limits: &DoorLimits) -> io::Result<()> {
     socket.set_nonblocking(true)
 }
 
-/// Accepts connections that are non-blocking, with `TCP_NODELAY` and a capped `SO_SNDBUF`.
+/// Accepts connections that are non-blocking, with `TCP_NODELAY` and a capped `SO_SNDBUF`. The last
+/// descriptors of the process are not for them.
 #[derive(Debug)]
-pub struct Listener(AsyncFd<mio::net::TcpListener>);
+pub struct Listener {
+    socket: AsyncFd<mio::net::TcpListener>,
+    /// The number of the first descriptor that is not for connections.
+    first_reserved: u64,
+    /// The connection before had that number or a higher one.
+    is_short: AtomicBool,
+}
 
 impl Listener {
     /// Binds a listener. What its sockets are born with is set once here and inherited by every
@@ -66,36 +75,48 @@ impl Listener {
     ///
     /// *Errors* of the system.
     pub fn share(&self) -> io::Result<OwnedFd> {
-        self.0.get_ref().as_fd().try_clone_to_owned()
+        self.socket.get_ref().as_fd().try_clone_to_owned()
     }
 
     fn register(socket: Socket) -> io::Result<Listener> {
         let listener = mio::net::TcpListener::from_std(socket.into());
         // SAFETY: the listener is owned by what is made of it, names one descriptor for as long as
         // it lives, and is never closed or replaced before.
-        let listener = unsafe { AsyncFd::register(listener) }?;
-        Ok(Listener(listener))
+        let socket = unsafe { AsyncFd::register(listener) }?;
+        Ok(Listener { socket, first_reserved: first_reserved()?, is_short: AtomicBool::new(false) })
     }
 
     /// Where it listens.
     ///
     /// *Errors* of the system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.get_ref().local_addr()
+        self.socket.get_ref().local_addr()
     }
 
     /// The next connection and where it comes from. Does not yield while there are any: the caller
     /// sees to it that others have their turn.
     ///
-    /// *Errors* of the system; a connection that ended while it waited is one.
+    /// *Errors* of the system; a connection that ended while it waited is one. Where only reserved
+    /// descriptors are left: the same as if there were none.
     pub(crate) async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         loop {
-            let mut ready = self.0.readable().await?;
+            let mut ready = self.socket.readable().await?;
+            // Relaxed here and below: one task accepts.
+            if self.is_short.load(Ordering::Relaxed) && self.is_reserved(&self.share()?) {
+                return Err(io::Error::from_raw_os_error(libc::EMFILE));
+            }
             if let Ok(accepted) = ready.try_io(|listener| listener.get_ref().accept()) {
                 let (socket, peer) = accepted?;
+                self.is_short.store(self.is_reserved(&socket), Ordering::Relaxed);
                 return Ok((socket.into(), peer));
             }
         }
+    }
+
+    /// Whether the newest descriptor is one of those that are not for connections: then all before
+    /// them are taken.
+    fn is_reserved(&self, newest: &impl AsRawFd) -> bool {
+        u64::try_from(newest.as_raw_fd()).is_ok_and(|number| number >= self.first_reserved)
     }
 }
 

@@ -94,27 +94,22 @@ pub(crate) async fn answer(
         Ok(leave) => return leave,
         Err(refusal) => {
             if refusal.status != 404 {
-                door.metrics.refuse(refusal.reason);
+                door.note_refusal(client, &refusal);
             }
             refused(&refusal)
         }
     };
-    door.metrics.requests.with_label_values(&[method, answer.status().as_str()]).inc();
+    door.metrics.http_requests.with_label_values(&[method, answer.status().as_str()]).inc();
     allow_origin(door, headers, answer.headers_mut());
     Disposal::Answer(answer)
 }
 
-/// Only methods that exist become labels.
+/// The methods that become labels; others are the last.
+pub(crate) const METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "other"];
+
 fn method_label(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::OPTIONS => "OPTIONS",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::DELETE => "DELETE",
-        _ => "other",
-    }
+    let [known @ .., other] = METHODS;
+    known.into_iter().find(|name| *name == method.as_str()).unwrap_or(other)
 }
 
 fn read_route(door: &Door, request: &Request<Incoming>) -> Result<Route, Refusal> {

@@ -7,6 +7,7 @@ use crate::http::Source;
 use crate::identity::Who;
 use crate::limits::{SNAPSHOT_BYTES_MAX, SNAPSHOT_SYMBOLS_MAX};
 use crate::refusal::Refusal;
+use crate::refusal_reason::Reason;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -57,7 +58,10 @@ impl HubSource {
         let until = Instant::now() + TOLD_WITHIN;
         while held.topics.iter().any(|(key, _)| !self.hub.is_told(key.instrument, key.view)) {
             if Instant::now() > until {
-                return Err(Refusal::overloaded("untold", "the publisher has not told of it yet"));
+                return Err(Refusal::overloaded(
+                    Reason::Untold,
+                    "the publisher has not told of it yet",
+                ));
             }
             std::thread::sleep(TOLD_PAUSE);
         }
@@ -254,7 +258,7 @@ fn find_exact(directory: &Directory, name: &str, who: &Who) -> Result<Arc<Instru
         None => {
             let error =
                 format!("symbol: {name:?} is not known yet; the venue's list is on its way");
-            Err(Refusal::overloaded("starting", error))
+            Err(Refusal::overloaded(Reason::Starting, error))
         }
     }
 }

@@ -1,15 +1,20 @@
 //! The edge's metrics, by the names that dashboards and alerts rely on.
 //!
-//! Counters on the sending path are resolved once per label here; a shard adds up a turn's sends
-//! in plain integers and histograms of its own ([`prometheus::Histogram::local`]) and gives them
-//! up once per turn.
+//! What shards count lies in sheets of their own and is added up when somebody scrapes
+//! (`shard_families`). What is here belongs to the door and to whoever reloads keys: handles that
+//! are looked up once, and then one atomic addition.
 
-use crate::shard_ages::Ages;
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, core::Collector,
-};
-use tickcast_wire::{Channel, Encoding};
+use crate::http::METHODS;
+use crate::refusal_reason::Reason;
+use crate::shard_families::ShardFamilies;
+use crate::shard_sheet::Sheet;
+use crate::shard_table::REQUESTS;
+use prometheus::core::Collector;
+use prometheus::proto::{MetricFamily, MetricType};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use std::sync::Arc;
+use tickcast_market::Venue;
+use tickcast_publisher::ShardIndex;
 
 /// From 50 µs to 10 s, for ages and durations.
 pub const SECONDS_BUCKETS: [f64; 17] = [
@@ -17,60 +22,39 @@ pub const SECONDS_BUCKETS: [f64; 17] = [
     1.0, 2.5, 5.0, 10.0,
 ];
 
+/// What happens when something is read again.
+const RESULTS: [&str; 2] = ["ok", "failed"];
+
+/// The statuses that requests over HTTP are answered with.
+const STATUSES: [&str; 12] =
+    ["200", "304", "400", "401", "403", "404", "405", "413", "426", "429", "500", "503"];
+
+/// The methods that may be answered with any of them.
+const SERVED: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
+
 /// The metrics `tickcast_gateway_*` and the ages of what is written.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    /// Connections by `transport` (`websocket`, `sse`).
-    pub connections: IntGaugeVec,
-    /// Connections opened by `transport`.
-    pub connections_opened: IntCounterVec,
-    /// Connections closed by close `code`.
-    pub connections_closed: IntCounterVec,
-    /// Requests and connections refused at the door by `reason`.
-    pub refused: IntCounterVec,
-    /// Subscribed streams by `channel`.
-    pub subscriptions: IntGaugeVec,
-    /// Messages handed to the kernel by `channel` and `encoding`; see [`Metrics::sent`].
-    pub messages_sent: IntCounterVec,
-    /// Their bytes, framing included.
-    pub bytes_sent: IntCounterVec,
-    /// Messages that were sent or came compressed, by `direction` (`out`, `in`).
-    pub compressed_messages: IntCounterVec,
-    /// Their bytes by `direction` and `form` (`plain`, `compressed`); those sent with their heads.
-    pub compressed_bytes: IntCounterVec,
-    /// Messages that were compressed, each once for however many it was sent to.
-    pub compressions: IntCounter,
-    /// Calls that hand bytes to the kernel by `mode` (`send`, `io_uring`).
-    pub sends: IntCounterVec,
-    /// 1 for the `mode` in use.
-    pub flush_mode: IntGaugeVec,
-    /// Connections that owe something older than their subscription.
-    pub lagging_connections: IntGauge,
-    /// How often a connection began to lag.
-    pub lagging: IntCounter,
-    /// Updates that a client got merged into a later one.
-    pub merged_updates: IntCounter,
-    /// How long a turn takes, by `shard`.
-    pub shard_turn: HistogramVec,
-    /// How often a shard lost batches and caught up by diff, by `shard`.
-    pub shard_overruns: IntCounterVec,
+    shards: ShardFamilies,
+    /// Requests and connections refused at the door by `reason`, and by its number.
+    refused: IntCounterVec,
+    by_reason: [IntCounter; Reason::COUNT],
     /// From accepting a connection to its handshake being answered.
-    pub handshake: Histogram,
-    /// Requests by `method` and `code`: HTTP's (`GET`, `200`) and the client protocol's
-    /// (`subscribe`, `ok` or the number of the error).
-    pub requests: IntCounterVec,
-    /// From `ts_recv` to the handing over to the kernel, by `venue`.
-    pub age_at_write: Ages,
-    /// From `ts_publish` to the handing over to the kernel, by `venue`.
-    pub publish_to_write: Ages,
+    pub(crate) handshake: Histogram,
+    /// Connections at the door, which no shard has yet.
+    pub(crate) door_connections: IntGauge,
+    /// How many connections there may be.
+    pub(crate) connections_max: IntGauge,
+    /// 1 while this process sends its clients away.
+    pub(crate) draining: IntGauge,
+    /// Requests over HTTP by `method` and `code`.
+    pub(crate) http_requests: IntCounterVec,
     /// When the certificate in use ends, in seconds since 1970; 0 without TLS.
-    pub certificate_expiry: IntGauge,
+    pub(crate) certificate_expiry: IntGauge,
     /// Certificates read again, by `result` (`ok`, `failed`: the old one stays).
     pub certificate_reloads: IntCounterVec,
     /// Keys for tokens read again, by `result` (`ok`, `failed`: the old ones stay).
-    pub key_reloads: IntCounterVec,
-    /// Connections that were closed because handling them failed; 0 unless there is a bug.
-    pub panics: IntCounter,
+    pub(crate) key_reloads: IntCounterVec,
 }
 
 impl Metrics {
@@ -86,137 +70,125 @@ impl Metrics {
     }
 
     fn unregistered() -> Result<Metrics, prometheus::Error> {
+        let http_requests =
+            IntCounterVec::new(Opts::new(REQUESTS, "Over HTTP"), &["method", "code"])?;
+        for method in METHODS {
+            // What is not understood anywhere is answered with 405, or not even looked at.
+            let codes = if SERVED.contains(&method) { &STATUSES[..] } else { &["405"] };
+            codes.iter().for_each(|code| drop(http_requests.with_label_values(&[method, code])));
+        }
+        http_requests.with_label_values(&["GET", "101"]);
+        let refused = IntCounterVec::new(opts("refused_total", REFUSED), &["reason"])?;
         Ok(Metrics {
-            connections: gauges("connections", "Open connections", "transport")?,
-            connections_opened: counters(
-                "connections_opened_total",
-                "Connections opened",
-                &["transport"],
-            )?,
-            connections_closed: counters("connections_closed_total", CLOSED, &["code"])?,
-            refused: counters("refused_total", REFUSED, &["reason"])?,
-            subscriptions: gauges("subscriptions", "Subscribed streams", "channel")?,
-            messages_sent: counters("messages_sent_total", SENT, &["channel", "encoding"])?,
-            bytes_sent: counters("bytes_sent_total", SENT_BYTES, &["channel", "encoding"])?,
-            compressed_messages: counters("compressed_messages_total", COMPRESSED, &["direction"])?,
-            compressed_bytes: counters(
-                "compressed_bytes_total",
-                COMPRESSED_BYTES,
-                &["direction", "form"],
-            )?,
-            compressions: IntCounter::with_opts(opts("compressions_total", COMPRESSIONS))?,
-            sends: counters(
-                "sends_total",
-                "Sends to a connection, by how the kernel is called",
-                &["mode"],
-            )?,
-            flush_mode: gauges("flush_mode", "1 for the mode of sending in use", "mode")?,
-            lagging_connections: IntGauge::with_opts(opts("lagging_connections", LAGGING))?,
-            lagging: IntCounter::with_opts(opts("lagging_total", LAGGED))?,
-            merged_updates: IntCounter::with_opts(opts("merged_updates_total", MERGED))?,
-            shard_turn: durations("tickcast_gateway_shard_turn_seconds", TURN, "shard")?,
-            shard_overruns: counters("shard_overruns_total", OVERRUNS, &["shard"])?,
+            shards: ShardFamilies::new(http_requests.clone())?,
+            by_reason: Reason::ALL.map(|reason| refused.with_label_values(&[reason.name()])),
+            refused,
             handshake: Histogram::with_opts(
                 HistogramOpts::new("tickcast_gateway_handshake_seconds", HANDSHAKE)
                     .buckets(SECONDS_BUCKETS.to_vec()),
             )?,
-            requests: counters("requests_total", REQUESTS, &["method", "code"])?,
-            age_at_write: Ages::new("tickcast_age_at_write_seconds", AGE)?,
-            publish_to_write: Ages::new("tickcast_publish_to_write_seconds", PUBLISHED)?,
-            certificate_expiry: IntGauge::with_opts(opts(
-                "certificate_expiry_timestamp_seconds",
-                EXPIRY,
-            ))?,
-            certificate_reloads: counters("certificate_reloads_total", RELOADS, &["result"])?,
-            key_reloads: counters("key_reloads_total", KEY_RELOADS, &["result"])?,
-            panics: IntCounter::with_opts(opts("panics_total", PANICS))?,
+            door_connections: gauge("door_connections", AT_THE_DOOR)?,
+            connections_max: gauge("connections_max", CONNECTIONS_MAX)?,
+            draining: gauge("draining", DRAINING)?,
+            http_requests,
+            certificate_expiry: gauge("certificate_expiry_timestamp_seconds", EXPIRY)?,
+            certificate_reloads: reloads("certificate_reloads_total", RELOADS)?,
+            key_reloads: reloads("key_reloads_total", KEY_RELOADS)?,
         })
     }
 
     fn collectors(&self) -> Vec<Box<dyn Collector>> {
         vec![
-            Box::new(self.connections.clone()),
-            Box::new(self.connections_opened.clone()),
-            Box::new(self.connections_closed.clone()),
+            Box::new(self.shards.clone()),
             Box::new(self.refused.clone()),
-            Box::new(self.subscriptions.clone()),
-            Box::new(self.messages_sent.clone()),
-            Box::new(self.bytes_sent.clone()),
-            Box::new(self.compressed_messages.clone()),
-            Box::new(self.compressed_bytes.clone()),
-            Box::new(self.compressions.clone()),
-            Box::new(self.sends.clone()),
-            Box::new(self.flush_mode.clone()),
-            Box::new(self.lagging_connections.clone()),
-            Box::new(self.lagging.clone()),
-            Box::new(self.merged_updates.clone()),
-            Box::new(self.shard_turn.clone()),
-            Box::new(self.shard_overruns.clone()),
             Box::new(self.handshake.clone()),
-            Box::new(self.requests.clone()),
-            Box::new(self.age_at_write.clone()),
-            Box::new(self.publish_to_write.clone()),
+            Box::new(self.door_connections.clone()),
+            Box::new(self.connections_max.clone()),
+            Box::new(self.draining.clone()),
             Box::new(self.certificate_expiry.clone()),
             Box::new(self.certificate_reloads.clone()),
             Box::new(self.key_reloads.clone()),
-            Box::new(self.panics.clone()),
         ]
     }
 
-    /// The counters of messages and of bytes of one channel and encoding, to be kept: finding them
-    /// hashes their labels.
-    pub fn sent(&self, channel: Channel, encoding: Encoding) -> (IntCounter, IntCounter) {
-        let labels = [channel.name(), encoding.name()];
-        (self.messages_sent.with_label_values(&labels), self.bytes_sent.with_label_values(&labels))
+    /// The sheet of a shard, which is added to all others from now on.
+    pub(crate) fn sheet_of(&self, shard: ShardIndex) -> Arc<Sheet> {
+        let sheet = Arc::new(Sheet::new(shard));
+        self.shards.put(sheet.clone());
+        sheet
     }
 
-    /// Whether anybody has ever subscribed to anything; cheap enough to be asked now and then.
-    pub fn has_had_subscribers(&self) -> bool {
-        self.requests.with_label_values(&["subscribe", "ok"]).get() > 0
-            || self.connections_opened.with_label_values(&["sse"]).get() > 0
+    /// A feed of this venue is configured: its ages have series from the start. Others get theirs
+    /// with their first instrument.
+    pub fn expect(&self, venue: Venue) {
+        self.shards.expect(venue);
     }
 
     /// Counts a refusal.
-    pub fn refuse(&self, reason: &str) {
-        self.refused.with_label_values(&[reason]).inc();
+    pub fn refuse(&self, reason: Reason) {
+        self.by_reason[reason as usize].inc();
+    }
+
+    /// Whether anybody has ever subscribed to anything; to be asked now and then.
+    pub fn has_had_subscribers(&self) -> bool {
+        self.value(REQUESTS, &["subscribe", "ok"]) > 0
+            || self.value("tickcast_gateway_connections_opened_total", &["sse"]) > 0
+    }
+
+    /// What one of these metrics says now: the sum of its series that have all these label values;
+    /// of a histogram, how often it was observed. 0 for a name that there is not.
+    ///
+    /// *Cost:* that of a scrape; for tests and for what is asked now and then.
+    pub fn value(&self, name: &str, labels: &[&str]) -> i64 {
+        let families = self.collectors().into_iter().flat_map(|collector| collector.collect());
+        families.filter(|family| family.name() == name).map(|family| sum(&family, labels)).sum()
     }
 }
 
-const CLOSED: &str = "Connections closed, by close code";
-const REFUSED: &str = "Requests and connections refused at the door";
-const SENT: &str = "Messages handed to the kernel";
-const SENT_BYTES: &str = "Bytes of these messages, framing included";
-const COMPRESSED: &str = "Messages that were sent or came compressed";
-const COMPRESSED_BYTES: &str = "Bytes of these messages, with and without compression";
-const COMPRESSIONS: &str = "Messages compressed, each once for however many it was sent to";
-const LAGGING: &str = "Connections that owe something older than their subscription";
-const LAGGED: &str = "How often a connection began to lag";
-const MERGED: &str = "Updates that were merged into later ones for a lagging client";
-const TURN: &str = "How long a turn of a shard takes";
-const OVERRUNS: &str = "How often a shard lost batches and caught up by diff";
-const HANDSHAKE: &str = "From accepting a connection to its handshake being answered";
-const REQUESTS: &str = "Requests over HTTP and in the client protocol";
-const AGE: &str = "From receiving the venue's message to handing its frame to the kernel";
-const EXPIRY: &str = "When the certificate in use ends, in seconds since 1970; 0 without TLS";
-const RELOADS: &str = "Certificates read again; after a failure the old one stays";
-const KEY_RELOADS: &str = "Keys for tokens read again; after a failure the old ones stay";
-const PANICS: &str = "Connections closed because handling them failed";
-const PUBLISHED: &str = "From encoding a frame to handing it to the kernel";
+fn sum(family: &MetricFamily, labels: &[&str]) -> i64 {
+    let has = |metric: &&prometheus::proto::Metric| {
+        let values = metric.get_label();
+        labels.iter().all(|label| values.iter().any(|other| other.value() == *label))
+    };
+    let value = |metric: &prometheus::proto::Metric| match family.get_field_type() {
+        MetricType::COUNTER => metric.get_counter().get_value(),
+        MetricType::HISTOGRAM => metric.get_histogram().get_sample_count() as f64,
+        _ => metric.get_gauge().get_value(),
+    };
+    let sum: f64 = family.get_metric().iter().filter(has).map(value).sum();
+    sum as i64 // Counts: whole, and far below 2^53.
+}
+
+const REFUSED: &str = "Requests and connections refused at the door, by reason. address_rate and \
+    address_connections: somebody floods. connections, shards: too small. descriptors: each try to \
+    accept while there are none.";
+const HANDSHAKE: &str = "From accepting a connection to its handshake being answered, TLS and the \
+    client's own slowness included. Mostly the client; a rise for all is a processor that is full.";
+const AT_THE_DOOR: &str = "Connections at the door: they agree on keys, have not said yet what \
+    they want, or use REST. Many for long: slow or hostile clients, or shards that take none.";
+const CONNECTIONS_MAX: &str = "How many connections there may be: the setting connections_max, or \
+    what the limit of file descriptors leaves where that is less.";
+const DRAINING: &str = "1 while this process sends its clients away and accepts nobody: it stops, \
+    or another one has taken over.";
+const EXPIRY: &str = "When the TLS certificate in use ends, in seconds since 1970; 0 without TLS. \
+    After it no client that verifies comes in.";
+const RELOADS: &str = "Certificates read again, by result. After failed the old one stays in use; \
+    the log says what is wrong with the new one.";
+const KEY_RELOADS: &str = "Keys for tokens read again, by result. After failed the old ones stay \
+    in use; the log says what is wrong with the new ones.";
 
 fn opts(name: &str, help: &str) -> Opts {
     Opts::new(format!("tickcast_gateway_{name}"), help)
 }
 
-fn counters(name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
-    IntCounterVec::new(opts(name, help), labels)
+fn gauge(name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+    IntGauge::with_opts(opts(name, help))
 }
 
-fn gauges(name: &str, help: &str, label: &str) -> Result<IntGaugeVec, prometheus::Error> {
-    IntGaugeVec::new(opts(name, help), &[label])
-}
-
-fn durations(name: &str, help: &str, label: &str) -> Result<HistogramVec, prometheus::Error> {
-    HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS_BUCKETS.to_vec()), &[label])
+fn reloads(name: &str, help: &str) -> Result<IntCounterVec, prometheus::Error> {
+    let counter = IntCounterVec::new(opts(name, help), &["result"])?;
+    RESULTS.iter().for_each(|result| drop(counter.with_label_values(&[*result])));
+    Ok(counter)
 }
 
 #[cfg(test)]
@@ -227,13 +199,27 @@ mod tests {
     fn every_metric_can_be_registered_once() {
         let registry = Registry::new();
         let metrics = Metrics::new(&registry).unwrap();
-        let (messages, bytes) = metrics.sent(Channel::Ticker, Encoding::Json);
-        messages.inc();
-        bytes.inc_by(190);
-        metrics.refuse("origin");
-        let gathered = registry.gather();
-        let sent = gathered.iter().find(|m| m.name() == "tickcast_gateway_messages_sent_total");
-        assert_eq!(sent.unwrap().get_metric()[0].get_label().len(), 2);
         assert!(Metrics::new(&registry).is_err(), "the names are taken");
+        assert!(!metrics.has_had_subscribers());
+        metrics.sheet_of(ShardIndex(0)).opened[1].add(1);
+        assert!(metrics.has_had_subscribers());
+    }
+
+    #[test]
+    fn every_reason_and_status_is_there_from_the_start_and_help_ends_with_a_stop() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).unwrap();
+        metrics.refuse(Reason::Origin);
+        assert_eq!(metrics.value("tickcast_gateway_refused_total", &["origin"]), 1);
+        for family in registry.gather() {
+            assert!(family.help().ends_with('.'), "{}: {}", family.name(), family.help());
+            let most = match family.name() {
+                "tickcast_gateway_refused_total" => Reason::COUNT,
+                REQUESTS => 150,
+                _ => 25,
+            };
+            let series = family.get_metric().len();
+            assert!((1..=most).contains(&series), "{}: {series} series", family.name());
+        }
     }
 }

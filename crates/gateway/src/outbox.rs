@@ -6,6 +6,7 @@
 
 use crate::owing_serve::Due;
 use crate::ring::{Posted, Ring};
+use crate::sent_kind::SentKind;
 use crate::shard_pass::Lane;
 use std::io;
 use std::os::fd::RawFd;
@@ -57,12 +58,23 @@ impl Load {
     }
 }
 
+/// Something owed that is on its way, in a message of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Served {
+    /// Where its bytes end.
+    pub(crate) end: usize,
+    pub(crate) due: Due,
+    pub(crate) kind: SentKind,
+    /// How long it was before it was compressed; 0 where it was not.
+    pub(crate) plain: u32,
+}
+
 /// The loads that have been gathered and not been settled.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     pub(crate) bytes: Vec<u8>,
-    /// What was owed, each with the end of its bytes.
-    pub(crate) owed: Vec<(usize, Due)>,
+    /// What was owed.
+    pub(crate) owed: Vec<Served>,
     pub(crate) loads: Vec<Load>,
     /// Beside `loads`: what is sent through the ring, and what came of it.
     pub(crate) posted: Vec<Posted>,
@@ -112,6 +124,11 @@ impl Outbox {
             self.ring = None;
         }
         result
+    }
+
+    /// Where the bytes of an owed message of that load begin.
+    pub(crate) fn served_start(&self, load: &Load, at: usize) -> usize {
+        if at == load.owed_start { load.frames_end } else { self.owed[at - 1].end }
     }
 
     pub(crate) fn clear(&mut self) {

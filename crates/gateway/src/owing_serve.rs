@@ -5,6 +5,7 @@
 
 use crate::connection::Phase;
 use crate::deflate::Deflater;
+use crate::outbox::Served;
 use crate::owing::Owed;
 use crate::sent_kind::SentKind;
 use crate::shard::Shard;
@@ -12,7 +13,7 @@ use crate::socket::Socket;
 use rustc_hash::FxHashMap;
 use std::ops::Range;
 use tickcast_market::{InstrumentIndex, Seq, Since};
-use tickcast_publisher::{Ask, Served, TopicKey};
+use tickcast_publisher::{Ask, Served as Answer, TopicKey};
 use tickcast_wire::Channel;
 
 /// What is served to one connection at a time, unless a single message is longer.
@@ -37,6 +38,16 @@ pub(crate) enum Due {
     Status(InstrumentIndex),
     /// A topic's diff.
     Topic(Owed),
+}
+
+/// What came of loading something owed.
+enum Loaded {
+    /// A message of this kind; how long it was before it was compressed, or 0.
+    Message(SentKind, u32),
+    /// There is nothing new: the connection is current without a word.
+    Nothing,
+    /// A status has to be told before.
+    StatusFirst,
 }
 
 /// Snapshots that were encoded in this turn.
@@ -127,30 +138,31 @@ impl<S: Socket> Shard<S> {
                 break;
             }
             let Some(due) = self.next_due(token) else { break };
-            match due {
+            let loaded = match due {
                 Due::Status(instrument) => self.load_status(token, instrument),
-                Due::Topic(owed) => {
-                    if !self.load_topic(token, owed) {
-                        self.put_due_back(token, due);
-                        if self.lanes[token as usize].is_empty() {
-                            continue; // It owes the status, which is next.
-                        }
-                        break; // The status is among its frames.
-                    }
+                Due::Topic(owed) => self.load_topic(token, owed),
+            };
+            let (kind, plain) = match loaded {
+                Loaded::Message(kind, plain) => (kind, plain),
+                Loaded::Nothing => {
+                    self.settle_due(token, due);
+                    continue;
                 }
-            }
+                Loaded::StatusFirst => {
+                    self.put_due_back(token, due);
+                    if self.lanes[token as usize].is_empty() {
+                        continue; // It owes the status, which is next.
+                    }
+                    break; // The status is among its frames.
+                }
+            };
             let end = self.outbox.bytes.len();
-            if end == before {
-                // Nothing new: it is current without a word.
-                self.settle_due(token, due);
-                continue;
-            }
             if before > start && end - start > SERVED_BYTES_MAX {
                 self.outbox.bytes.truncate(before);
                 self.put_due_back(token, due);
                 break;
             }
-            self.outbox.owed.push((end, due));
+            self.outbox.owed.push(Served { end, due, kind, plain });
             self.connections[token as usize].account.messages += 1;
         }
     }
@@ -168,9 +180,9 @@ impl<S: Socket> Shard<S> {
         self.get_mut(token)?.owing.as_mut()?.pop().map(Due::Topic)
     }
 
-    fn load_status(&mut self, token: u32, instrument: InstrumentIndex) {
-        let Some(status) = self.hub.status(instrument) else { return };
-        let Some(known) = self.instruments.get(instrument.index()) else { return };
+    fn load_status(&mut self, token: u32, instrument: InstrumentIndex) -> Loaded {
+        let Some(status) = self.hub.status(instrument) else { return Loaded::Nothing };
+        let Some(known) = self.instruments.get(instrument.index()) else { return Loaded::Nothing };
         let encoding = self.connections[token as usize].encoding;
         self.message.clear();
         let head_len = self.hub.status_frame(
@@ -181,12 +193,12 @@ impl<S: Socket> Shard<S> {
             &mut self.scratch,
             &mut self.message,
         );
-        let length = self.put_message(token, Channel::Status, None, head_len);
-        self.tally.message(SentKind::new(Channel::Status, encoding), length);
+        let plain = self.put_message(token, Channel::Status, None, head_len);
+        Loaded::Message(SentKind::new(Channel::Status, encoding), plain)
     }
 
-    /// Appends what is new in a topic; `false` when a status has to be told before.
-    fn load_topic(&mut self, token: u32, owed: Owed) -> bool {
+    /// Appends what is new in a topic.
+    fn load_topic(&mut self, token: u32, owed: Owed) -> Loaded {
         let connection = &self.connections[token as usize];
         let place = connection.subscriptions.memberships[owed.membership as usize].place();
         let topic = self.topics.at(place.slot);
@@ -194,50 +206,48 @@ impl<S: Socket> Shard<S> {
         let Owed { since, bare, first, .. } = owed;
         let channel = key.view.channel();
         if since.seq.0 == 0 {
-            if let Some((bytes, message)) = self.snapshot(key, bare, mark) {
-                if self.tell_status_before(key.instrument, message.status) {
-                    return false;
-                }
-                let length = self.put_snapshot(token, (key, bare), bytes, &message);
-                self.tally.message(SentKind::of(&key), length);
+            let Some((bytes, message)) = self.snapshot(key, bare, mark) else {
+                return Loaded::Nothing;
+            };
+            if self.tell_status_before(key.instrument, message.status) {
+                return Loaded::StatusFirst;
             }
-            return true;
+            let plain = self.put_snapshot(token, (key, bare), bytes, &message);
+            return Loaded::Message(SentKind::of(&key), plain);
         }
         self.message.clear();
         let ask = Ask { key, since, always: first, bare };
         let served = self.hub.serve(&ask, self.now, &mut self.scratch, &mut self.message);
-        if let Served::Frame { epoch, seq, status, head_len, .. } = served {
-            if self.tell_status_before(key.instrument, status) {
-                return false;
-            }
-            let since = Some(Since { epoch, seq });
-            let length = self.put_message(token, channel, since, head_len);
-            self.tally.message(SentKind::of(&key), length);
+        let Answer::Frame { epoch, seq, status, head_len, .. } = served else {
+            return Loaded::Nothing;
+        };
+        if self.tell_status_before(key.instrument, status) {
+            return Loaded::StatusFirst;
         }
-        true
+        let plain = self.put_message(token, channel, Some(Since { epoch, seq }), head_len);
+        Loaded::Message(SentKind::of(&key), plain)
     }
 
-    /// Appends a snapshot to the outbox the way the connection speaks. How long it has become.
+    /// Appends a snapshot to the outbox the way the connection speaks. Where it was compressed: how
+    /// long it was before; else 0.
     fn put_snapshot(
         &mut self,
         token: u32,
         key: (TopicKey, bool),
         bytes: Range<usize>,
         message: &Message,
-    ) -> usize {
-        let Shard { connections, outbox, snapshots, deflater, tally, .. } = self;
+    ) -> u32 {
+        let Shard { connections, outbox, snapshots, deflater, .. } = self;
         let connection = &connections[token as usize];
-        let before = outbox.bytes.len();
         let deflater = deflater.as_mut().filter(|_| connection.compresses);
         if let Some(twin) = deflater.and_then(|deflater| snapshots.twin(key, deflater)) {
             outbox.bytes.extend_from_slice(twin);
-            tally.compressed(1, bytes.len(), twin.len());
-        } else {
-            let (channel, since) = (key.0.view.channel(), Some(message.since));
-            let frame = &snapshots.bytes[bytes];
-            connection.framing.put(&mut outbox.bytes, channel, since, message.head_len, frame);
+            return bytes.len() as u32;
         }
-        outbox.bytes.len() - before
+        let (channel, since) = (key.0.view.channel(), Some(message.since));
+        let frame = &snapshots.bytes[bytes];
+        connection.framing.put(&mut outbox.bytes, channel, since, message.head_len, frame);
+        0
     }
 
     /// The topic's snapshot, from this turn's if it is not older than what was delivered since.
@@ -260,7 +270,7 @@ impl<S: Socket> Shard<S> {
         let start = bytes.len();
         let ask = Ask { key, since: Since::NOTHING, always: true, bare };
         let served = self.hub.serve(&ask, self.now, &mut self.scratch, bytes);
-        let Served::Frame { epoch, seq, status, head_len, .. } = served else { return None };
+        let Answer::Frame { epoch, seq, status, head_len, .. } = served else { return None };
         let message = Message { since: Since { epoch, seq }, status, head_len };
         let range = start..bytes.len();
         by_topic.insert((key, bare), Snapshot { bytes: range.clone(), message, twin: None });

@@ -1,5 +1,6 @@
 //! How the edge says no over HTTP: a status, a reason for the counter, a JSON body.
 
+use crate::refusal_reason::Reason;
 use std::borrow::Cow;
 
 /// When to try again.
@@ -12,7 +13,7 @@ pub struct Refusal {
     /// The HTTP status.
     pub status: u16,
     /// For the label of `tickcast_gateway_refused_total`.
-    pub reason: &'static str,
+    pub reason: Reason,
     /// In words, with field and value where they help.
     pub error: Cow<'static, str>,
     /// Headers that the status calls for.
@@ -25,13 +26,13 @@ pub struct Refusal {
 pub(crate) const READABLE: &str = "Retry-After, WWW-Authenticate";
 
 impl Refusal {
-    fn new(status: u16, reason: &'static str, error: impl Into<Cow<'static, str>>) -> Refusal {
+    fn new(status: u16, reason: Reason, error: impl Into<Cow<'static, str>>) -> Refusal {
         Refusal { status, reason, error: error.into(), headers: &[], reader: None }
     }
 
     /// 400: the request makes no sense.
     pub fn bad_request(error: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal::new(400, "bad_request", error)
+        Refusal::new(400, Reason::BadRequest, error)
     }
 
     /// 400: a line of the head ends without a carriage return.
@@ -42,28 +43,28 @@ impl Refusal {
     /// 400: none of the offered subprotocols is known.
     pub fn subprotocol(known: &str) -> Refusal {
         let error = format!("Sec-WebSocket-Protocol: none of those offered is known: {known}");
-        Refusal::new(400, "subprotocol", error)
+        Refusal::new(400, Reason::Subprotocol, error)
     }
 
     /// 401: a token is needed, or the one that was shown is not good (RFC 6750, section 3).
-    pub fn unauthorized(reason: &'static str, error: impl Into<Cow<'static, str>>) -> Refusal {
+    pub fn unauthorized(reason: Reason, error: impl Into<Cow<'static, str>>) -> Refusal {
         Refusal { headers: &[("WWW-Authenticate", "Bearer")], ..Refusal::new(401, reason, error) }
     }
 
     /// 403: the token does not entitle to this.
     pub fn not_entitled(error: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal::new(403, "entitlement", error)
+        Refusal::new(403, Reason::Entitlement, error)
     }
 
     /// 403: the page's origin is not let in.
     pub fn origin(origin: &str) -> Refusal {
         let shown: String = origin.chars().take(100).collect();
-        Refusal::new(403, "origin", format!("Origin: {shown:?} is not allowed"))
+        Refusal::new(403, Reason::Origin, format!("Origin: {shown:?} is not allowed"))
     }
 
     /// 404: nothing is there.
     pub fn not_found(error: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal::new(404, "not_found", error)
+        Refusal::new(404, Reason::NotFound, error)
     }
 
     /// 405: only `GET` is understood.
@@ -71,57 +72,57 @@ impl Refusal {
         let shown: String = method.chars().take(20).collect();
         Refusal {
             headers: &[("Allow", "GET")],
-            ..Refusal::new(405, "method", format!("{shown:?} is not allowed here"))
+            ..Refusal::new(405, Reason::Method, format!("{shown:?} is not allowed here"))
         }
     }
 
     /// 408: the head did not come in time.
     pub fn too_slow() -> Refusal {
-        Refusal::new(408, "deadline", "the request head was not complete in time")
+        Refusal::new(408, Reason::Deadline, "the request head was not complete in time")
     }
 
     /// 413: the answer would be too large; ask for less.
     pub fn too_large(error: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal::new(413, "too_large", error)
+        Refusal::new(413, Reason::TooLarge, error)
     }
 
     /// 426: only a WebSocket handshake of version 13 is understood.
     pub fn upgrade_required(error: impl Into<Cow<'static, str>>) -> Refusal {
         Refusal {
             headers: &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
-            ..Refusal::new(426, "upgrade", error)
+            ..Refusal::new(426, Reason::Upgrade, error)
         }
     }
 
     /// 429: the client's address has as many connections as it may have.
     pub fn too_many_connections() -> Refusal {
         let error = "there are as many connections as one address may have";
-        Refusal { headers: LATER, ..Refusal::new(429, "address_connections", error) }
+        Refusal { headers: LATER, ..Refusal::new(429, Reason::AddressConnections, error) }
     }
 
     /// 429: new connections of the client's address come too fast.
     pub fn too_fast() -> Refusal {
         let error = "new connections from one address come too fast";
-        Refusal { headers: SOON, ..Refusal::new(429, "address_rate", error) }
+        Refusal { headers: SOON, ..Refusal::new(429, Reason::AddressRate, error) }
     }
 
     /// 429: too many from there; come back later.
-    pub fn too_many(reason: &'static str, error: impl Into<Cow<'static, str>>) -> Refusal {
+    pub fn too_many(reason: Reason, error: impl Into<Cow<'static, str>>) -> Refusal {
         Refusal { headers: LATER, ..Refusal::new(429, reason, error) }
     }
 
     /// 431: the head is too long or has too many headers.
     pub fn head_too_big(error: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal::new(431, "head_too_big", error)
+        Refusal::new(431, Reason::HeadTooBig, error)
     }
 
     /// 500: a bug of ours.
     pub fn internal(error: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal::new(500, "internal", error)
+        Refusal::new(500, Reason::Internal, error)
     }
 
     /// 503: no room; come back later.
-    pub fn overloaded(reason: &'static str, error: impl Into<Cow<'static, str>>) -> Refusal {
+    pub fn overloaded(reason: Reason, error: impl Into<Cow<'static, str>>) -> Refusal {
         Refusal { headers: LATER, ..Refusal::new(503, reason, error) }
     }
 

@@ -6,6 +6,7 @@
 use crate::http::Source;
 use crate::identity::Who;
 use crate::refusal::Refusal;
+use crate::refusal_reason::Reason;
 use hyper::body::Bytes;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -77,7 +78,7 @@ impl Rest {
         let kib = u32::try_from((body.len() >> 10) + 1).unwrap_or(u32::MAX);
         match self.held.clone().try_acquire_many_owned(kib) {
             Ok(room) => Ok(Bytes::from_owner(Held { body, _room: room })),
-            Err(_) => Err(Refusal::overloaded("rest", "too many answers wait to be taken")),
+            Err(_) => Err(Refusal::overloaded(Reason::Rest, "too many answers wait to be taken")),
         }
     }
 }
@@ -93,7 +94,7 @@ mod tests {
         let held: Vec<_> = (0..20).map_while(|_| rest.hold(body()).ok()).collect();
         assert_eq!(held.len(), 7, "of 16 MiB each, in 128 MiB");
         let refusal = rest.hold(body()).unwrap_err();
-        assert_eq!((refusal.status, refusal.reason), (503, "rest"));
+        assert_eq!((refusal.status, refusal.reason), (503, Reason::Rest));
         drop(held);
         assert!(rest.hold(body()).is_ok());
     }

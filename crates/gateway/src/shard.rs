@@ -188,7 +188,7 @@ impl<S: Socket> Shard<S> {
     /// Says when the writes of the last turn were done, and gives its figures to the metrics.
     pub fn turned(&mut self, now: Nanos) {
         self.tally_deflate();
-        self.tally.give_up(&mut self.pass, self.now, now);
+        self.tally.give_up(&mut self.pass, self.now, now, self.feed.waiting());
         if self.pass.is_done() {
             self.pass.clear();
         }

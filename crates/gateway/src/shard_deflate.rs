@@ -89,28 +89,26 @@ impl<S: Socket> Shard<S> {
     }
 
     /// Appends to the outbox the data message that stands in `message`, a frame with a head of
-    /// `head_len` bytes, the way the connection speaks. How long it has become.
+    /// `head_len` bytes, the way the connection speaks. Where it was compressed: how long it was
+    /// before; else 0.
     pub(crate) fn put_message(
         &mut self,
         token: u32,
         channel: Channel,
         since: Option<Since>,
         head_len: u8,
-    ) -> usize {
-        let Shard { connections, outbox, message, deflater, tally, .. } = self;
+    ) -> u32 {
+        let Shard { connections, outbox, message, deflater, .. } = self;
         let connection = &connections[token as usize];
-        let before = outbox.bytes.len();
         let deflater = deflater.as_mut().filter(|_| connection.compresses);
         if let Some(deflater) = deflater
             && Deflater::is_worth(message.len() - usize::from(head_len))
             && deflater.write_twin(&mut outbox.bytes, message, head_len)
         {
-            let length = outbox.bytes.len() - before;
-            tally.compressed(1, message.len(), length);
-            return length;
+            return message.len() as u32;
         }
         connection.framing.put(&mut outbox.bytes, channel, since, head_len, message);
-        outbox.bytes.len() - before
+        0
     }
 
     /// The answer that was just put behind what waits for the connection, from `start` on, is

@@ -1,19 +1,17 @@
-//! What a shard counts, in plain integers, and gives up to the metrics once per turn.
+//! What a shard counts, in plain integers, and puts into its sheet once per turn.
 
 use crate::connection::{Connection, Framing};
 use crate::flush_mode::FlushMode;
 use crate::inflate::Counts;
 use crate::metrics::Metrics;
 use crate::sent_kind::SentKind;
-use crate::shard_ages::LocalAges;
+use crate::shard_log::ShardLog;
 use crate::shard_pass::Pass;
-use prometheus::{Histogram, IntCounter, IntGauge};
-use tickcast_market::Nanos;
+use crate::shard_sheet::{SEND_MODES, Sheet};
+use std::sync::Arc;
+use tickcast_market::{Nanos, Venue};
 use tickcast_publisher::ShardIndex;
 use tickcast_wire::{Channel, ErrorCode, Method};
-
-/// By the place of their counters.
-const SEND_MODES: [FlushMode; 2] = [FlushMode::Send, FlushMode::Uring];
 
 const CHANNELS: usize = Channel::ALL.len();
 
@@ -21,7 +19,7 @@ const CHANNELS: usize = Channel::ALL.len();
 #[derive(Debug)]
 pub(crate) struct Tally {
     /// Sends, one by one and through a ring.
-    sends: [u64; 2],
+    sends: [u64; SEND_MODES.len()],
     /// Updates that were merged into later ones.
     pub(crate) merged: u64,
     /// How often batches were lost.
@@ -40,48 +38,15 @@ pub(crate) struct Tally {
     lagging: i64,
     lagged: u64,
     stamp: u32,
-    ages: LocalAges,
-    publish_to_write: LocalAges,
-    given: Given,
-}
-
-/// The counters that the figures are given to, resolved once.
-#[derive(Debug)]
-struct Given {
-    metrics: Metrics,
-    sent: [(IntCounter, IntCounter); SentKind::COUNT],
-    subscriptions: [IntGauge; CHANNELS],
-    sends: [IntCounter; 2],
-    overruns: IntCounter,
-    turn: Histogram,
-    /// Of what is sent, and of what comes.
-    deflate: [GivenDeflate; 2],
-}
-
-/// The counters of compressed messages in one direction.
-#[derive(Debug)]
-struct GivenDeflate {
-    messages: IntCounter,
-    plain: IntCounter,
-    compressed: IntCounter,
-}
-
-impl GivenDeflate {
-    fn new(metrics: &Metrics, direction: &str) -> GivenDeflate {
-        let bytes = |form| metrics.compressed_bytes.with_label_values(&[direction, form]);
-        GivenDeflate {
-            messages: metrics.compressed_messages.with_label_values(&[direction]),
-            plain: bytes("plain"),
-            compressed: bytes("compressed"),
-        }
-    }
+    sheet: Arc<Sheet>,
+    /// What is counted here and happens to one connection is told there.
+    pub(crate) log: ShardLog,
 }
 
 impl Tally {
     pub(crate) fn new(metrics: &Metrics, shard: ShardIndex) -> Tally {
-        let shard = shard.0.to_string();
         Tally {
-            sends: [0; 2],
+            sends: [0; SEND_MODES.len()],
             merged: 0,
             overruns: 0,
             panics: 0,
@@ -94,18 +59,8 @@ impl Tally {
             lagging: 0,
             lagged: 0,
             stamp: 0,
-            ages: LocalAges::new(&metrics.age_at_write),
-            publish_to_write: LocalAges::new(&metrics.publish_to_write),
-            given: Given {
-                sent: SentKind::all().map(|kind| metrics.sent(kind.channel(), kind.encoding())),
-                subscriptions: Channel::ALL
-                    .map(|channel| metrics.subscriptions.with_label_values(&[channel.name()])),
-                sends: SEND_MODES.map(|mode| metrics.sends.with_label_values(&[mode.name()])),
-                overruns: metrics.shard_overruns.with_label_values(&[&shard]),
-                turn: metrics.shard_turn.with_label_values(&[&shard]),
-                deflate: ["out", "in"].map(|direction| GivenDeflate::new(metrics, direction)),
-                metrics: metrics.clone(),
-            },
+            sheet: metrics.sheet_of(shard),
+            log: ShardLog::new(shard.0),
         }
     }
 
@@ -116,10 +71,14 @@ impl Tally {
 
     /// Says how this shard sends from now on.
     pub(crate) fn sends_by(&self, mode: FlushMode) {
-        for each in SEND_MODES {
-            let gauge = self.given.metrics.flush_mode.with_label_values(&[each.name()]);
-            gauge.set(i64::from(each == mode));
+        for (each, figure) in SEND_MODES.into_iter().zip(&self.sheet.modes) {
+            figure.set(u64::from(each == mode));
         }
+    }
+
+    /// An instrument of this venue has become known.
+    pub(crate) fn knows(&self, venue: Venue) {
+        self.sheet.venues[venue as usize].set(1);
     }
 
     /// A number that no status transition has had lately.
@@ -163,80 +122,70 @@ impl Tally {
             }
             self.lagging += if lags { 1 } else { -1 };
             self.lagged += u64::from(lags);
+            self.log.lags(&connection.account, lags);
         }
     }
 
     pub(crate) fn opened(&self, framing: Framing) {
-        let labels = [framing.name()];
-        self.given.metrics.connections.with_label_values(&labels).inc();
-        self.given.metrics.connections_opened.with_label_values(&labels).inc();
+        let transport = Sheet::transport(framing);
+        self.sheet.connections[transport].shift(1);
+        self.sheet.opened[transport].add(1);
     }
 
     pub(crate) fn ended(&self, framing: Framing) {
-        self.given.metrics.connections.with_label_values(&[framing.name()]).dec();
+        self.sheet.connections[Sheet::transport(framing)].shift(-1);
     }
 
     pub(crate) fn closed(&self, code: u16) {
-        // Codes of a client's own choice must not become labels without end.
-        let code = match code {
-            1000..=1015 | 4400..=4599 => code.to_string(),
-            _ => "other".to_owned(),
-        };
-        self.given.metrics.connections_closed.with_label_values(&[&code]).inc();
+        self.sheet.close(code).add(1);
     }
 
     /// Counts a request and how it was answered; without a method it could not be read.
     pub(crate) fn request(&self, method: Option<Method>, error: Option<ErrorCode>) {
-        let method = method.map_or("unknown", Method::name);
-        let requests = &self.given.metrics.requests;
-        match error {
-            None => requests.with_label_values(&[method, "ok"]).inc(),
-            Some(code) => requests.with_label_values(&[method, &code.number().to_string()]).inc(),
-        }
+        self.sheet.request(method, error).add(1);
     }
 
-    /// Gives everything to the metrics; the turn lasted from `began` to `ended`.
-    pub(crate) fn give_up(&mut self, pass: &mut Pass, began: Nanos, ended: Nanos) {
+    /// Puts everything into the shard's sheet; the turn lasted from `began` to `ended`, and so many
+    /// batches wait for the next.
+    pub(crate) fn give_up(&mut self, pass: &mut Pass, began: Nanos, ended: Nanos, waiting: usize) {
         for frame in pass.frames.iter_mut().filter(|frame| frame.written > 0) {
             let times = std::mem::take(&mut frame.written);
             let kind = frame.kind.index();
             self.messages[kind] += u64::from(times);
             self.bytes[kind] += u64::from(times) * u64::from(frame.len);
             if let Some(venue) = frame.venue {
-                self.ages.observe(venue, ended.since(frame.ts_recv), times);
-                self.publish_to_write.observe(venue, ended.since(frame.ts_publish), times);
+                let (venue, sheet) = (venue as usize, &self.sheet);
+                sheet.age_at_write[venue].observe(ended.since(frame.ts_recv), times);
+                sheet.publish_to_write[venue].observe(ended.since(frame.ts_publish), times);
             }
         }
         self.count_twins(pass);
-        self.ages.give_up();
-        self.publish_to_write.give_up();
-        let given = &self.given;
-        for (kind, (messages, bytes)) in given.sent.iter().enumerate() {
-            add(messages, &mut self.messages[kind]);
-            add(bytes, &mut self.bytes[kind]);
+        let sheet = &self.sheet;
+        for kind in 0..SentKind::COUNT {
+            sheet.messages[kind].take(&mut self.messages[kind]);
+            sheet.bytes[kind].take(&mut self.bytes[kind]);
         }
-        for channel in 0..CHANNELS {
-            if self.subscriptions[channel] != 0 {
-                given.subscriptions[channel].add(std::mem::take(&mut self.subscriptions[channel]));
-            }
+        for (figure, streams) in sheet.subscriptions.iter().zip(&mut self.subscriptions) {
+            figure.shift(std::mem::take(streams));
         }
-        for (counter, sends) in given.sends.iter().zip(&mut self.sends) {
-            add(counter, sends);
+        for (figure, sends) in sheet.sends.iter().zip(&mut self.sends) {
+            figure.take(sends);
         }
-        add(&given.overruns, &mut self.overruns);
-        add(&given.metrics.merged_updates, &mut self.merged);
-        add(&given.metrics.lagging, &mut self.lagged);
-        add(&given.metrics.panics, &mut self.panics);
-        add(&given.metrics.compressions, &mut self.compressions);
-        for (given, counts) in given.deflate.iter().zip([&mut self.deflated, &mut self.inflated]) {
-            add(&given.messages, &mut counts.messages);
-            add(&given.plain, &mut counts.plain);
-            add(&given.compressed, &mut counts.compressed);
+        sheet.overruns.take(&mut self.overruns);
+        sheet.merged.take(&mut self.merged);
+        sheet.lagged.take(&mut self.lagged);
+        sheet.panics.take(&mut self.panics);
+        sheet.compressions.take(&mut self.compressions);
+        sheet.lagging.shift(std::mem::take(&mut self.lagging));
+        let both = [&mut self.deflated, &mut self.inflated];
+        for (figures, counts) in sheet.compressed.iter().zip(both) {
+            figures.messages.take(&mut counts.messages);
+            figures.plain.take(&mut counts.plain);
+            figures.compressed.take(&mut counts.compressed);
         }
-        if self.lagging != 0 {
-            given.metrics.lagging_connections.add(std::mem::take(&mut self.lagging));
-        }
-        given.turn.observe(ended.since(began).as_secs_f64().max(0.0));
+        sheet.inbox.set(waiting as u64);
+        sheet.turn.observe(ended.since(began), 1);
+        self.log.pass(ended);
     }
 
     /// Frames that went out compressed were counted as if they had been plain.
@@ -248,11 +197,5 @@ impl Tally {
             self.bytes[frame.kind.index()] -= u64::from(times) * u64::from(frame.len - twin.len);
             self.compressed(times, frame.len as usize, twin.len as usize);
         }
-    }
-}
-
-fn add(counter: &IntCounter, figure: &mut u64) {
-    if *figure > 0 {
-        counter.inc_by(std::mem::take(figure));
     }
 }

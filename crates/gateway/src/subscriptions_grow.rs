@@ -56,6 +56,8 @@ impl<S: Socket> Shard<S> {
         let known = self.instruments.len();
         if self.hub.directory().len() != known {
             self.instruments.extend(self.hub.directory().list_from(known));
+            let new = &self.instruments[known..];
+            new.iter().for_each(|instrument| self.tally.knows(instrument.spec.venue));
         }
     }
 

@@ -46,7 +46,7 @@ fn operators_see_metrics_life_readiness_and_clients() {
     let address = listener.local_addr().unwrap();
     let registry = prometheus::Registry::new();
     let metrics = Metrics::new(&registry).unwrap();
-    metrics.refuse("origin");
+    metrics.refuse(tickcast_gateway::Reason::Origin);
     let feeds: Arc<Feeds> = Arc::default();
     let clients: Arc<dyn Clients> = Arc::new(NoClients);
     let admin = Admin::new(registry, feeds.clone(), clients);

@@ -61,19 +61,55 @@ fn a_slow_reader_gets_one_merged_update_per_symbol_and_nothing_is_missing() {
     }
     assert_eq!(tickers(&mut fast).len(), 150);
     assert!(slow.messages().is_empty());
-    assert_eq!(world.metrics.lagging_connections.get(), 1);
+    assert_eq!(world.metrics.value("tickcast_gateway_lagging_connections", &[]), 1);
     world.give_room(&slow, usize::MAX);
     world.settle();
     assert_eq!(
         tickers(&mut slow),
         ["ticker sim:S0 1>51", "ticker sim:S1 1>51", "ticker sim:S2 1>51"]
     );
-    assert_eq!(world.metrics.lagging_connections.get(), 0);
-    assert_eq!(world.metrics.lagging.get(), 1);
-    assert!(world.metrics.merged_updates.get() >= 140, "{}", world.metrics.merged_updates.get());
+    assert_eq!(world.metrics.value("tickcast_gateway_lagging_connections", &[]), 0);
+    assert_eq!(world.metrics.value("tickcast_gateway_lagging_total", &[]), 1);
+    let merged = world.metrics.value("tickcast_gateway_merged_updates_total", &[]);
+    assert!(merged >= 140, "{merged}");
     world.quote(all[1], 7);
     world.settle();
     assert_eq!(tickers(&mut slow), ["ticker sim:S1 51>52"], "it is current again");
+}
+
+#[test]
+fn what_could_not_be_sent_at_first_is_counted_once() {
+    for room in (1..40).step_by(3).chain([63, 190, 191, 192, 500, 1000, usize::MAX]) {
+        let mut world = World::new();
+        let all = world.instruments(4);
+        let mut client = world.connect_with_room(websocket(), room);
+        client.subscribe(ticker(json!("sim:*")));
+        let mut came = std::collections::BTreeMap::new();
+        for round in 0..120 {
+            if round == 110 {
+                world.give_room(&client, usize::MAX);
+            }
+            world.quote(all[round % 4], 100 + round as i64);
+            if round % 40 == 7 {
+                world.state(all[1], TradingState::Stale);
+                world.state(all[1], TradingState::Live);
+            }
+            world.settle();
+            if round < 110 {
+                world.give_room(&client, room);
+            }
+            for message in client.messages() {
+                let channel = message["channel"].as_str().unwrap_or("an answer").to_owned();
+                *came.entry(channel).or_insert(0) += 1;
+            }
+        }
+        assert!(came["ticker"] >= 8 && came["status"] >= 4, "{room}: {came:?}");
+        for channel in ["ticker", "status"] {
+            let labels = [channel, "json"];
+            let sent = world.metrics.value("tickcast_gateway_messages_sent_total", &labels);
+            assert_eq!(sent, came[channel], "{channel}, {room} bytes at a time");
+        }
+    }
 }
 
 #[test]
@@ -217,7 +253,7 @@ fn an_overrun_shard_catches_up_by_diff_also_where_no_further_frame_comes() {
     }
     assert_eq!(holder.held["sim:S0"].2, "129.9");
     assert_eq!(holder.held["sim:S1"].2, "77.7");
-    assert_eq!(world.metrics.shard_overruns.with_label_values(&["0"]).get(), 1);
+    assert_eq!(world.metrics.value("tickcast_gateway_shard_overruns_total", &["0"]), 1);
     world.quote(all[1], 778);
     world.settle();
     assert_eq!(tickers(&mut client), ["ticker sim:S1 2>3"]);
@@ -383,8 +419,8 @@ fn connections_that_come_and_go_leave_nothing_behind() {
         world.lines.clear();
     }
     assert_eq!((world.shard.connections(), world.hub.topics()), (0, 0));
-    assert_eq!(world.metrics.subscriptions.with_label_values(&["ticker"]).get(), 0);
-    assert_eq!(world.metrics.lagging_connections.get(), 0);
+    assert_eq!(world.metrics.value("tickcast_gateway_subscriptions", &["ticker"]), 0);
+    assert_eq!(world.metrics.value("tickcast_gateway_lagging_connections", &[]), 0);
     let token = world.connect().token;
     assert!(token.0 < 3, "places are used again: {token:?}");
 }
@@ -450,14 +486,14 @@ fn figures_are_given_up_after_each_turn() {
     let s0 = world.instruments(1)[0];
     let _one = world.subscriber(ticker(json!("sim:S0")));
     let _two = world.subscriber(ticker(json!("sim:S0")));
-    assert_eq!(world.metrics.subscriptions.with_label_values(&["ticker"]).get(), 2);
-    let sent = world.metrics.messages_sent.with_label_values(&["ticker", "json"]);
-    let before = sent.get();
+    assert_eq!(world.metrics.value("tickcast_gateway_subscriptions", &["ticker"]), 2);
+    let name = "tickcast_gateway_messages_sent_total";
+    let before = world.metrics.value(name, &["ticker", "json"]);
     world.quote(s0, 5);
     world.settle();
-    assert_eq!(sent.get() - before, 2);
-    assert_eq!(world.metrics.age_at_write.count(tickcast_market::Venue::Sim), 2);
-    assert_eq!(world.metrics.connections.with_label_values(&["websocket"]).get(), 2);
+    assert_eq!(world.metrics.value(name, &["ticker", "json"]) - before, 2);
+    assert_eq!(world.metrics.value("tickcast_age_at_write_seconds", &["sim"]), 2);
+    assert_eq!(world.metrics.value("tickcast_gateway_connections", &["websocket"]), 2);
 }
 
 #[test]

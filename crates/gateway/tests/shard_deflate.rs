@@ -41,8 +41,8 @@ fn compressing(world: &mut World, params: Value) -> Client {
     client
 }
 
-fn compressed_out(world: &World) -> u64 {
-    world.metrics.compressed_messages.with_label_values(&["out"]).get()
+fn compressed_out(world: &World) -> i64 {
+    world.metrics.value("tickcast_gateway_compressed_messages_total", &["out"])
 }
 
 #[test]
@@ -54,8 +54,9 @@ fn long_updates_are_compressed_once_for_all_who_agreed_and_go_plain_to_the_other
     let mut all = [compressing(&mut world, params()), compressing(&mut world, params())];
     let before = all.each_ref().map(|client| client.bytes.len());
     let plain_before = plain.bytes.len();
-    let bytes = || world.metrics.bytes_sent.with_label_values(&["trades", "json"]).get();
-    let (counted, runs) = (bytes(), world.metrics.compressions.get());
+    let bytes = || world.metrics.value("tickcast_gateway_bytes_sent_total", &["trades", "json"]);
+    let (counted, runs) =
+        (bytes(), world.metrics.value("tickcast_gateway_compressions_total", &[]));
     trades(&mut world, s0, 40);
     trades(&mut world, s0, 1); // A short one goes as it is.
     world.settle();
@@ -70,11 +71,16 @@ fn long_updates_are_compressed_once_for_all_who_agreed_and_go_plain_to_the_other
     assert!(one == two, "the very same bytes");
     let plain = plain.bytes.len() - plain_before;
     assert!(one.len() * 2 < plain, "{} of {plain} bytes", one.len());
-    assert_eq!(world.metrics.compressions.get() - runs, 1, "once for both");
+    assert_eq!(
+        world.metrics.value("tickcast_gateway_compressions_total", &[]) - runs,
+        1,
+        "once for both"
+    );
     assert_eq!(compressed_out(&world), 2);
-    let on_the_line = world.metrics.bytes_sent.with_label_values(&["trades", "json"]).get();
-    assert_eq!(on_the_line - counted, (plain + 2 * one.len()) as u64, "what went on the line");
-    let form = |form| world.metrics.compressed_bytes.with_label_values(&["out", form]).get();
+    let on_the_line = world.metrics.value("tickcast_gateway_bytes_sent_total", &["trades", "json"]);
+    assert_eq!(on_the_line - counted, (plain + 2 * one.len()) as i64, "what went on the line");
+    let form =
+        |form| world.metrics.value("tickcast_gateway_compressed_bytes_total", &["out", form]);
     assert!(form("plain") > 2 * form("compressed"), "{} {}", form("plain"), form("compressed"));
 }
 
@@ -96,7 +102,7 @@ fn joiners_of_one_turn_share_the_compressed_snapshot() {
         assert_eq!(snapshot(joiner), expected);
         assert_eq!(joiner.compressed, 1);
     }
-    assert_eq!(world.metrics.compressions.get(), 1);
+    assert_eq!(world.metrics.value("tickcast_gateway_compressions_total", &[]), 1);
     assert_eq!(compressed_out(&world), 5);
 }
 
@@ -262,7 +268,7 @@ fn compressed_requests_are_answered_and_bad_ones_closed_with_their_code() {
         other.send_frame(0x41, &ping());
         world.settle();
         assert!(matches!(other.take().last(), Some(Got::Message(pong)) if pong["req_id"] == 5));
-        let inflated = world.metrics.compressed_messages.with_label_values(&["in"]).get();
+        let inflated = world.metrics.value("tickcast_gateway_compressed_messages_total", &["in"]);
         assert!((1..=2).contains(&inflated), "{name}: {inflated}");
     }
 }

@@ -181,9 +181,9 @@ fn what_is_sent_is_counted_by_encoding() {
     world.settle();
     world.quote(s0, 105);
     world.settle();
-    let sent = |encoding| {
-        let (messages, bytes) = world.metrics.sent(Channel::Ticker, encoding);
-        (messages.get(), bytes.get())
+    let sent = |encoding: Encoding| {
+        let of = |name| world.metrics.value(name, &["ticker", encoding.name()]);
+        (of("tickcast_gateway_messages_sent_total"), of("tickcast_gateway_bytes_sent_total"))
     };
     let [(json, json_bytes), (protobuf, protobuf_bytes)] = Encoding::ALL.map(sent);
     assert_eq!((json, protobuf), (2, 2));

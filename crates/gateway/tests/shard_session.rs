@@ -216,7 +216,7 @@ fn a_fault_while_handling_one_connection_ends_that_connection_alone() {
     unlucky.send_frame(2, b"binary");
     world.quote(all[0], 7);
     world.settle();
-    assert_eq!(world.metrics.panics.get(), 1);
+    assert_eq!(world.metrics.value("tickcast_gateway_panics_total", &[]), 1);
     assert!(close_of(&mut unlucky).is_some());
     assert_eq!(other.short(), ["ticker sim:S0 1>2"]);
     unlucky.line.borrow_mut().client_closed = true;
@@ -239,7 +239,7 @@ fn a_broken_or_closed_line_leaves_nothing_behind() {
     world.settle();
     assert_eq!(world.shard.connections(), 1);
     assert_eq!(stays.messages().len(), 4);
-    assert_eq!(world.metrics.subscriptions.with_label_values(&["ticker"]).get(), 2);
+    assert_eq!(world.metrics.value("tickcast_gateway_subscriptions", &["ticker"]), 2);
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn a_line_on_which_nothing_moves_is_closed_and_one_on_which_a_byte_moves_is_not(
         slow.line.borrow_mut().room += 1;
         slow.line.borrow_mut().full = false;
     }
-    assert_eq!(world.metrics.connections_closed.with_label_values(&["4508"]).get(), 1);
+    assert_eq!(world.metrics.value("tickcast_gateway_connections_closed_total", &["4508"]), 1);
     world.give_room(&dead, usize::MAX);
     world.settle();
     assert_eq!(close_of(&mut dead).map(|(code, _)| code), Some(4508));

@@ -89,6 +89,11 @@ impl ShardFeed {
         self.receiver.try_recv().ok()
     }
 
+    /// How many batches have arrived and were not taken.
+    pub fn waiting(&self) -> usize {
+        self.receiver.len()
+    }
+
     /// Whether batches were lost since the last call. Ask before taking batches.
     pub fn take_overrun(&self) -> bool {
         // Pairs with the Release store of the partition: what was published before the lost batch

@@ -5,6 +5,7 @@ use crate::streams::Status;
 use crate::topic::{ShardIndex, Tiers, TopicId, TopicKey};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tickcast_market::{Directory, Epoch, InstrumentIndex, Nanos, Seq, Since};
 use tickcast_wire::{Encoding, FieldSet, Head, Kind, Pieces, StreamNumber, View};
 
@@ -19,6 +20,8 @@ pub struct Hub {
     /// The sets that are encoded, and of how many topics each.
     field_sets: Mutex<Vec<(FieldSet, usize)>>,
     slots: Mutex<Slots>,
+    /// How many topics each partition has.
+    topics: Box<[AtomicUsize]>,
 }
 
 /// The topics' places: those that were given back are given out again, a generation later.
@@ -69,9 +72,10 @@ pub struct Scratch {
 }
 
 impl Hub {
-    pub(crate) fn new(cells: Arc<Cells>, tiers: Arc<Tiers>) -> Hub {
+    pub(crate) fn new(cells: Arc<Cells>, tiers: Arc<Tiers>, partitions: usize) -> Hub {
         let field_sets = Mutex::new(vec![(FieldSet::ALL, 0)]);
-        Hub { cells, tiers, field_sets, slots: Mutex::default() }
+        let topics = (0..partitions).map(|_| AtomicUsize::new(0)).collect();
+        Hub { cells, tiers, field_sets, slots: Mutex::default(), topics }
     }
 
     /// The instruments of this process.
@@ -86,8 +90,16 @@ impl Hub {
 
     /// How many topics somebody listens to.
     pub fn topics(&self) -> usize {
-        let slots = self.slots.lock();
-        slots.generations.len() - slots.free.len()
+        self.topics_by_partition().sum()
+    }
+
+    /// The same for each partition.
+    pub fn topics_by_partition(&self) -> impl Iterator<Item = usize> {
+        self.topics.iter().map(|topics| topics.load(Ordering::Relaxed)) // Only counts.
+    }
+
+    fn count_topic(&self, instrument: InstrumentIndex) -> &AtomicUsize {
+        &self.topics[instrument.partition(self.topics.len())]
     }
 
     /// The field set that is granted for the wanted one: itself while the process has room for
@@ -141,6 +153,7 @@ impl Hub {
         }
         let id = self.slots.lock().take();
         self.count_fields(key, 1);
+        self.count_topic(key.instrument).fetch_add(1, Ordering::Relaxed); // Only a count.
         guarded.topics.push(Topic {
             id,
             key: *key,
@@ -167,6 +180,7 @@ impl Hub {
             }
             self.slots.lock().give_back(id);
             self.count_fields(key, -1);
+            self.count_topic(key.instrument).fetch_sub(1, Ordering::Relaxed); // Only a count.
         }
     }
 

@@ -113,7 +113,8 @@ impl Publisher {
             Partition::new(cells.clone(), tiers.clone(), outbox, config.resync.clone())
         };
         let partitions = (0..config.partitions).map(partition).collect();
-        Publisher { hub: Arc::new(Hub::new(cells, tiers)), partitions, feeds }
+        let hub = Arc::new(Hub::new(cells, tiers, config.partitions));
+        Publisher { hub, partitions, feeds }
     }
 
     /// How many instruments a process can hold.

@@ -8,10 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tickcast_feed::{
-    Driver, DriverConfig, FeedMetrics, FeedState, InboxSender, Outlet, RecordKind, Replay,
-    ReplaySpeed, Sim, SimConfig, Step,
+    DelayCounts, Driver, DriverConfig, EventCounts, FeedMetrics, FeedState, InboxSender, Outlet,
+    RecordKind, Replay, ReplaySpeed, Sim, SimConfig, Step,
 };
 use tickcast_gateway::FeedReport;
 use tickcast_market::{Directory, InstrumentIndex, Nanos, SourceIndex, Venue};
@@ -23,6 +23,9 @@ const SLEEP_MIN: Duration = Duration::from_micros(100);
 
 /// And no longer, so that it notices a stop and keeps the market clock going.
 const SLEEP_MAX: Duration = Duration::from_millis(50);
+
+/// What takes shorter than this to hand over has not waited for the publisher.
+const BLOCKED_MIN: Duration = Duration::from_millis(1);
 
 /// A live venue's source; replays come after them.
 fn source_of(venue: Venue) -> SourceIndex {
@@ -209,7 +212,7 @@ impl Feeds {
         while !self.is_stopped() {
             let now = clock::now();
             sim.advance(now, &mut outlet);
-            if !self.flush(&mut outlet, now) {
+            if !self.flush(&mut outlet, now, &metrics) {
                 return;
             }
             metrics.events(&outlet.take_counts());
@@ -221,8 +224,13 @@ impl Feeds {
     }
 
     /// Hands over what has gathered, waiting while a partition is full. `false`: it is gone, stop.
-    fn flush(&self, outlet: &mut Outlet, market_clock: Nanos) -> bool {
+    fn flush(&self, outlet: &mut Outlet, market_clock: Nanos, metrics: &FeedMetrics) -> bool {
+        let began = Instant::now();
         let flushed = outlet.flush_blocking(market_clock).and_then(|()| outlet.beat(market_clock));
+        let took = began.elapsed();
+        if took >= BLOCKED_MIN {
+            metrics.blocked(took);
+        }
         flushed.is_ok()
     }
 
@@ -241,6 +249,7 @@ impl Feeds {
         let name = path.display().to_string();
         let run = ReplayRun {
             feeds: self.clone(),
+            venue: replay.venue(),
             metrics: self.metrics.of(replay.venue()),
             health,
             name,
@@ -262,6 +271,7 @@ impl Feeds {
 
 struct ReplayRun {
     feeds: Feeds,
+    venue: Venue,
     metrics: FeedMetrics,
     health: Arc<FeedHealth>,
     name: String,
@@ -294,16 +304,18 @@ impl ReplayRun {
             }
             match self.replay.step(clock::now(), &mut outlet) {
                 Step::Fed { kind, bytes } => self.fed(kind, bytes),
-                Step::Ended(None) => tracing::info!(replay = %self.name, "replay is over"),
+                Step::Ended(None) => {
+                    tracing::info!(venue = %self.venue, replay = %self.name, "replay is over")
+                }
                 Step::Ended(Some(error)) => {
-                    tracing::warn!(replay = %self.name, %error, "replay ends early");
+                    tracing::warn!(venue = %self.venue, replay = %self.name, %error, "replay ends early");
                 }
             }
             // At full speed events gather; at a recorded speed each goes at once.
             let flush = !self.is_max || outlet.is_due() || self.replay.next_due().is_none();
             if flush {
                 self.report(&mut outlet);
-                if !self.feeds.flush(&mut outlet, self.replay.clock()) {
+                if !self.feeds.flush(&mut outlet, self.replay.clock(), &self.metrics) {
                     return;
                 }
             }
@@ -323,7 +335,7 @@ impl ReplayRun {
         match self.replay.restart() {
             Ok(()) => true,
             Err(error) => {
-                tracing::warn!(replay = %self.name, %error, "replay cannot begin again");
+                tracing::warn!(venue = %self.venue, replay = %self.name, %error, "replay cannot begin again");
                 false
             }
         }
@@ -336,7 +348,9 @@ impl ReplayRun {
             if left <= 0 {
                 return true;
             }
-            if self.feeds.is_stopped() || !self.feeds.flush(outlet, self.replay.clock()) {
+            if self.feeds.is_stopped()
+                || !self.feeds.flush(outlet, self.replay.clock(), &self.metrics)
+            {
                 return false;
             }
             std::thread::sleep(Duration::from_nanos(left as u64).min(SLEEP_MAX));
@@ -353,14 +367,16 @@ impl ReplayRun {
 
     fn report(&mut self, outlet: &mut Outlet) {
         self.metrics.tally(&mut self.replay.take_tally());
-        self.metrics.events(&outlet.take_counts());
+        // What the recording was old says nothing of the way from the venue.
+        let delays = DelayCounts::default();
+        self.metrics.events(&EventCounts { delays, ..outlet.take_counts() });
         self.metrics.instruments(&outlet.state_counts());
         let (reports, dropped) = self.replay.take_reports();
         for report in reports {
-            tracing::warn!(replay = %self.name, "{report}");
+            tracing::warn!(venue = %self.venue, replay = %self.name, "{report}");
         }
         if dropped > 0 {
-            tracing::warn!(replay = %self.name, dropped, "more reports than are kept");
+            tracing::warn!(venue = %self.venue, replay = %self.name, dropped, "more reports than are kept");
         }
     }
 }

@@ -114,6 +114,9 @@ async fn serve(
     };
     let hub = streams.hub.clone();
 
+    if shape == Shape::AllInOne {
+        settings.feeds.iter().for_each(|venue| gateway_metrics.expect(*venue));
+    }
     let canary_feed = settings.canary.then(|| streams.feeds.pop()).flatten();
     let (auth_desk, asks) = AuthDesk::new();
     let mut handles = Vec::new();

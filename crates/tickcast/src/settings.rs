@@ -242,10 +242,10 @@ impl Settings {
         // To the publisher the canary is one more.
         let shards_max = ShardIndex::COUNT_MAX - usize::from(canary);
         let shards = self.shards.unwrap_or(cores.min(shards_max));
-        ensure!((1..=64).contains(&shards), "shards: {shards} is not from 1 to 64");
         ensure!(
-            shards <= shards_max,
-            "shards: 64 leave no place for the canary (canary = \"off\")"
+            (1..=shards_max).contains(&shards),
+            "shards: {shards} is not from 1 to {shards_max}{}",
+            if canary { ", one more with canary = \"off\"" } else { "" }
         );
         let partitions = self.partitions.unwrap_or(1);
         ensure!((1..=64).contains(&partitions), "partitions: {partitions} is not from 1 to 64");

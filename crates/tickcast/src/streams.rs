@@ -11,7 +11,6 @@ use prometheus::Registry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 use tickcast_feed::InboxSender;
 use tickcast_gateway::FeedReport;
 use tickcast_market::{Directory, Epoch};
@@ -57,7 +56,6 @@ struct Own {
     stop: Arc<AtomicBool>,
     stop_drivers: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
-    topics: tokio::task::JoinHandle<()>,
 }
 
 impl Streams {
@@ -90,8 +88,8 @@ impl Streams {
         publisher.hub.begin_run(first);
         let metrics = tickcast_publisher::Metrics::new(registry)?;
         let threads = start_partitions(publisher.partitions, partition_inboxes, &metrics)?;
-        let topics = tokio::spawn(watch_topics(publisher.hub.clone(), metrics));
-        let own = Own { feeds, live, stop, stop_drivers, threads, topics };
+        metrics.show_topics_of(publisher.hub.clone());
+        let own = Own { feeds, live, stop, stop_drivers, threads };
         let from = From::Own(Box::new(own));
         Ok(Streams { hub: publisher.hub, feeds: publisher.feeds, from })
     }
@@ -128,7 +126,6 @@ impl Streams {
             From::Own(own) => {
                 own.stop.store(true, Ordering::Relaxed); // A flag that loops look at; orders nothing.
                 own.stop_drivers.send_replace(true);
-                own.topics.abort();
             }
             From::Bus(from) => from.stop(),
         }
@@ -162,7 +159,8 @@ fn make_inboxes(partitions: usize) -> (Vec<InboxSender>, Vec<Inbox>) {
 fn route_resyncs(directory: Arc<Directory>, resyncs: Resyncs) -> Resync {
     Resync(Arc::new(move |index| {
         let Some(instrument) = directory.get(index) else { return false };
-        tracing::warn!(instrument = %instrument.name, "book is crossed or does not fit: resync");
+        let (venue, name) = (instrument.spec.venue, &instrument.name);
+        tracing::warn!(%venue, instrument = %name, "book is crossed or does not fit: resync");
         match resyncs.get(&instrument.spec.venue) {
             Some(driver) => driver.try_send(index).is_ok(),
             None => true,
@@ -185,12 +183,4 @@ fn start_partitions(
         threads.push(thread);
     }
     Ok(threads)
-}
-
-async fn watch_topics(hub: Arc<Hub>, metrics: tickcast_publisher::Metrics) {
-    let mut every = tokio::time::interval(Duration::from_secs(1));
-    loop {
-        every.tick().await;
-        metrics.set_topics(hub.topics());
-    }
 }

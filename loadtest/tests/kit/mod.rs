@@ -132,15 +132,21 @@ impl Service {
 
     /// The sum of a metric's samples.
     pub(crate) fn metric(&self, name: &str) -> f64 {
+        self.scrape()
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// What it answers to a scrape, head and all.
+    pub(crate) fn scrape(&self) -> String {
         let mut socket = TcpStream::connect(self.admin).expect("it listens");
         let request = b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
         socket.write_all(request).expect("it reads");
         let mut text = String::new();
         socket.read_to_string(&mut text).expect("it answers");
-        text.lines()
-            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])))
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
+        text
     }
 
     /// Ends it at once (SIGKILL).
@@ -164,6 +170,27 @@ impl Drop for Service {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Descriptors of a process that are not clients.
+const DESCRIPTORS_OTHER: u64 = 200;
+
+/// Whether processes here may have so many clients; where not, the test says so.
+pub(crate) fn has_room_for(clients: u64) -> bool {
+    let limit = hard_limit();
+    if limit >= clients + DESCRIPTORS_OTHER {
+        return true;
+    }
+    println!("SKIPPED: {limit} descriptors a process are too few for {clients} clients");
+    assert!(std::env::var_os("CI").is_none(), "raise `ulimit -Hn`");
+    false
+}
+
+/// The hard limit of descriptors.
+fn hard_limit() -> u64 {
+    let limits = std::fs::read_to_string("/proc/self/limits").expect("Linux");
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit");
+    line.split_whitespace().nth(4).and_then(|hard| hard.parse().ok()).unwrap_or(u64::MAX)
 }
 
 /// The service's binary stands beside ours; where only this package was built it is built now.

@@ -31,6 +31,14 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
+    /// The reasons that there are.
+    pub(crate) const REASONS: [&str; 4] = [
+        Fault::Syntax.reason(),
+        Fault::Value.reason(),
+        Fault::Missing.reason(),
+        Fault::Time.reason(),
+    ];
+
     /// In words, for the counter and the report.
     pub(crate) const fn reason(self) -> &'static str {
         match self {

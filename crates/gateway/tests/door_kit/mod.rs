@@ -201,7 +201,7 @@ impl Server {
     }
 
     pub(crate) fn refused(&self, reason: &str) -> u64 {
-        self.metrics.refused.with_label_values(&[reason]).get()
+        self.metrics.value("tickcast_gateway_refused_total", &[reason]) as u64
     }
 }
 

@@ -49,6 +49,7 @@ fn row_07_without_descriptors_it_neither_spins_nor_hurts_and_recovers() {
     let spent = usage(service.pid()).cpu_seconds - before.cpu_seconds;
     let percent = 100.0 * spent / begun.elapsed().as_secs_f64();
     assert_eq!(usage(service.pid()).descriptors, before.descriptors, "still exhausted");
+    operators_still_see(&service, &taken);
     waiting.clear();
     drop(taken);
     let freed = Instant::now();
@@ -63,8 +64,28 @@ fn row_07_without_descriptors_it_neither_spins_nor_hurts_and_recovers() {
     for raw in &mut present {
         raw.until("data for those who were there", |frame| frame.opcode == 1);
     }
-    assert!(service.metric("tickcast_gateway_refused_total", "descriptors") > 0.0);
+    let deadline = Instant::now() + PATIENCE;
+    while !log.contains("accepting connections again") {
+        assert!(Instant::now() < deadline, "the end of the shortage is in the log: {log}");
+        log.extend(service.log());
+    }
+    assert_eq!(log.matches("cannot accept connections:").count(), 1, "told once, not each time");
     unharmed(&service);
+}
+
+/// Without a descriptor for clients there are some for whoever looks.
+fn operators_still_see(service: &Service, taken: &[Raw]) {
+    assert!(service.metric("tickcast_gateway_refused_total", "descriptors") > 0.0);
+    let (open, most) =
+        (service.metric("process_open_fds", ""), service.metric("process_max_fds", ""));
+    assert!(open > 0.8 * most && most > 0.0, "{open} of {most} descriptors");
+    let connections = service.metric("tickcast_gateway_connections", "");
+    assert!(connections >= taken.len() as f64, "{connections}");
+    assert!(service.metric("tickcast_gateway_connections_max", "") >= connections);
+    let (status, clients) = crate::service::get(service.admin, "/clients");
+    let clients: serde_json::Value = serde_json::from_str(&clients).expect("JSON");
+    let listed = clients["clients"].as_array().map_or(0, Vec::len);
+    assert_eq!((status, listed >= taken.len()), (200, true), "{listed} clients are listed");
 }
 
 const CYCLES: usize = 10_000;

@@ -100,8 +100,9 @@ impl Core {
                 self.call(at, sink, |handler, io| handler.opened(index, &url, io));
             }
             Act::OpenNext => {
+                let venue = self.venue;
                 if let Some(line) = self.line_mut(index) {
-                    tracing::info!(line = index.line, "replaced with overlap");
+                    tracing::info!(%venue, line = index.line, "replaced with overlap");
                     line.open_next(at.mono);
                 }
             }
@@ -153,7 +154,7 @@ impl Core {
         let delay = line.backoff.next_delay();
         line.open_next(at.mono.plus(delay));
         let (url, delay_ms) = (&line.url, delay.0 / 1_000_000);
-        tracing::warn!(%venue, url, line = index.line, delay_ms, "connection ended: {reason}");
+        tracing::warn!(%venue, url, line = index.line, delay_ms, reason, "connection ended");
     }
 
     fn forget(&mut self, index: ConnectionIndex) {
