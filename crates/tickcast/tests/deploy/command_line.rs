@@ -5,14 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Subcommands that `deploy` uses and this binary does not have yet. Whoever adds one takes it out
-/// of here: the test below fails as long as it stands in both.
-pub(crate) const NOT_THERE_YET: &[&str] = &["publish", "gateway"];
-
-/// What those have besides the flags and variables of `serve`.
-const OF_THE_BUS: &[(&str, &str)] =
-    &[("--bus", "TICKCAST_BUS"), ("--bus-creds", "TICKCAST_BUS_CREDS")];
-
 /// Variables that no flag stands for: the log's filter.
 const WITHOUT_FLAG: &[&str] = &["TICKCAST_LOG"];
 
@@ -34,24 +26,13 @@ impl CommandLine {
     pub(crate) fn get() -> &'static CommandLine {
         static ASKED: OnceLock<CommandLine> = OnceLock::new();
         ASKED.get_or_init(|| {
-            let mut all: BTreeMap<_, _> = names()
+            let all = names()
                 .into_iter()
                 .map(|name| {
                     let subcommand = parse(&help(&[&name]));
                     (name, subcommand)
                 })
                 .collect();
-            for missing in NOT_THERE_YET {
-                if all.contains_key(*missing) {
-                    continue;
-                }
-                let mut like_serve = all["serve"].clone();
-                for (flag, variable) in OF_THE_BUS {
-                    like_serve.flags.insert((*flag).to_owned());
-                    like_serve.variables.insert((*variable).to_owned());
-                }
-                all.insert((*missing).to_owned(), like_serve);
-            }
             CommandLine(all)
         })
     }
@@ -149,18 +130,6 @@ fn parse(help: &str) -> Subcommand {
 fn bracketed<'a>(text: &'a str, begin: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(begin)?;
     rest.split(']').next()
-}
-
-#[test]
-fn what_is_not_there_yet_is_not_there() {
-    let names = names();
-    for name in NOT_THERE_YET {
-        assert!(
-            !names.iter().any(|there| there == name),
-            "the binary has `{name}` now: take it out of NOT_THERE_YET, and all of deploy is held \
-             to its help"
-        );
-    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::files::{deployed, documents, temporary};
 use crate::kubernetes::{name, of_kind, resources};
 use crate::scripts::{root, tool};
 use crate::service::{Service, get};
-use crate::tools::{content, packaged};
+use crate::tools::{content, nats_server};
 use serde_json::Value;
 
 /// Rules, in the order in which Prometheus reads their files.
@@ -137,7 +137,7 @@ fn the_autoscaler_reads_a_metric_that_the_adapter_makes_of_one_of_ours() {
 
 #[test]
 fn the_bus_reads_its_configuration() {
-    let Some(nats) = packaged("nats-server") else { return };
+    let Some(nats) = nats_server() else { return };
     let mut command = std::process::Command::new(nats);
     let file = root().join("deploy/kubernetes/base/config/nats.conf");
     command.env("POD_NAME", "tickcast-nats-0").arg("-t").arg("-c").arg(file);

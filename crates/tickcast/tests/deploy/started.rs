@@ -4,12 +4,11 @@
 //! Only what belongs to another machine is replaced: ports by free ones, the bus by a real NATS here,
 //! paths below /etc and /run by files here.
 
-use crate::command_line::NOT_THERE_YET;
 use crate::container::environment;
 use crate::files::{deployed, temporary, texts};
 use crate::kubernetes::{name, of_kind, resources};
 use crate::service::{PATIENCE, get};
-use crate::tools::packaged;
+use crate::tools::nats_server;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -39,7 +38,7 @@ impl Drop for Running {
 
 /// The bus as compose starts it, at free ports: where it listens, and where it says how it is.
 fn bus(folder: &Path) -> Option<(Running, [SocketAddr; 2])> {
-    let program = packaged("nats-server")?;
+    let program = nats_server()?;
     let compose = crate::compose::services("split").expect("the same tools");
     let free = || TcpListener::bind("127.0.0.1:0").expect("a free port");
     let free = [free(), free()].map(|free| free.local_addr().expect("an address"));
@@ -146,12 +145,11 @@ fn free_port(text: &str) -> String {
     }
 }
 
-/// Starts those that are in the binary; publishers first, as gateways wait for them.
+/// Starts all; publishers first, as gateways wait for them.
 fn all_get_ready(mut wanted: Vec<Wanted>, of: &str) {
     let folder = temporary(&format!("started-{of}"));
     std::fs::create_dir_all(&folder).expect("a writable folder");
     let Some((_nats, [bus, _])) = bus(&folder) else { return };
-    wanted.retain(|one| !NOT_THERE_YET.contains(&one.words[0].as_str()));
     wanted.sort_by_key(|one| one.words[0] != "publish");
     let running: Vec<_> = wanted.iter().map(|one| one.start(&folder, bus)).collect();
     println!("{of}: ready: {:?}", wanted.iter().map(|one| &one.name).collect::<Vec<_>>());

@@ -18,6 +18,11 @@ pub(crate) fn systemd_analyze() -> Option<PathBuf> {
     tool("TICKCAST_SYSTEMD_ANALYZE", "/usr/bin/systemd-analyze")
 }
 
+/// The bus, which is brought for the tests of the bus too.
+pub(crate) fn nats_server() -> Option<PathBuf> {
+    tool("TICKCAST_NATS_SERVER", ".tools/venv/bin/nats-server")
+}
+
 /// Runs it in the root of the repository.
 pub(crate) fn run(program: &Path, args: &[&str], input: &str) -> Output {
     let mut child = Command::new(program)
