@@ -6,6 +6,7 @@ mod bus;
 mod canary;
 mod clock;
 mod feeds;
+mod health;
 mod keys;
 mod listeners;
 mod publish;
@@ -62,6 +63,8 @@ enum Command {
     Token(token::TokenArgs),
     /// Read a configuration and say what is wrong with it
     Check(CheckArgs),
+    /// Ask a running service how it is; for health checks in containers
+    Health(health::HealthArgs),
 }
 
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -135,6 +138,10 @@ fn main() -> ExitCode {
                 Err(error) => usage(&error),
             }
         }
+        Command::Health(args) => match health::prepare(&args) {
+            Ok(question) => finish(health::ask(&question)),
+            Err(error) => usage(&error),
+        },
     }
 }
 

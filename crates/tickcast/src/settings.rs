@@ -10,7 +10,7 @@ use crate::settings_takeover::{Takeover, TakeoverSettings};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tickcast_feed::{ReplaySpeed, VenueConfig};
@@ -176,6 +176,11 @@ fn non_empty(texts: &[String]) -> impl Iterator<Item = &str> {
 }
 
 impl Settings {
+    /// The public address where nothing is said.
+    const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+    /// The address for metrics and health where nothing is said.
+    pub(crate) const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
+
     /// Reads a TOML file. *Errors* name the file, the line and the key.
     pub(crate) fn from_file(path: &Path) -> Result<Settings> {
         let text = std::fs::read_to_string(path)
@@ -272,7 +277,7 @@ impl Settings {
             (Some(_), None) => bail!("tls_cert: without tls_key"),
             (None, Some(_)) => bail!("tls_key: without tls_cert"),
         };
-        let listen = self.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
+        let listen = self.listen.unwrap_or(Self::LISTEN);
         let proxies = Proxies::parse(non_empty(&self.trust_proxy)).context("trust_proxy")?;
         self.allow_origin.iter().try_for_each(|origin| check_origin(origin))?;
         Ok(Resolved {
@@ -289,7 +294,7 @@ impl Settings {
             bus: self.bus.resolve()?,
             auth: self.auth.resolve(listen, !proxies.is_empty())?,
             listen,
-            admin: self.admin.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8081))),
+            admin: self.admin.unwrap_or(Self::ADMIN),
             tls,
             shards,
             partitions,

@@ -24,6 +24,9 @@ const PROGRAMS: &[(&[&str], &str)] = &[
     (&["curl"], "curl"),
     (&["nginx"], "nginx"),
     (&["haproxy"], "haproxy"),
+    // Carries promtool too.
+    (&["prometheus"], "prometheus"),
+    (&["systemd-analyze"], "systemd"),
     (COMPILERS, "g++"),
 ];
 
@@ -54,6 +57,10 @@ pub(crate) fn bring() -> Brought {
     brought.note("TICKCAST_CURL", "curl", find("curl").context("no `curl` on the path"));
     brought.note("TICKCAST_NGINX", "nginx", server("nginx"));
     brought.note("TICKCAST_HAPROXY", "haproxy", server("haproxy"));
+    brought.note("TICKCAST_PROMETHEUS", "Prometheus", server("prometheus"));
+    brought.note("TICKCAST_PROMTOOL", "promtool", server("promtool"));
+    brought.note("TICKCAST_SYSTEMD_ANALYZE", "systemd-analyze", server("systemd-analyze"));
+    brought.note("TICKCAST_PYTHON_DEPLOY", "what judges deploy/", python_deploy());
     brought.note("TICKCAST_PYTHON", "Python with websockets", python());
     brought.note("TICKCAST_NATS_SERVER", "nats-server", nats_server());
     brought.note("TICKCAST_AUTOBAHN", "Autobahn", autobahn());
@@ -161,6 +168,11 @@ fn nats_server() -> Result<PathBuf> {
 /// A Python that has what the SDK and its tests need.
 pub(crate) fn python_sdk() -> Result<PathBuf> {
     python_with(".tools/venv-sdk", &root().join("clients/python/requirements-dev.txt"))
+}
+
+/// A Python beside which what judges the files of `deploy` lies.
+fn python_deploy() -> Result<PathBuf> {
+    python_with(".tools/venv-deploy", &root().join("tests/deploy/requirements.txt"))
 }
 
 /// A virtual environment with the packages that a file pins.
