@@ -98,10 +98,11 @@ impl Streams {
         }
     }
 
-    /// A snapshot of `trades` without any: the present seq alone.
-    pub(crate) fn bare(&self, out: &mut Pieces) {
-        self.diff(View::Trades, FieldSet::ALL, Since::NOTHING, true, out);
+    /// A snapshot of `trades` without any: the present seq alone. Says whether there is one.
+    pub(crate) fn bare(&self, out: &mut Pieces) -> bool {
+        let is_there = self.diff(View::Trades, FieldSet::ALL, Since::NOTHING, true, out);
         out.trades.clear();
+        is_there
     }
 
     fn reaches(&self, view: View, since: Seq) -> bool {

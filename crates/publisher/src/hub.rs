@@ -338,8 +338,7 @@ fn copy_out(cell: &Cell, ask: &Ask, pieces: &mut Pieces) -> Option<Seq> {
     let guarded = cell.guarded.read();
     let status = guarded.streams.status.seq;
     if ask.bare && ask.key.view == View::Trades && ask.since.seq == Seq(0) {
-        guarded.streams.bare(pieces);
-        return Some(status);
+        return guarded.streams.bare(pieces).then_some(status);
     }
     let any = guarded.streams.diff(ask.key.view, ask.key.fields, ask.since, ask.always, pieces);
     any.then_some(status)

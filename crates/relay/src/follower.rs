@@ -5,16 +5,15 @@
 //! has been heard lately, and since the last doubt it has answered a `diff(since)` or sent an update
 //! that fits. Whatever is not sure is stale to clients.
 
-use crate::messages::{Answers, Beat, List, Relayed, StatusChange};
+use crate::follower_states::BusHealth;
+use crate::messages::{Answers, Beat, Relayed, StatusChange};
 use crate::metrics::Metrics;
-use crate::stream::{StreamKey, VIEWS, name_of_status};
+use crate::stream::{StreamKey, VIEWS};
 use prost::Message;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use tickcast_market::{
-    Decimal, Epoch, InstrumentIndex, InstrumentSpec, Nanos, Scales, Since, TradingState, Venue,
-};
+use std::sync::atomic::Ordering;
+use tickcast_market::{Epoch, InstrumentIndex, Nanos, Since, TradingState};
 use tickcast_publisher::{Adopted, Hub, Interest, Replica};
 use tickcast_wire::ProtobufReader;
 
@@ -71,29 +70,9 @@ pub(crate) enum Told {
     List(u64, Option<bytes::Bytes>),
 }
 
-/// How the bus is doing, for `/readyz`.
-#[derive(Debug, Default)]
-pub struct BusHealth {
-    has_list: AtomicBool,
-    is_live: AtomicBool,
-}
-
-impl BusHealth {
-    /// Whether the whole list of instruments has come.
-    pub fn has_list(&self) -> bool {
-        // A flag that is read now and then; it orders nothing.
-        self.has_list.load(Ordering::Relaxed)
-    }
-
-    /// Whether a publisher that counts is heard at this moment.
-    pub fn is_live(&self) -> bool {
-        self.is_live.load(Ordering::Relaxed)
-    }
-}
-
 #[derive(Debug)]
-struct Followed {
-    is_sure: bool,
+pub(crate) struct Followed {
+    pub(crate) is_sure: bool,
     asked: Option<Nanos>,
     audit_at: Nanos,
     unwanted_since: Option<Nanos>,
@@ -101,23 +80,23 @@ struct Followed {
 
 /// The gateway's end of the bus.
 pub struct Follower {
-    replica: Replica,
-    hub: Arc<Hub>,
+    pub(crate) replica: Replica,
+    pub(crate) hub: Arc<Hub>,
     interest: Arc<Interest>,
-    metrics: Metrics,
-    health: Arc<BusHealth>,
+    pub(crate) metrics: Metrics,
+    pub(crate) health: Arc<BusHealth>,
     reader: ProtobufReader,
-    run: Option<u64>,
-    heard: Option<Nanos>,
+    pub(crate) run: Option<u64>,
+    pub(crate) heard: Option<Nanos>,
     /// Where messages may have been lost, how often: here, and at the publisher.
-    losses: (u64, u64),
-    streams: FxHashMap<StreamKey, Followed>,
+    pub(crate) losses: (u64, u64),
+    pub(crate) streams: FxHashMap<StreamKey, Followed>,
     to_ask: FxHashSet<StreamKey>,
     /// What the publisher says of each instrument.
-    states: Vec<TradingState>,
-    listed: u64,
-    is_listing: bool,
-    status_changes: Option<u64>,
+    pub(crate) states: Vec<TradingState>,
+    pub(crate) listed: u64,
+    pub(crate) is_listing: bool,
+    pub(crate) status_changes: Option<u64>,
     checked: Nanos,
     changed: Vec<InstrumentIndex>,
     pub(crate) commands: Vec<Command>,
@@ -223,7 +202,7 @@ impl Follower {
         self.replica.next_due(now)
     }
 
-    fn decoded<T>(&self, decoded: Result<T, prost::DecodeError>) -> Option<T> {
+    pub(crate) fn decoded<T>(&self, decoded: Result<T, prost::DecodeError>) -> Option<T> {
         match decoded {
             Ok(message) => Some(message),
             Err(error) => {
@@ -288,7 +267,7 @@ impl Follower {
     }
 
     /// Nothing is sure any more; every stream is asked for as soon as there is somebody to ask.
-    fn doubt_all(&mut self, now: Nanos) {
+    pub(crate) fn doubt_all(&mut self, now: Nanos) {
         self.health.is_live.store(false, Ordering::Relaxed);
         for (key, followed) in &mut self.streams {
             followed.is_sure = false;
@@ -296,113 +275,6 @@ impl Follower {
             self.to_ask.insert(*key);
         }
         self.show_states(now);
-    }
-
-    fn beat(&mut self, beat: Beat, now: Nanos) {
-        if self.run != Some(beat.run) {
-            return;
-        }
-        let was_silent = self.heard.replace(now).is_none();
-        if was_silent {
-            tracing::info!(run = beat.run, "bus: the publisher is heard");
-            self.health.is_live.store(true, Ordering::Relaxed);
-            self.losses.1 = beat.losses;
-            self.show_states(now);
-        }
-        if std::mem::replace(&mut self.losses.1, beat.losses) != beat.losses {
-            self.doubt_all(now);
-            self.health.is_live.store(true, Ordering::Relaxed);
-        }
-        if self.status_changes.is_some_and(|seen| seen < beat.status_changes) {
-            // A change was lost: all states are fetched again.
-            self.metrics.gaps.inc();
-            self.listed = 0;
-            self.status_changes = None;
-        }
-        if self.listed < beat.instruments || self.status_changes.is_none() {
-            self.fetch_list();
-        } else if beat.complete {
-            self.hub.directory().set_complete();
-            self.health.has_list.store(true, Ordering::Relaxed);
-        }
-    }
-
-    fn fetch_list(&mut self) {
-        if let Some(run) = self.run
-            && !self.is_listing
-        {
-            self.is_listing = true;
-            self.metrics.requests.inc();
-            self.commands.push(Command::List(run, self.listed));
-        }
-    }
-
-    fn list(&mut self, run: u64, payload: Option<bytes::Bytes>, now: Nanos) {
-        if self.run != Some(run) {
-            return;
-        }
-        self.is_listing = false;
-        let Some(payload) = payload else { return self.metrics.request_failures.inc() };
-        self.metrics.received(payload.len());
-        let Some(list) = self.decoded(List::decode(payload)) else { return };
-        if list.from != self.listed {
-            return;
-        }
-        if list.from == 0 {
-            self.status_changes = Some(list.status_changes);
-        }
-        self.listed += list.instruments.len() as u64;
-        for told in &list.instruments {
-            let Some(spec) = spec(told) else {
-                self.metrics.decode_errors.inc();
-                tracing::debug!(venue = told.venue, symbol = told.symbol, "bus: not known here");
-                continue;
-            };
-            let index = self.hub.directory().add(&spec);
-            self.set_told(index, tickcast_wire::state_numbered(told.state), now);
-        }
-    }
-
-    fn status_change(&mut self, subject: &str, change: StatusChange, now: Nanos) {
-        if self.run != Some(change.run) {
-            return;
-        }
-        match self.status_changes {
-            Some(seen) if change.number == seen + 1 => self.status_changes = Some(change.number),
-            Some(seen) if change.number <= seen => return,
-            // The next beat says that one is missing.
-            _ => {}
-        }
-        let found = name_of_status(subject).and_then(|name| self.hub.directory().find(&name));
-        if let Some(instrument) = found {
-            self.set_told(instrument.index, tickcast_wire::state_numbered(change.state), now);
-        }
-    }
-
-    fn set_told(&mut self, index: InstrumentIndex, state: Option<TradingState>, now: Nanos) {
-        if self.states.len() <= index.index() {
-            self.states.resize(index.index() + 1, TradingState::Resync);
-        }
-        self.states[index.index()] = state.unwrap_or(TradingState::Stale);
-        self.show_state(index, now);
-    }
-
-    fn show_states(&mut self, now: Nanos) {
-        for index in 0..self.states.len() {
-            self.show_state(InstrumentIndex(index as u32), now);
-        }
-    }
-
-    /// The worse of what the publisher says and of what is known of the bus.
-    fn show_state(&mut self, instrument: InstrumentIndex, now: Nanos) {
-        let told = self.states.get(instrument.index()).copied().unwrap_or_default();
-        let is_unsure = |view| {
-            let followed = self.streams.get(&StreamKey { instrument, view });
-            followed.is_some_and(|followed| !followed.is_sure)
-        };
-        let is_sure = self.heard.is_some() && !VIEWS.into_iter().any(is_unsure);
-        let bus = if is_sure { TradingState::Live } else { TradingState::Stale };
-        self.replica.set_state(instrument, told.max(bus), now);
     }
 
     /// An update or snapshot of a stream has come; `answered`: because it was asked for.
@@ -420,20 +292,12 @@ impl Follower {
         };
         let Some((told, ts_publish)) = told else {
             // Of an epoch whose snapshot was lost.
-            self.to_ask.insert(key);
-            return;
+            return self.miss(key);
         };
         let ts_recv = Nanos::from_micros(relayed.ts_recv);
         let adopted = self.replica.adopt(key.instrument, told, ts_recv);
         match adopted {
-            Some(Adopted::Gap(_)) => {
-                // While its snapshot is awaited anyway, nothing is missing.
-                let is_asked = self.streams.get(&key).is_some_and(|f| f.asked.is_some());
-                self.metrics.gaps.inc_by((!is_asked && !self.to_ask.contains(&key)).into());
-                if !is_asked {
-                    self.to_ask.insert(key);
-                }
-            }
+            Some(Adopted::Gap(_)) => self.miss(key),
             Some(Adopted::Applied) => {
                 if !answered {
                     self.metrics.age.observe(now.since(ts_publish).as_secs_f64().max(0.0));
@@ -442,6 +306,14 @@ impl Follower {
             }
             Some(Adopted::Known) if answered => self.be_sure(key, now),
             Some(Adopted::Known) | None => {}
+        }
+    }
+
+    /// Something of a stream is missing: it is asked for, unless it is already.
+    fn miss(&mut self, key: StreamKey) {
+        let is_asked = self.streams.get(&key).is_some_and(|followed| followed.asked.is_some());
+        if !is_asked && self.to_ask.insert(key) {
+            self.metrics.gaps.inc();
         }
     }
 
@@ -526,23 +398,4 @@ impl Follower {
 
 const fn run_of(epoch: Epoch) -> u64 {
     epoch.0 / Epoch::PER_RUN
-}
-
-fn spec(told: &crate::messages::Instrument) -> Option<InstrumentSpec> {
-    let scale = |scale: u32| u8::try_from(scale).ok();
-    let increment = |text: &str| {
-        if text.is_empty() { Some(None) } else { Decimal::parse(text.as_bytes()).ok().map(Some) }
-    };
-    Some(InstrumentSpec {
-        venue: Venue::from_name(&told.venue)?,
-        symbol: told.symbol.clone(),
-        venue_symbol: told.venue_symbol.clone(),
-        tick_size: increment(&told.tick_size)?,
-        lot_size: increment(&told.lot_size)?,
-        scales: Scales {
-            price: scale(told.price_scale)?,
-            size: scale(told.size_scale)?,
-            volume: scale(told.volume_scale)?,
-        },
-    })
 }

@@ -15,6 +15,7 @@
 
 mod bus;
 mod follower;
+mod follower_states;
 mod intake;
 mod lease;
 mod messages;
@@ -24,7 +25,8 @@ mod outlet_answers;
 mod stream;
 
 pub use bus::{Bus, BusError, BusOptions};
-pub use follower::{BusHealth, Follower};
+pub use follower::Follower;
+pub use follower_states::BusHealth;
 pub use intake::Intake;
 pub use lease::Lease;
 pub use metrics::Metrics;

@@ -91,6 +91,15 @@ impl ServeArgs {
         };
         self.settings.over(file).resolve()
     }
+
+    /// For a publisher, which listens to nobody: what guards a public address is not asked for.
+    fn resolve_publisher(mut self) -> anyhow::Result<Resolved> {
+        if let Some(path) = self.config.take() {
+            self.settings = self.settings.over(Settings::from_file(&path)?);
+        }
+        self.settings.listen = None;
+        self.resolve()
+    }
 }
 
 fn main() -> ExitCode {
@@ -100,7 +109,7 @@ fn main() -> ExitCode {
     match command.expect("`serve` was filled in") {
         Command::Serve(args) => run_serve(Shape::AllInOne, *args),
         Command::Gateway(args) => run_serve(Shape::Gateway, *args),
-        Command::Publish(args) => match args.resolve().and_then(with_bus) {
+        Command::Publish(args) => match args.resolve_publisher().and_then(with_bus) {
             Ok(settings) => {
                 let _log = start_log(settings.log_json);
                 finish(publish::run(settings))

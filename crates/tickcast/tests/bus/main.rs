@@ -202,6 +202,12 @@ fn until(socket: &mut Socket, seen: &mut Seen, what: &str, will_do: impl Fn(&See
     });
 }
 
+/// The canary has seen prices all the time, and nothing that breaks the client's rule.
+fn assert_unviolated(gateway: &Service) {
+    assert!(gateway.metric("tickcast_canary_age_seconds_count", "") > 0.0);
+    assert_eq!(gateway.metric("tickcast_canary_violations_total", ""), 0.0, "{:?}", gateway.log());
+}
+
 const LIVE: fn(&Seen) -> bool = |seen| seen.is_live() && seen.fresh > 2;
 
 #[test]
@@ -235,6 +241,7 @@ fn another_publisher_takes_over_and_the_deposed_one_is_not_heard() {
     until(&mut socket, &mut seen, "prices of the first one again", |seen| {
         seen.epoch > epoch && LIVE(seen)
     });
+    assert_unviolated(&gateway);
 }
 
 #[test]
@@ -251,6 +258,7 @@ fn a_restarted_nats_server_needs_no_restart_of_ours() {
     until(&mut socket, &mut seen, "stale", |seen| stale(seen) > before);
     nats.start_again();
     until(&mut socket, &mut seen, "prices after the restart", LIVE);
+    assert_unviolated(&gateway);
 }
 
 #[test]
