@@ -205,7 +205,7 @@ fn switched_off_nothing_of_it_is_left() {
 fn what_cannot_be_is_said() {
     for (args, words) in [
         (&["--canary", "loud"][..], "canary: \"loud\" is not one of on, off"),
-        (&["--shards", "64"], "shards: 64 leave no place for the canary"),
+        (&["--shards", "64"], "shards: 64 is not from 1 to 62, one more with canary"),
     ] {
         let mut tickcast = Command::new(env!("CARGO_BIN_EXE_tickcast"));
         let output = tickcast.arg("serve").args(args).output().expect("it runs");
