@@ -75,7 +75,7 @@ pub(crate) struct Settings {
     /// Who may come in
     #[command(flatten)]
     pub(crate) auth: AuthSettings,
-    /// Threads that push to clients [default: one per core, at most 64]
+    /// Threads that push to clients [default: one per core, at most 62]
     #[arg(long, env = "TICKCAST_SHARDS", value_name = "N")]
     pub(crate) shards: Option<usize>,
     /// Threads that keep the instruments' state [default: 1]
