@@ -162,3 +162,22 @@ impl BookStream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tickcast_market::{Price, Size};
+    use tickcast_wire::Pieces;
+
+    #[test]
+    fn another_publishers_book_at_the_same_seq_has_its_own_checksum() {
+        let mut book = BookStream::default();
+        let head = Head { seq: Seq(5), ..Pieces::default().head };
+        let bid = |size| BookChange { side: BookSide::Bid, price: Price(1), size: Size(size) };
+        book.adopt(&[bid(1)], &head);
+        book.sum_up();
+        let first = book.checksum();
+        book.adopt(&[bid(2)], &head);
+        assert_ne!(book.checksum(), first);
+    }
+}

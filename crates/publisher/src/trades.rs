@@ -43,10 +43,10 @@ impl Trades {
         out.extend(&self.ring);
     }
 
-    /// Takes over what was told of another stream; the ring stays dense.
+    /// Takes over what was told of another stream. The ring stays dense: where something is missing
+    /// before what was told, that fills the whole ring.
     pub(crate) fn adopt(&mut self, told: &[TradePiece], head: &Head) {
-        let is_next = |first: &TradePiece| first.seq.0 <= self.seq.0 + 1;
-        if head.kind == Kind::Snapshot || !told.first().is_none_or(is_next) {
+        if head.kind == Kind::Snapshot {
             self.ring.clear();
         }
         let held = self.ring.back().map_or(Seq(0), |last| last.seq);
