@@ -1,81 +1,23 @@
 //! Publisher and gateways as processes of their own, on a real nats-server.
 
 mod nats;
+mod processes;
 #[path = "../scripts/mod.rs"]
 mod scripts;
 #[path = "../service/mod.rs"]
 mod service;
 
 use nats::Nats;
+use processes::{Publisher, gateway};
 use serde_json::Value;
-use service::{PATIENCE, Service, Socket, get};
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use service::{PATIENCE, Service, Socket};
+use std::process::Command;
 use std::time::Instant;
 
 const SIM: [&str; 4] = ["--sim-instruments", "5", "--sim-rate", "100"];
 const SYMBOL: &str = "sim:S0-USD";
 const ALL: [(&str, &str); 4] =
     [("ticker", ""), ("trades", ""), ("book", "&depth=25"), ("bars", "&interval=1s")];
-
-/// A running `tickcast publish`.
-struct Publisher {
-    child: Child,
-    admin: SocketAddr,
-}
-
-impl Publisher {
-    fn start(nats: &Nats, args: &[&str]) -> Publisher {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tickcast"))
-            .args(["publish", "--bus", &nats.url(), "--admin", "127.0.0.1:0"])
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-        stdout.read_line(&mut line).expect("standard output can be read");
-        let address = line.trim().rsplit("http://").next().and_then(|text| text.parse().ok());
-        let admin =
-            address.unwrap_or_else(|| panic!("it says where its admin page is, not {line:?}"));
-        Publisher { child, admin }
-    }
-
-    fn metric(&self, name: &str) -> f64 {
-        let (_, text) = get(self.admin, "/metrics");
-        let line = text.lines().find(|line| line.split(' ').next() == Some(name));
-        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(f64::NAN)
-    }
-
-    /// Waits until it is the one that counts.
-    fn until_leader(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        while self.metric("tickcast_bus_leader") != 1.0 {
-            assert!(Instant::now() < deadline, "it does not get the lease");
-        }
-    }
-
-    fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().expect("kill runs").success());
-    }
-}
-
-impl Drop for Publisher {
-    fn drop(&mut self) {
-        let _already_ended = self.child.kill();
-        let _nothing_to_wait_for = self.child.wait();
-    }
-}
-
-fn gateway(nats: &Nats) -> Service {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tickcast"));
-    let addresses = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-    command.args(["gateway", "--bus", &nats.url()]).args(addresses).stdin(Stdio::null());
-    Service::spawn(command).listening()
-}
 
 /// A snapshot's items without what differs between two processes.
 fn state(service: &Service, channel: &str, options: &str, symbols: &str) -> Vec<Value> {

@@ -1,5 +1,8 @@
 //! A real nats-server, with JetStream, started by the test and ended with it.
 
+// Each test binary uses its own part of this.
+#![allow(dead_code)]
+
 use crate::scripts::{root, tool};
 use crate::service::PATIENCE;
 use std::net::{TcpListener, TcpStream};

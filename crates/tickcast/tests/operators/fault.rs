@@ -30,7 +30,7 @@ fn an_alert_fires_when_the_venue_is_cut_off_and_clears_when_it_is_back() {
     let file = configuration(&venue);
     let service = Service::start(&["--feed", "sim", "--feed", VENUE, "--config", &file]);
     service.until_ready();
-    let shipped = Shipped::copy_shortened("fault", service.admin, DIVISOR);
+    let shipped = Shipped::copy_shortened("fault", &[service.admin], DIVISOR);
     let prometheus = Prometheus::start(&program, shipped);
     let live = format!("tickcast_feed_state{{venue=\"{VENUE}\",state=\"live\"}} == 1");
     prometheus.until("a venue that is live", |prometheus| {
@@ -65,7 +65,7 @@ fn a_drain_and_a_restart_are_marked() {
     let args = ["--sim-instruments", "5", "--drain-window", "10s"];
     let mut service = Service::start(&args);
     let (public, admin) = (service.public, service.admin);
-    let prometheus = Prometheus::start(&program, Shipped::copy("marks", admin));
+    let prometheus = Prometheus::start(&program, Shipped::copy("marks", &[admin]));
     let mark = |name: &str| {
         let place = format!("tickcast-fresh / annotation / {name}");
         let asked = dashboards::asked().into_iter().find(|asked| asked.place == place);

@@ -2,9 +2,14 @@
 //! configuration: every expression of the dashboards and rules, the alerts with their tests and
 //! their headings in the runbook, and one alert that fires and clears when a venue is cut off.
 
+mod bus;
 mod clients;
 mod dashboards;
 mod fault;
+#[path = "../bus/nats.rs"]
+mod nats;
+#[path = "../bus/processes.rs"]
+mod processes;
 mod prometheus;
 mod promql;
 mod proof;

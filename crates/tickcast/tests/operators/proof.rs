@@ -30,7 +30,7 @@ const SECOND_LOOKS: Duration = Duration::from_secs(60);
 const PROMETHEUS: [&str; 2] = ["up", "ALERTS"];
 
 /// The metrics of the bus: only `tickcast publish` and `tickcast gateway` export them.
-const BUS: [&str; 13] = [
+pub(crate) const BUS: [&str; 13] = [
     "tickcast_bus_connected",
     "tickcast_bus_leader",
     "tickcast_bus_reconnects_total",
@@ -47,7 +47,7 @@ const BUS: [&str; 13] = [
 ];
 
 /// Beginnings of places that give nothing while all is well in one process, and why. One that does
-/// give data, or is nowhere, is a fault of this list.
+/// give data, or is nowhere, is a fault of this list. Those of the bus give data in `bus.rs`.
 const EMPTY: [(&str, &str); 5] = [
     ("tickcast-bus / ", "one process has no bus"),
     ("tickcast-fresh / Bus: is it up? / A", "one process has no bus"),
@@ -64,7 +64,7 @@ fn every_expression_gives_data_and_every_metric_is_shown() {
     let (Some(program), Some(promtool)) = (program(), promtool()) else { return };
     let files = tls::Files::new();
     let service = Service::start_tls(&files, &arguments());
-    let prometheus = Prometheus::start(&program, Shipped::copy("proof", service.admin));
+    let prometheus = Prometheus::start(&program, Shipped::copy("proof", &[service.admin]));
     let _clients = Clients::start(&service);
     let is_picture_kept = std::env::var("TICKCAST_SCREENSHOTS").is_ok_and(|value| value == "1");
     let scrapes = if is_picture_kept { SCRAPES_OF_A_PICTURE } else { SCRAPES };

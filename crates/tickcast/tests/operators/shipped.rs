@@ -24,12 +24,12 @@ pub(crate) struct Shipped {
 
 impl Shipped {
     /// With the rules as they are.
-    pub(crate) fn copy(name: &str, target: SocketAddr) -> Shipped {
-        Shipped::copy_shortened(name, target, 1)
+    pub(crate) fn copy(name: &str, targets: &[SocketAddr]) -> Shipped {
+        Shipped::copy_shortened(name, targets, 1)
     }
 
     /// With all durations of the rules divided by `divisor`.
-    pub(crate) fn copy_shortened(name: &str, target: SocketAddr, divisor: u64) -> Shipped {
+    pub(crate) fn copy_shortened(name: &str, targets: &[SocketAddr], divisor: u64) -> Shipped {
         let name = format!("prometheus-{name}-{}", std::process::id());
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let _an_earlier_run = std::fs::remove_dir_all(&folder);
@@ -38,10 +38,10 @@ impl Shipped {
             std::fs::write(folder.join(name), text).expect("a writable target folder");
         };
         write("prometheus.yml", &hurried(&read("prometheus.yml")));
-        let targets = read("targets/tickcast.yml");
-        assert!(targets.contains("127.0.0.1:8081"), "the admin listener's default: {targets}");
-        let target = targets.replace("127.0.0.1:8081", &target.to_string());
-        write("targets/tickcast.yml", &target);
+        let text = read("targets/tickcast.yml");
+        assert!(text.contains("127.0.0.1:8081"), "the admin listener's default: {text}");
+        let targets: Vec<String> = targets.iter().map(SocketAddr::to_string).collect();
+        write("targets/tickcast.yml", &text.replace("127.0.0.1:8081", &targets.join(", ")));
         for name in RULES {
             let text = read(name);
             write(name, &if divisor == 1 { text } else { shortened(&text, divisor) });

@@ -1,0 +1,75 @@
+//! Publishers and gateways, each a process of its own.
+
+// Each test binary uses its own part of this.
+#![allow(dead_code)]
+
+use crate::nats::Nats;
+use crate::service::{PATIENCE, Service, get};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+/// A running `tickcast publish`.
+pub(crate) struct Publisher {
+    child: Child,
+    pub(crate) admin: SocketAddr,
+}
+
+impl Publisher {
+    pub(crate) fn start(nats: &Nats, args: &[&str]) -> Publisher {
+        Publisher::start_at(nats, "127.0.0.1:0", args)
+    }
+
+    /// With its admin page at this address.
+    pub(crate) fn start_at(nats: &Nats, admin: &str, args: &[&str]) -> Publisher {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tickcast"))
+            .args(["publish", "--bus", &nats.url(), "--admin", admin])
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        stdout.read_line(&mut line).expect("standard output can be read");
+        let address = line.trim().rsplit("http://").next().and_then(|text| text.parse().ok());
+        let admin =
+            address.unwrap_or_else(|| panic!("it says where its admin page is, not {line:?}"));
+        Publisher { child, admin }
+    }
+
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let (_, text) = get(self.admin, "/metrics");
+        let line = text.lines().find(|line| line.split(' ').next() == Some(name));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(f64::NAN)
+    }
+
+    /// Waits until it is the one that counts.
+    pub(crate) fn until_leader(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.metric("tickcast_bus_leader") != 1.0 {
+            assert!(Instant::now() < deadline, "it does not get the lease");
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().expect("kill runs").success());
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        let _already_ended = self.child.kill();
+        let _nothing_to_wait_for = self.child.wait();
+    }
+}
+
+/// A running `tickcast gateway`.
+pub(crate) fn gateway(nats: &Nats) -> Service {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tickcast"));
+    let addresses = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    command.args(["gateway", "--bus", &nats.url()]).args(addresses).stdin(Stdio::null());
+    Service::spawn(command).listening()
+}
