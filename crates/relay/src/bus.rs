@@ -3,9 +3,9 @@
 use crate::metrics::Metrics;
 use async_nats::{Client, ConnectOptions, Event};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// How long a request may take before it is given up; it is then repeated.
@@ -15,13 +15,17 @@ pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(2);
 /// lost is asked for again.
 const SUBSCRIPTION_MESSAGES_MAX: usize = 8_192;
 
+/// The same trouble is logged so often.
+const COMPLAINTS_EVERY: Duration = Duration::from_secs(30);
+
 /// Reconnecting is tried at least so often.
 const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// Where NATS is, and who comes.
 #[derive(Clone, Debug, Default)]
 pub struct BusOptions {
-    /// `nats://host:4222` or `tls://…`, several with commas; a user and password may stand in it.
+    /// `nats://host:4222` or `tls://…`, several with commas; `user:password@` or `token@` before the
+    /// host of any of them is for all.
     pub url: String,
     /// A file of credentials (JWT and nkey seed), as `nsc` writes it; or one nkey seed alone.
     pub creds: Option<PathBuf>,
@@ -66,7 +70,8 @@ impl Bus {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| wrong(error.to_string()))?;
         let losses = Arc::new(AtomicU64::new(0));
-        let notes = Notes { metrics: metrics.clone(), losses: losses.clone() };
+        let notes =
+            Notes { metrics: metrics.clone(), losses: losses.clone(), last: Mutex::default() };
         let mut connect = ConnectOptions::new()
             .name(&options.name)
             .retry_on_initial_connect()
@@ -82,6 +87,14 @@ impl Bus {
                 notes.take(&event);
                 std::future::ready(())
             });
+        let named = servers.iter().find_map(|server| Some((server.username()?, server.password())));
+        connect = match named {
+            Some((user, Some(password))) => {
+                connect.user_and_password(user.to_owned(), password.to_owned())
+            }
+            Some((token, None)) => connect.token(token.to_owned()),
+            None => connect,
+        };
         if let Some(path) = &options.creds {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| wrong(format!("credentials {}: {error}", path.display())))?;
@@ -99,6 +112,11 @@ impl Bus {
         }
         let client = connect.connect(servers).await.map_err(|error| wrong(error.to_string()))?;
         Ok(Bus { client, metrics, losses })
+    }
+
+    /// Whether the connection stands.
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == async_nats::connection::State::Connected
     }
 
     /// Rises whenever messages may have been lost here: with each connection, and when they were
@@ -130,6 +148,8 @@ fn shown(url: &str) -> String {
 struct Notes {
     metrics: Metrics,
     losses: Arc<AtomicU64>,
+    /// What was logged last of errors, and when: they come several times a second.
+    last: Mutex<Option<(String, Instant)>>,
 }
 
 impl Notes {
@@ -150,9 +170,19 @@ impl Notes {
                 self.losses.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!("bus: messages were dropped, this process takes them too slowly");
             }
-            Event::ServerError(error) => tracing::error!(%error, "bus: the server refuses it"),
-            Event::ClientError(error) => tracing::error!(%error, "bus"),
+            Event::ServerError(error) => self.complain("the server refuses it", &error.to_string()),
+            Event::ClientError(error) => self.complain("not connected", &error.to_string()),
             _ => tracing::debug!(?event, "bus"),
+        }
+    }
+
+    fn complain(&self, what: &str, error: &str) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known =
+            |(known, at): &(String, Instant)| known == error && at.elapsed() < COMPLAINTS_EVERY;
+        if !last.as_ref().is_some_and(is_known) {
+            tracing::error!("bus: {what}: {error}");
+            *last = Some((error.to_owned(), Instant::now()));
         }
     }
 }

@@ -59,8 +59,8 @@ pub(crate) struct Question {
 /// What has come from NATS.
 #[derive(Debug)]
 pub(crate) enum Told {
-    /// Who holds the lease, as far as is known.
-    Leader(Option<u64>),
+    /// Who holds the lease.
+    Leader(u64),
     Stream(StreamKey, bytes::Bytes),
     Status(String, bytes::Bytes),
     Beat(bytes::Bytes),
@@ -88,6 +88,9 @@ pub struct Follower {
     reader: ProtobufReader,
     pub(crate) run: Option<u64>,
     pub(crate) heard: Option<Nanos>,
+    /// Since the last doubt it has been read who holds the lease.
+    pub(crate) is_lease_read: bool,
+    is_run_lower: bool,
     /// Where messages may have been lost, how often: here, and at the publisher.
     pub(crate) losses: (u64, u64),
     pub(crate) streams: FxHashMap<StreamKey, Followed>,
@@ -126,6 +129,8 @@ impl Follower {
             reader: ProtobufReader::new(),
             run: None,
             heard: None,
+            is_lease_read: false,
+            is_run_lower: false,
             losses: (0, 0),
             streams: FxHashMap::default(),
             to_ask: FxHashSet::default(),
@@ -172,11 +177,7 @@ impl Follower {
         while let Some(instrument) = self.changed.pop() {
             self.want(instrument, now);
         }
-        if self.heard.is_some_and(|heard| now.since(heard) > SILENCE_MAX) {
-            tracing::warn!("bus: the publisher is not heard any more");
-            self.heard = None;
-            self.doubt_all(now);
-        }
+        self.check_silence(now);
         if now.since(self.checked) >= Nanos::from_millis(100) {
             self.checked = now;
             self.check(now);
@@ -184,10 +185,22 @@ impl Follower {
         self.ask(now);
     }
 
-    /// Messages may have been lost here: with another count every stream is asked for.
+    /// Messages may have been lost here: with another count every stream is asked for, once the lease
+    /// has been read again. What was sent before and comes now may be old.
     pub(crate) fn lost(&mut self, losses: u64, now: Nanos) {
         if std::mem::replace(&mut self.losses.0, losses) != losses {
             self.heard = None;
+            self.is_lease_read = false;
+            self.doubt_all(now);
+        }
+    }
+
+    /// Doubts everything when the publisher has not been heard for too long.
+    pub(crate) fn check_silence(&mut self, now: Nanos) {
+        if self.heard.is_some_and(|heard| now.since(heard) > SILENCE_MAX) {
+            tracing::warn!("bus: the publisher is not heard any more");
+            self.heard = None;
+            self.is_lease_read = false;
             self.doubt_all(now);
         }
     }
@@ -251,13 +264,27 @@ impl Follower {
         self.show_state(key.instrument, now);
     }
 
-    /// Who counts has changed: everything held is of a run that has ended.
-    fn follow_run(&mut self, run: Option<u64>, now: Nanos) {
-        if self.run == run {
+    /// Who counts may have changed: everything held is of a run that has ended then.
+    fn follow_run(&mut self, run: u64, now: Nanos) {
+        if self.run.is_some_and(|followed| run < followed) {
+            if !std::mem::replace(&mut self.is_run_lower, true) {
+                tracing::error!(
+                    run,
+                    followed = self.run,
+                    "bus: the lease was acquired at a lower revision than the last one: its bucket was \
+                     made by hand or by another version. Everything stays stale; restart the gateways"
+                );
+            }
             return;
         }
-        tracing::info!(from = self.run, to = run, "bus: following another publisher");
-        self.run = run;
+        self.is_lease_read = true;
+        if self.run == Some(run) {
+            return;
+        }
+        tracing::info!(last = self.run, run, "bus: following a publisher");
+        self.run = Some(run);
+        // What the last one said of instruments that this one does not have is not said any more.
+        self.states.fill(TradingState::Stale);
         self.reader = ProtobufReader::new();
         self.heard = None;
         self.listed = 0;
@@ -298,13 +325,15 @@ impl Follower {
         let adopted = self.replica.adopt(key.instrument, told, ts_recv);
         match adopted {
             Some(Adopted::Gap(_)) => self.miss(key),
-            Some(Adopted::Applied) => {
-                if !answered {
-                    self.metrics.age.observe(now.since(ts_publish).as_secs_f64().max(0.0));
+            // Only an answer says that it is not old: NATS hands on late what has waited somewhere.
+            Some(Adopted::Applied | Adopted::Known) if answered => {
+                if self.replica.held(key.instrument, key.view).epoch == Epoch(relayed.epoch) {
+                    self.be_sure(key, now);
                 }
-                self.be_sure(key, now);
             }
-            Some(Adopted::Known) if answered => self.be_sure(key, now),
+            Some(Adopted::Applied) => {
+                self.metrics.age.observe(now.since(ts_publish).as_secs_f64().max(0.0));
+            }
             Some(Adopted::Known) | None => {}
         }
     }
@@ -320,6 +349,13 @@ impl Follower {
     fn be_sure(&mut self, key: StreamKey, now: Nanos) {
         let Some(followed) = self.streams.get_mut(&key) else { return };
         if !std::mem::replace(&mut followed.is_sure, true) {
+            self.show_state(key.instrument, now);
+        }
+    }
+
+    fn doubt(&mut self, key: StreamKey, now: Nanos) {
+        if let Some(followed) = self.streams.get_mut(&key) {
+            followed.is_sure = false;
             self.show_state(key.instrument, now);
         }
     }
@@ -345,8 +381,10 @@ impl Follower {
                 followed.asked = None;
                 self.to_ask.remove(key);
             }
-            if let Some(diff) = &answer.diff {
-                self.relayed(*key, diff, true, now);
+            match &answer.diff {
+                Some(diff) => self.relayed(*key, diff, true, now),
+                // This publisher has no such stream.
+                None => self.doubt(*key, now),
             }
         }
         // Those that did not fit.

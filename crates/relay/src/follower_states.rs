@@ -31,7 +31,7 @@ impl BusHealth {
 
 impl Follower {
     pub(crate) fn beat(&mut self, beat: Beat, now: Nanos) {
-        if self.run != Some(beat.run) {
+        if self.run != Some(beat.run) || !self.is_lease_read {
             return;
         }
         let was_silent = self.heard.replace(now).is_none();

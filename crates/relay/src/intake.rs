@@ -168,16 +168,16 @@ async fn listen(
     }
 }
 
-/// Says who holds the lease, when that changes. While JetStream does not answer, who held it last
+/// Says who holds the lease, again and again. While JetStream does not answer, who held it last
 /// is still heard or not: beats tell.
 async fn watch_lease(bus: Bus, told: mpsc::Sender<Told>) {
     let mut every = interval(LEASE_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut store, mut known) = (None, None);
+    let mut store = None;
     loop {
         every.tick().await;
         if store.is_none() {
-            store = lease::open(&bus).await;
+            store = lease::find(&bus).await.ok();
         }
         let Some(bucket) = &store else { continue };
         let Ok(entry) = lease::read(bucket).await else {
@@ -186,11 +186,9 @@ async fn watch_lease(bus: Bus, told: mpsc::Sender<Told>) {
         };
         // Nobody holds it for a moment between two holders: the last one is not heard then.
         let Some((_, run)) = entry else { continue };
-        if known != Some(run) {
-            known = Some(run);
-            if told.send(Told::Leader(known)).await.is_err() {
-                return;
-            }
+        // Also when it is the same: after a loss nobody is heard before this.
+        if told.send(Told::Leader(run)).await.is_err() {
+            return;
         }
     }
 }
@@ -219,6 +217,8 @@ async fn follow(
         };
         let now = clock();
         follower.lost(losses(), now);
+        // Before anything is taken that has waited meanwhile: this process may have been stopped.
+        follower.check_silence(now);
         if let Some(first) = first {
             follower.take(first, now);
             for _ in 1..TURN_MESSAGES_MAX {

@@ -5,13 +5,17 @@
 //! so an epoch never means two things and gateways know the later one. The key's value tells the run,
 //! since renewals have revisions of their own.
 //!
+//! The bucket's first revision is the time at which it was made, in quarters of a second: runs rise
+//! faster than they are used up, also when NATS has lost its store and the bucket is made again.
+//!
 //! Who cannot renew gives up by its own clock before JetStream lets go. Whoever was stopped meanwhile
 //! and still publishes does so under its old run, which no gateway takes.
 
 use crate::bus::{Bus, stopped};
-use async_nats::jetstream::kv::{Config, Operation, Store};
-use async_nats::jetstream::stream::StorageType;
-use std::time::Duration;
+use async_nats::jetstream::Context;
+use async_nats::jetstream::kv::{CreateErrorKind, Operation, Store};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -31,6 +35,10 @@ const HELD_MAX: Duration = Duration::from_millis(1_500);
 /// One step of the conversation with JetStream.
 const STEP_DEADLINE: Duration = Duration::from_millis(500);
 
+/// Revisions a second that are made room for: more than renewals use.
+const REVISIONS_PER_SECOND: u64 = 4;
+
+const _: () = assert!(1_000 / RENEW_EVERY.as_millis() < REVISIONS_PER_SECOND as u128);
 const _: () = assert!(HELD_MAX.as_millis() < TTL.as_millis(), "it gives up before another begins");
 const _: () =
     assert!(RENEW_EVERY.as_millis() + 2 * STEP_DEADLINE.as_millis() <= HELD_MAX.as_millis());
@@ -59,7 +67,7 @@ impl Lease {
             () = stopped(&mut stop) => {}
         }
         self.tell(None);
-        if let (Some(revision), Some(store)) = (revision, open(&self.bus).await) {
+        if let (Some(revision), Ok(store)) = (revision, find(&self.bus).await) {
             let given_back = store.delete_expect_revision(KEY, Some(revision));
             if let Ok(Err(error)) = timeout(STEP_DEADLINE, given_back).await {
                 tracing::warn!(%error, "lease: not given back, it ends by itself");
@@ -68,11 +76,17 @@ impl Lease {
     }
 
     async fn hold(&self, revision: &mut Option<u64>) {
+        let mut trouble = Trouble::default();
         loop {
-            let Some(store) = open(&self.bus).await else {
-                sleep(TRY_EVERY).await;
-                continue;
+            let store = match find_or_make(&self.bus).await {
+                Ok(store) => store,
+                Err(error) => {
+                    trouble.tell(&error);
+                    sleep(TRY_EVERY).await;
+                    continue;
+                }
             };
+            trouble.is_over();
             let asked = Instant::now();
             let value = self.holder.clone().into_bytes().into();
             match timeout(STEP_DEADLINE, store.create(KEY, value)).await {
@@ -83,8 +97,14 @@ impl Lease {
                     *revision = None;
                     self.tell(None);
                 }
-                // Another one holds it, or nobody answers.
-                Ok(Err(_)) | Err(_) => sleep(TRY_EVERY).await,
+                Ok(Err(error)) if error.kind() == CreateErrorKind::AlreadyExists => {
+                    sleep(TRY_EVERY).await;
+                }
+                Ok(Err(error)) => {
+                    trouble.tell(&error.to_string());
+                    sleep(TRY_EVERY).await;
+                }
+                Err(_) => sleep(TRY_EVERY).await,
             }
         }
     }
@@ -128,28 +148,69 @@ impl Lease {
     }
 }
 
-/// The bucket, made if there is none; `None` while JetStream does not answer.
-pub(crate) async fn open(bus: &Bus) -> Option<Store> {
-    let jetstream = async_nats::jetstream::new(bus.client.clone());
-    if let Ok(Ok(store)) = timeout(STEP_DEADLINE, jetstream.get_key_value(BUCKET)).await {
-        return Some(store);
+/// Why the lease cannot be had, told once.
+#[derive(Default)]
+struct Trouble(String);
+
+impl Trouble {
+    fn tell(&mut self, error: &str) {
+        if self.0 != error {
+            error.clone_into(&mut self.0);
+            tracing::warn!("lease: cannot be had: {error}");
+        }
     }
+
+    fn is_over(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// The bucket. *Errors* in words: there is none, or JetStream does not answer.
+pub(crate) async fn find(bus: &Bus) -> Result<Store, String> {
+    let jetstream = async_nats::jetstream::new(bus.client.clone());
+    find_in(&jetstream).await
+}
+
+async fn find_in(jetstream: &Context) -> Result<Store, String> {
+    match timeout(STEP_DEADLINE, jetstream.get_key_value(BUCKET)).await {
+        Ok(Ok(store)) => Ok(store),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("JetStream does not answer".into()),
+    }
+}
+
+/// The bucket, made if there is none.
+async fn find_or_make(bus: &Bus) -> Result<Store, String> {
+    let jetstream = async_nats::jetstream::new(bus.client.clone());
+    let mut why = match find_in(&jetstream).await {
+        Ok(store) => return Ok(store),
+        Err(missing) => missing,
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // On three servers where there are as many.
     for num_replicas in [3, 1] {
         let config = Config {
-            bucket: BUCKET.into(),
-            description: "Which publisher counts.".into(),
-            history: 1,
+            name: format!("KV_{BUCKET}"),
+            description: Some("Which publisher counts.".into()),
+            subjects: vec![format!("$KV.{BUCKET}.>")],
+            max_messages_per_subject: 1,
             max_age: TTL,
             storage: StorageType::File,
+            allow_rollup: true,
+            deny_delete: true,
+            allow_direct: true,
+            discard: DiscardPolicy::New,
+            first_sequence: Some(now.as_secs() * REVISIONS_PER_SECOND),
             num_replicas,
             ..Config::default()
         };
-        if let Ok(Ok(store)) = timeout(STEP_DEADLINE, jetstream.create_key_value(config)).await {
-            return Some(store);
+        match timeout(STEP_DEADLINE, jetstream.create_stream(config)).await {
+            Ok(Ok(_)) => return find_in(&jetstream).await,
+            Ok(Err(error)) => why = error.to_string(),
+            Err(_) => why = "JetStream does not answer".into(),
         }
     }
-    None
+    Err(why)
 }
 
 /// The key's revision and the run of who holds it; `None` when nobody does. *Errors:* no answer.

@@ -5,6 +5,7 @@ use crate::settings_bus::BusPlace;
 use crate::streams::{Ground, Health, Streams};
 use anyhow::{Context, Result};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use tickcast_gateway::FeedReport;
 use tickcast_market::{Directory, Epoch};
@@ -80,6 +81,7 @@ impl FromBus {
 
 /// A publisher's end of the bus: who holds the lease publishes.
 pub(crate) struct ToBus {
+    bus: Bus,
     stop: watch::Sender<bool>,
     lease: tokio::task::JoinHandle<()>,
 }
@@ -99,13 +101,25 @@ pub(crate) async fn publish(
     let (stop, stopping) = watch::channel(false);
     let (lease, run) = Lease::new(bus.clone(), name);
     let reader = (ShardIndex(0), feed);
-    let outlet = Outlet::new(bus, streams.hub.clone(), reader, arrived, clock::now);
+    let outlet = Outlet::new(bus.clone(), streams.hub.clone(), reader, arrived, clock::now);
     runtime.spawn(outlet.run(run, stopping.clone()));
     let lease = runtime.spawn(lease.keep(stopping));
-    Ok(ToBus { stop, lease })
+    Ok(ToBus { bus, stop, lease })
 }
 
 impl ToBus {
+    /// Whether NATS is there; without it nobody hears this publisher.
+    pub(crate) fn health(&self) -> Health {
+        let bus = self.bus.clone();
+        let has_been = AtomicBool::new(false);
+        Box::new(move || {
+            let is_live = bus.is_connected();
+            // Relaxed: requests look at it, it orders nothing.
+            let has_data = has_been.fetch_or(is_live, Ordering::Relaxed) || is_live;
+            FeedReport { feed: "bus".into(), has_data, is_live }
+        })
+    }
+
     /// Gives the lease back, so that another publisher takes over at once.
     pub(crate) async fn end(self) {
         self.stop.send_replace(true);

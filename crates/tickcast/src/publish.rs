@@ -48,7 +48,8 @@ async fn publish(settings: Resolved, venues: Handle) -> Result<()> {
     let mut streams = Streams::own(ground)?;
     let outlet = bus::publish(place, metrics, &mut streams, arrived, &venues).await?;
     // A replay that waits for a subscriber would wait for ever: gateways do not tell of theirs.
-    let healths = streams.start(&settings, || true)?;
+    let mut healths = streams.start(&settings, || true)?;
+    healths.push(outlet.health());
     let ready = Arc::new(Ready { healths, is_stopping: AtomicBool::new(false) });
     let page = Admin::new(registry, ready.clone(), Arc::new(NoClients));
     let admin_task = tokio::spawn(async move { page.serve(listener).await });

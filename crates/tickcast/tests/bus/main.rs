@@ -204,6 +204,51 @@ fn a_restarted_nats_server_needs_no_restart_of_ours() {
 }
 
 #[test]
+fn a_nats_server_that_has_lost_its_store_begins_with_a_later_run() {
+    let Some(mut nats) = Nats::start("lost") else { return };
+    let _publisher = Publisher::start(&nats, &SIM);
+    let gateway = gateway(&nats);
+    gateway.until_ready();
+    let (mut socket, mut seen) = (subscribe(&gateway), Seen::default());
+    until(&mut socket, &mut seen, "prices", LIVE);
+    let (epoch, told) = (seen.epoch, seen.states.len());
+    nats.kill();
+    nats.lose_store();
+    nats.start_again();
+    until(&mut socket, &mut seen, "prices of a later run", |seen| seen.epoch > epoch && LIVE(seen));
+    assert!(seen.states[told..].iter().any(|state| state == "stale"), "{:?}", seen.states);
+}
+
+#[test]
+fn a_user_and_password_in_the_url_are_used() {
+    let Some(nats) = Nats::start_guarded("guarded", Some("sesame")) else { return };
+    let publisher = Publisher::start(&nats, &SIM);
+    publisher.until_leader();
+    gateway(&nats).until_ready();
+}
+
+#[test]
+fn what_another_publisher_does_not_have_is_stale() {
+    let Some(nats) = Nats::start("fewer") else { return };
+    let more = Publisher::start(&nats, &["--sim-instruments", "9", "--sim-rate", "100"]);
+    let gateway = gateway(&nats);
+    gateway.until_ready();
+    drop(more);
+    let _fewer = Publisher::start(&nats, &SIM);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let list = gateway.json("/v1/instruments");
+        let list = list["instruments"].as_array().expect("a list").iter();
+        let states: Vec<&str> = list.map(|one| one["state"].as_str().expect("text")).collect();
+        let count = |state| states.iter().filter(|other| **other == state).count();
+        if (count("live"), count("stale")) == (5, 4) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{states:?}");
+    }
+}
+
+#[test]
 fn a_process_without_a_bus_says_what_it_needs() {
     for shape in ["publish", "gateway"] {
         for (args, words) in [
