@@ -6,7 +6,7 @@
 //! that fits. Whatever is not sure is stale to clients.
 
 use crate::follower_states::BusHealth;
-use crate::messages::{Answers, Beat, Relayed, StatusChange};
+use crate::messages::{Beat, Relayed, StatusChange};
 use crate::metrics::Metrics;
 use crate::stream::{StreamKey, VIEWS};
 use prost::Message;
@@ -20,22 +20,9 @@ use tickcast_wire::ProtobufReader;
 /// Without a beat for so long the publisher is not heard any more.
 const SILENCE_MAX: Nanos = Nanos::from_millis(1_500);
 
-/// A question that was not answered is asked again after this.
-const ASK_AGAIN: Nanos = Nanos::from_millis(1_000);
-
 /// A new stream is asked once more after this: another server of NATS may have come to know of the
 /// subscription later than the publisher answered.
 const FIRST_AUDIT: Nanos = Nanos::from_secs(2);
-
-/// And then so often: the last update before a quiet time may have been lost, and who asks keeps the
-/// stream travelling.
-const AUDIT_EVERY: Nanos = Nanos::from_secs(60);
-
-/// A stream that nobody wants is followed for so long: dashboards come back.
-const LINGER: Nanos = Nanos::from_secs(30);
-
-/// Streams in one request.
-const ASKED_MAX: usize = 256;
 
 /// What the follower wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,9 +60,9 @@ pub(crate) enum Told {
 #[derive(Debug)]
 pub(crate) struct Followed {
     pub(crate) is_sure: bool,
-    asked: Option<Nanos>,
-    audit_at: Nanos,
-    unwanted_since: Option<Nanos>,
+    pub(crate) asked: Option<Nanos>,
+    pub(crate) audit_at: Nanos,
+    pub(crate) unwanted_since: Option<Nanos>,
 }
 
 /// The gateway's end of the bus.
@@ -94,7 +81,7 @@ pub struct Follower {
     /// Where messages may have been lost, how often: here, and at the publisher.
     pub(crate) losses: (u64, u64),
     pub(crate) streams: FxHashMap<StreamKey, Followed>,
-    to_ask: FxHashSet<StreamKey>,
+    pub(crate) to_ask: FxHashSet<StreamKey>,
     /// What the publisher says of each instrument.
     pub(crate) states: Vec<TradingState>,
     pub(crate) listed: u64,
@@ -255,7 +242,7 @@ impl Follower {
         self.metrics.streams.set(self.streams.len() as i64);
     }
 
-    fn unfollow(&mut self, key: StreamKey, now: Nanos) {
+    pub(crate) fn unfollow(&mut self, key: StreamKey, now: Nanos) {
         self.streams.remove(&key);
         self.to_ask.remove(&key);
         self.replica.forget(key.instrument, key.view);
@@ -305,7 +292,13 @@ impl Follower {
     }
 
     /// An update or snapshot of a stream has come; `answered`: because it was asked for.
-    fn relayed(&mut self, key: StreamKey, relayed: &Relayed, answered: bool, now: Nanos) {
+    pub(crate) fn relayed(
+        &mut self,
+        key: StreamKey,
+        relayed: &Relayed,
+        answered: bool,
+        now: Nanos,
+    ) {
         if !self.streams.contains_key(&key) || self.run != Some(run_of(Epoch(relayed.epoch))) {
             return;
         }
@@ -338,102 +331,14 @@ impl Follower {
         }
     }
 
-    /// Something of a stream is missing: it is asked for, unless it is already.
-    fn miss(&mut self, key: StreamKey) {
-        let is_asked = self.streams.get(&key).is_some_and(|followed| followed.asked.is_some());
-        if !is_asked && self.to_ask.insert(key) {
-            self.metrics.gaps.inc();
-        }
-    }
-
-    fn be_sure(&mut self, key: StreamKey, now: Nanos) {
+    pub(crate) fn be_sure(&mut self, key: StreamKey, now: Nanos) {
         let Some(followed) = self.streams.get_mut(&key) else { return };
         if !std::mem::replace(&mut followed.is_sure, true) {
             self.show_state(key.instrument, now);
         }
     }
-
-    fn doubt(&mut self, key: StreamKey, now: Nanos) {
-        if let Some(followed) = self.streams.get_mut(&key) {
-            followed.is_sure = false;
-            self.show_state(key.instrument, now);
-        }
-    }
-
-    fn answers(
-        &mut self,
-        run: u64,
-        questions: &[Question],
-        payload: Option<bytes::Bytes>,
-        now: Nanos,
-    ) {
-        if self.run != Some(run) {
-            return;
-        }
-        let Some(payload) = payload else { return self.metrics.request_failures.inc() };
-        self.metrics.received(payload.len());
-        let Some(Answers { answers }) = self.decoded(Answers::decode(payload)) else { return };
-        let mut left: FxHashSet<StreamKey> = questions.iter().map(|asked| asked.key).collect();
-        for answer in answers {
-            let Some(Question { key, .. }) = questions.get(answer.ask as usize) else { continue };
-            left.remove(key);
-            if let Some(followed) = self.streams.get_mut(key) {
-                followed.asked = None;
-                self.to_ask.remove(key);
-            }
-            match &answer.diff {
-                Some(diff) => self.relayed(*key, diff, true, now),
-                // This publisher has no such stream.
-                None => self.doubt(*key, now),
-            }
-        }
-        // Those that did not fit.
-        for key in left {
-            if let Some(followed) = self.streams.get_mut(&key) {
-                followed.asked = None;
-                self.to_ask.insert(key);
-            }
-        }
-    }
-
-    /// Asks for what is missing, in requests of many streams.
-    fn ask(&mut self, now: Nanos) {
-        let Some(run) = self.run else { return };
-        if self.to_ask.is_empty() || self.heard.is_none() {
-            return;
-        }
-        let mut questions = Vec::new();
-        for key in self.to_ask.drain() {
-            let Some(followed) = self.streams.get_mut(&key) else { continue };
-            let Some(instrument) = self.hub.directory().get(key.instrument) else { continue };
-            followed.asked = Some(now);
-            let since = self.replica.held(key.instrument, key.view);
-            let since = if run_of(since.epoch) == run { since } else { Since::NOTHING };
-            questions.push(Question { key, symbol: instrument.name.clone(), since });
-        }
-        for asked in questions.chunks(ASKED_MAX) {
-            self.metrics.requests.inc();
-            self.commands.push(Command::Ask(run, asked.to_vec()));
-        }
-    }
-
-    /// Questions without an answer, streams that are to be looked at again, those nobody wants.
-    fn check(&mut self, now: Nanos) {
-        let mut unwanted = Vec::new();
-        for (key, followed) in &mut self.streams {
-            if followed.unwanted_since.is_some_and(|since| now.since(since) > LINGER) {
-                unwanted.push(*key);
-            } else if followed.asked.is_some_and(|asked| now.since(asked) > ASK_AGAIN)
-                || now >= followed.audit_at
-            {
-                self.to_ask.insert(*key);
-                followed.audit_at = now.plus(AUDIT_EVERY);
-            }
-        }
-        unwanted.into_iter().for_each(|key| self.unfollow(key, now));
-    }
 }
 
-const fn run_of(epoch: Epoch) -> u64 {
+pub(crate) const fn run_of(epoch: Epoch) -> u64 {
     epoch.0 / Epoch::PER_RUN
 }

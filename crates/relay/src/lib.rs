@@ -15,6 +15,7 @@
 
 mod bus;
 mod follower;
+mod follower_asks;
 mod follower_states;
 mod intake;
 mod lease;

@@ -1,0 +1,111 @@
+//! What the gateway's end asks for: what is missing, what was not answered, what may have been lost.
+
+use crate::follower::{Command, Follower, Question, run_of};
+use crate::messages::Answers;
+use crate::stream::StreamKey;
+use prost::Message;
+use rustc_hash::FxHashSet;
+use tickcast_market::{Nanos, Since};
+
+/// A question that was not answered is asked again after this.
+const ASK_AGAIN: Nanos = Nanos::from_millis(1_000);
+
+/// And then so often: the last update before a quiet time may have been lost, and who asks keeps the
+/// stream travelling.
+const AUDIT_EVERY: Nanos = Nanos::from_secs(60);
+
+/// A stream that nobody wants is followed for so long: dashboards come back.
+const LINGER: Nanos = Nanos::from_secs(30);
+
+/// Streams in one request.
+const ASKED_MAX: usize = 256;
+
+impl Follower {
+    /// Something of a stream is missing: it is asked for, unless it is already.
+    pub(crate) fn miss(&mut self, key: StreamKey) {
+        let is_asked = self.streams.get(&key).is_some_and(|followed| followed.asked.is_some());
+        if !is_asked && self.to_ask.insert(key) {
+            self.metrics.gaps.inc();
+        }
+    }
+
+    pub(crate) fn doubt(&mut self, key: StreamKey, now: Nanos) {
+        if let Some(followed) = self.streams.get_mut(&key) {
+            followed.is_sure = false;
+            self.show_state(key.instrument, now);
+        }
+    }
+
+    pub(crate) fn answers(
+        &mut self,
+        run: u64,
+        questions: &[Question],
+        payload: Option<bytes::Bytes>,
+        now: Nanos,
+    ) {
+        if self.run != Some(run) {
+            return;
+        }
+        let Some(payload) = payload else { return self.metrics.request_failures.inc() };
+        self.metrics.received(payload.len());
+        let Some(Answers { answers }) = self.decoded(Answers::decode(payload)) else { return };
+        let mut left: FxHashSet<StreamKey> = questions.iter().map(|asked| asked.key).collect();
+        for answer in answers {
+            let Some(Question { key, .. }) = questions.get(answer.ask as usize) else { continue };
+            left.remove(key);
+            if let Some(followed) = self.streams.get_mut(key) {
+                followed.asked = None;
+                self.to_ask.remove(key);
+            }
+            match &answer.diff {
+                Some(diff) => self.relayed(*key, diff, true, now),
+                // This publisher has no such stream.
+                None => self.doubt(*key, now),
+            }
+        }
+        // Those that did not fit.
+        for key in left {
+            if let Some(followed) = self.streams.get_mut(&key) {
+                followed.asked = None;
+                self.to_ask.insert(key);
+            }
+        }
+    }
+
+    /// Asks for what is missing, in requests of many streams.
+    pub(crate) fn ask(&mut self, now: Nanos) {
+        let Some(run) = self.run else { return };
+        if self.to_ask.is_empty() || self.heard.is_none() {
+            return;
+        }
+        let mut questions = Vec::new();
+        for key in self.to_ask.drain() {
+            let Some(followed) = self.streams.get_mut(&key) else { continue };
+            let Some(instrument) = self.hub.directory().get(key.instrument) else { continue };
+            followed.asked = Some(now);
+            let since = self.replica.held(key.instrument, key.view);
+            let since = if run_of(since.epoch) == run { since } else { Since::NOTHING };
+            questions.push(Question { key, symbol: instrument.name.clone(), since });
+        }
+        for asked in questions.chunks(ASKED_MAX) {
+            self.metrics.requests.inc();
+            self.commands.push(Command::Ask(run, asked.to_vec()));
+        }
+    }
+
+    /// Questions without an answer, streams that are to be looked at again, those nobody wants.
+    pub(crate) fn check(&mut self, now: Nanos) {
+        let mut unwanted = Vec::new();
+        for (key, followed) in &mut self.streams {
+            if followed.unwanted_since.is_some_and(|since| now.since(since) > LINGER) {
+                unwanted.push(*key);
+            } else if followed.asked.is_some_and(|asked| now.since(asked) > ASK_AGAIN)
+                || now >= followed.audit_at
+            {
+                self.to_ask.insert(*key);
+                followed.audit_at = now.plus(AUDIT_EVERY);
+            }
+        }
+        unwanted.into_iter().for_each(|key| self.unfollow(key, now));
+    }
+}
