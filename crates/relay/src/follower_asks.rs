@@ -10,8 +10,8 @@ use tickcast_market::{Nanos, Since};
 /// A question that was not answered is asked again after this.
 const ASK_AGAIN: Nanos = Nanos::from_millis(1_000);
 
-/// And then so often: the last update before a quiet time may have been lost, and who asks keeps the
-/// stream travelling.
+/// Every stream is asked again so often: the last update before a quiet time may have been lost, and
+/// who asks keeps the stream travelling.
 const AUDIT_EVERY: Nanos = Nanos::from_secs(60);
 
 /// A stream that nobody wants is followed for so long: dashboards come back.
