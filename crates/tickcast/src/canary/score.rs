@@ -59,11 +59,11 @@ impl Metrics {
 }
 
 const AGE: &str = "From receiving the venue's message to a client over loopback having it, for each \
-                   publication; what does not come within 10 s is in the bucket +Inf";
+                   publication; what does not come within 10 s is in the bucket +Inf.";
 const VIOLATIONS: &str = "Messages that broke the client's rule or had another checksum, states that \
-                          differ from the publisher's, heartbeats that did not come";
-const UP: &str = "1: subscribed, and what was published arrived within 10 s";
-const RECONNECTS: &str = "How often the canary lost a connection that it had";
+                          differ from the publisher's, heartbeats that did not come.";
+const UP: &str = "1: subscribed, and what was published arrived within 10 s.";
+const RECONNECTS: &str = "How often the canary lost a connection that it had.";
 
 /// What is known of every venue; shared with whoever answers operators.
 #[derive(Debug)]

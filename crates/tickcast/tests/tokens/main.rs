@@ -458,8 +458,9 @@ fn no_token_and_no_secret_gets_into_the_log() {
         log.extend(service.log());
         assert!(Instant::now() < until, "the log goes on");
     }
-    let closed =
-        log.iter().find(|line| line.contains("\"code\":4401")).expect("a line at its close");
+    let is_close =
+        |line: &&String| line.contains("\"code\":4401") && line.contains("\"message\":\"closed\"");
+    let closed = log.iter().find(is_close).expect("a line at its close");
     let closed: Value = serde_json::from_str(closed).expect("JSON");
     assert_eq!(closed["target"], "tickcast::connection", "{closed}");
     assert!(closed["fields"]["session"].is_string(), "{closed}");
