@@ -127,8 +127,6 @@ impl Run {
             held.states[before..].iter().any(|state| ["stale", "resync"].contains(&state.as_str()))
         });
         assert!(was_told || !must_be_told, "{}: nobody was told that data was missing", self.what);
-        let seen = self.service.metric("tickcast_canary_age_seconds_count", "");
-        assert!(seen > 0.0, "{}: the canary has seen nothing", self.what);
         let broken = self.service.metric("tickcast_canary_violations_total", "");
         let log = || self.service.log().join("\n");
         assert_eq!(broken, 0.0, "{}: the canary saw our own stream at fault\n{}", self.what, log());
