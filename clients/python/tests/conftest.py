@@ -43,6 +43,8 @@ class Service:
             *self.arguments,
         ]  # fmt: skip
         environment = {k: v for k, v in os.environ.items() if not k.startswith("TICKCAST_")}
+        # A line for each connection that ends, also in order.
+        environment["TICKCAST_LOG"] = "info,tickcast::connection=debug"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         deadline = time.monotonic() + PATIENCE_S

@@ -206,6 +206,11 @@ async def test_the_service_sees_an_orderly_end(service: Service) -> None:
     async with tickcast.connect(service.url) as tick:
         await within(tick.ticker("sim:*").ready())
         session = tick.connection.session
-    await until(lambda: f'session="{session}"' in service.log(), "the service's word on it")
-    (line,) = [line for line in service.log().splitlines() if f'session="{session}"' in line]
+
+    def ends() -> list[str]:
+        lines = service.log().splitlines()
+        return [line for line in lines if "closed" in line and f'session="{session}"' in line]
+
+    await until(ends, "the service's word on it")
+    (line,) = ends()
     assert "code=1000" in line
