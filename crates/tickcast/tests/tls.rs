@@ -119,7 +119,6 @@ fn a_slow_reader_is_owed_and_ends_with_the_truth() {
         }
         assert!(Instant::now() < deadline, "it ends with the recording's books");
     }
-    assert!(service.metric("tickcast_gateway_merged_updates_total", "") > 0.0);
 }
 
 /// Where the kernel has io_uring these go through it; a slow one among them must not hurt.

@@ -76,6 +76,8 @@ impl Canary {
     /// *Errors* of the system.
     pub(crate) fn start(parts: Parts) -> Result<Canary> {
         let board = Arc::new(Board::new(parts.metrics, Instant::now()));
+        // Not up from the first answer on: its thread begins a moment later.
+        parts.venues.iter().for_each(|venue| board.begin(*venue, 1));
         let (stop, mut stopping) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
