@@ -7,14 +7,14 @@
 //! overlap what they hold.
 
 mod follower;
+mod market;
 
 use follower::{Follower, Verdict};
 use proptest::prelude::*;
 use std::sync::Arc;
 use tickcast_market::{
-    Bar, BookChange, BookSide, DayStats, Directory, Event, EventBatch, EventBody, InstrumentIndex,
-    InstrumentSpec, Interval, Nanos, Price, Quote, Scales, Side, Since, Size, SourceIndex, Trade,
-    TradingState, Venue, Volume,
+    Bar, BookChange, DayStats, Directory, EventBody, InstrumentIndex, InstrumentSpec, Interval,
+    Nanos, Price, Scales, Since, TradingState, Venue, Volume,
 };
 use tickcast_publisher::{
     Ask, Batch, Config, Hub, Partition, Publisher, Resync, Scratch, Served, ShardFeed, ShardIndex,
@@ -116,26 +116,12 @@ impl World {
     }
 
     fn event(&mut self, body: EventBody<'_>) {
-        let event = Event {
-            instrument: self.instrument,
-            ts_event: self.now,
-            ts_recv: self.now,
-            scales: self.scales,
-            body,
-        };
-        let mut batch = EventBatch::default();
-        (batch.source, batch.clock) = (SourceIndex(0), self.now);
-        batch.push(&event);
+        let batch = market::batch(self.instrument, self.now, self.scales, body);
         self.partition.turn(self.now, &[batch]);
     }
 
     fn change(&self, a: u16, b: u16) -> BookChange {
-        let side = if a.is_multiple_of(2) { BookSide::Bid } else { BookSide::Ask };
-        // Never crossed: bids below 100, asks above.
-        let offset = i64::from(a / 2 % 60) + 1;
-        let price = if side == BookSide::Bid { 100 - offset } else { 100 + offset };
-        let unit = 10i64.pow(u32::from(self.scales.price) - 1);
-        BookChange { side, price: Price(price * unit), size: Size(i64::from(b % 4)) }
+        market::change((a, b), 100, 60, self.scales)
     }
 
     fn step(&mut self, (what, a, b): Op) {
@@ -149,11 +135,7 @@ impl World {
                     (0..40).map(|i| self.change(a.wrapping_mul(i), b + i)).collect();
                 self.event(EventBody::BookSnapshot(&levels));
             }
-            4 => {
-                let side =
-                    |n: u16| (!n.is_multiple_of(5)).then_some((Price(i64::from(n)), Size(1)));
-                self.event(EventBody::Quote(Quote { bid: side(a), ask: side(b) }));
-            }
+            4 => self.event(EventBody::Quote(market::quote(a, b))),
             5 | 6 => self.trades(a, b),
             7 => {
                 let high = (!a.is_multiple_of(3)).then_some(Price(i64::from(a)));
@@ -190,15 +172,7 @@ impl World {
     fn trades(&mut self, a: u16, b: u16) {
         let count = if a.is_multiple_of(64) { 700 } else { u64::from(a % 4) + 1 };
         let late = if b.is_multiple_of(8) { Nanos::from_secs(-90) } else { Nanos::ZERO };
-        let trades: Vec<_> = (0..count)
-            .map(|i| Trade {
-                id: self.trade_id + i,
-                price: Price(i64::from(b) + i as i64 % 7),
-                size: Size(1 + i as i64 % 3),
-                side: if i % 2 == 0 { Side::Buy } else { Side::Sell },
-                ts_event: self.now.plus(late),
-            })
-            .collect();
+        let trades = market::trades(count, self.trade_id, b, self.now.plus(late));
         self.trade_id += count;
         self.event(EventBody::Trades(&trades));
     }

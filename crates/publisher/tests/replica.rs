@@ -2,14 +2,14 @@
 //! publisher's state, and so does whoever follows the replica by the client's rule.
 
 mod follower;
+mod market;
 
 use follower::{Follower, Verdict};
 use proptest::prelude::*;
 use std::sync::Arc;
 use tickcast_market::{
-    BookChange, BookSide, Directory, Epoch, Event, EventBatch, EventBody, InstrumentIndex,
-    InstrumentSpec, Interval, Nanos, Price, Quote, Scales, Side, Since, Size, SourceIndex, Trade,
-    TradingState, Venue,
+    BookChange, Directory, Epoch, EventBody, InstrumentIndex, InstrumentSpec, Interval, Nanos,
+    Price, Quote, Scales, Since, Size, TradingState, Venue,
 };
 use tickcast_publisher::{
     Adopted, Ask, Config, Hub, Interest, Partition, Publisher, Replica, Resync, Scratch, Served,
@@ -121,20 +121,13 @@ impl World {
     }
 
     fn event(&mut self, body: EventBody<'_>) {
-        let (instrument, now, scales) = (self.instrument, self.now, self.scales);
-        let mut batch = EventBatch::default();
-        (batch.source, batch.clock) = (SourceIndex(0), now);
-        batch.push(&Event { instrument, ts_event: now, ts_recv: now, scales, body });
+        let batch = market::batch(self.instrument, self.now, self.scales, body);
         self.partition.turn(self.now, &[batch]);
     }
 
     fn change(&self, a: u16, b: u16) -> BookChange {
-        let side = if a.is_multiple_of(2) { BookSide::Bid } else { BookSide::Ask };
-        // Never crossed: bids below 1000, asks above; more of them than the deepest view has.
-        let offset = i64::from(a / 2 % 700) + 1;
-        let price = if side == BookSide::Bid { 1000 - offset } else { 1000 + offset };
-        let unit = 10i64.pow(u32::from(self.scales.price) - 1);
-        BookChange { side, price: Price(price * unit), size: Size(i64::from(b % 4)) }
+        // More of them than the deepest view has.
+        market::change((a, b), 1000, 700, self.scales)
     }
 
     fn step(&mut self, (what, a, b): Op) {
@@ -148,11 +141,7 @@ impl World {
                     (0..900).map(|i| self.change(a.wrapping_add(i), b + i)).collect();
                 self.event(EventBody::BookSnapshot(&levels));
             }
-            4 => {
-                let side =
-                    |n: u16| (!n.is_multiple_of(5)).then_some((Price(i64::from(n)), Size(1)));
-                self.event(EventBody::Quote(Quote { bid: side(a), ask: side(b) }));
-            }
+            4 => self.event(EventBody::Quote(market::quote(a, b))),
             5 | 6 => self.trades(a, b),
             7 if a.is_multiple_of(16) && self.scales.price < 6 => self.scales.price += 1,
             7 | 8 => self.now = self.now.plus(Nanos::from_millis(i64::from(a % 3000))),
@@ -174,14 +163,7 @@ impl World {
 
     fn trades(&mut self, a: u16, b: u16) {
         let count = if a.is_multiple_of(64) { 1_100 } else { u64::from(a % 4) + 1 };
-        let trade = |i: u64| Trade {
-            id: self.trade_id + i,
-            price: Price(i64::from(b) + i as i64 % 7),
-            size: Size(1 + i as i64 % 3),
-            side: if i.is_multiple_of(2) { Side::Buy } else { Side::Sell },
-            ts_event: self.now,
-        };
-        let trades: Vec<_> = (0..count).map(trade).collect();
+        let trades = market::trades(count, self.trade_id, b, self.now);
         self.trade_id += count;
         self.event(EventBody::Trades(&trades));
     }
