@@ -2,8 +2,8 @@
 //!
 //! Bytes and time come in, commands go out; the state lies in the [`Replica`]. A stream is *sure*
 //! while nothing says that its publisher may have gone on without us: one that counts is known, it
-//! has been heard lately, and since the last doubt it has answered a `diff(since)` or sent an update
-//! that fits. Whatever is not sure is stale to clients.
+//! has been heard lately, and since the last doubt it has answered a `diff(since)`. Whatever is not
+//! sure is stale to clients.
 
 use crate::follower_states::BusHealth;
 use crate::messages::{Beat, Relayed, StatusChange};
@@ -41,6 +41,8 @@ pub(crate) struct Question {
     pub(crate) key: StreamKey,
     pub(crate) symbol: Arc<str>,
     pub(crate) since: Since,
+    /// How often everything had been doubted when it was asked.
+    pub(crate) doubts: u64,
 }
 
 /// What has come from NATS.
@@ -80,6 +82,8 @@ pub struct Follower {
     is_run_lower: bool,
     /// Where messages may have been lost, how often: here, and at the publisher.
     pub(crate) losses: (u64, u64),
+    /// How often everything was doubted: what was asked before does not lift the doubt.
+    pub(crate) doubts: u64,
     pub(crate) streams: FxHashMap<StreamKey, Followed>,
     pub(crate) to_ask: FxHashSet<StreamKey>,
     /// What the publisher says of each instrument.
@@ -119,6 +123,7 @@ impl Follower {
             is_lease_read: false,
             is_run_lower: false,
             losses: (0, 0),
+            doubts: 0,
             streams: FxHashMap::default(),
             to_ask: FxHashSet::default(),
             states: Vec::new(),
@@ -283,6 +288,7 @@ impl Follower {
     /// Nothing is sure any more; every stream is asked for as soon as there is somebody to ask.
     pub(crate) fn doubt_all(&mut self, now: Nanos) {
         self.health.is_live.store(false, Ordering::Relaxed);
+        self.doubts += 1;
         for (key, followed) in &mut self.streams {
             followed.is_sure = false;
             followed.asked = None;

@@ -2,10 +2,10 @@
 
 use crate::follower::{Command, Follower, Question, run_of};
 use crate::messages::Answers;
-use crate::stream::StreamKey;
+use crate::stream::{StreamKey, VIEWS};
 use prost::Message;
 use rustc_hash::FxHashSet;
-use tickcast_market::{Nanos, Since};
+use tickcast_market::{InstrumentIndex, Nanos, Since};
 
 /// A question that was not answered is asked again after this.
 const ASK_AGAIN: Nanos = Nanos::from_millis(1_000);
@@ -26,6 +26,17 @@ impl Follower {
         let is_asked = self.streams.get(&key).is_some_and(|followed| followed.asked.is_some());
         if !is_asked && self.to_ask.insert(key) {
             self.metrics.gaps.inc();
+        }
+    }
+
+    /// Asks again for what a publisher did not have when it was asked: its feeds may list an
+    /// instrument later.
+    pub(crate) fn ask_unsure(&mut self, instrument: InstrumentIndex) {
+        for view in VIEWS {
+            let key = StreamKey { instrument, view };
+            if self.streams.get(&key).is_some_and(|followed| !followed.is_sure) {
+                self.to_ask.insert(key);
+            }
         }
     }
 
@@ -51,14 +62,17 @@ impl Follower {
         let Some(Answers { answers }) = self.decoded(Answers::decode(payload)) else { return };
         let mut left: FxHashSet<StreamKey> = questions.iter().map(|asked| asked.key).collect();
         for answer in answers {
-            let Some(Question { key, .. }) = questions.get(answer.ask as usize) else { continue };
+            let Some(Question { key, doubts, .. }) = questions.get(answer.ask as usize) else {
+                continue;
+            };
             left.remove(key);
-            if let Some(followed) = self.streams.get_mut(key) {
+            let is_new = *doubts == self.doubts;
+            if let Some(followed) = self.streams.get_mut(key).filter(|_| is_new) {
                 followed.asked = None;
                 self.to_ask.remove(key);
             }
             match &answer.diff {
-                Some(diff) => self.relayed(*key, diff, true, now),
+                Some(diff) => self.relayed(*key, diff, is_new, now),
                 // This publisher has no such stream.
                 None => self.doubt(*key, now),
             }
@@ -85,7 +99,8 @@ impl Follower {
             followed.asked = Some(now);
             let since = self.replica.held(key.instrument, key.view);
             let since = if run_of(since.epoch) == run { since } else { Since::NOTHING };
-            questions.push(Question { key, symbol: instrument.name.clone(), since });
+            let (symbol, doubts) = (instrument.name.clone(), self.doubts);
+            questions.push(Question { key, symbol, since, doubts });
         }
         for asked in questions.chunks(ASKED_MAX) {
             self.metrics.requests.inc();

@@ -92,6 +92,7 @@ impl Follower {
             };
             let index = self.hub.directory().add(&spec);
             self.set_told(index, tickcast_wire::state_numbered(told.state), now);
+            self.ask_unsure(index);
         }
     }
 

@@ -167,6 +167,9 @@ impl Outlet {
         for frame in &batch.frames {
             let Some(key) = self.by_topic.get(&frame.topic) else { continue };
             let Some(carried) = self.carried.get_mut(key) else { continue };
+            if frame.epoch == carried.since.epoch && frame.seq <= carried.since.seq {
+                continue;
+            }
             carried.since = Since { epoch: frame.epoch, seq: frame.seq };
             self.message.clear();
             let message = batch.message(frame);
@@ -211,10 +214,12 @@ impl Outlet {
     }
 
     async fn tell_status(&mut self, instrument: InstrumentIndex, seq: Seq, state: TradingState) {
-        let known = self.told.insert(instrument, seq);
-        if known.is_some_and(|known| known >= seq) {
+        // A batch that had waited while this caught up has older ones.
+        let known = self.told.entry(instrument).or_default();
+        if *known >= seq {
             return;
         }
+        *known = seq;
         let (Some(run), Some(instrument)) = (self.run, self.hub.directory().get(instrument)) else {
             return;
         };

@@ -10,7 +10,7 @@ use service::{PATIENCE, Service, feeds};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const SIMULATED: [&str; 4] = ["--sim-instruments", "20", "--sim-rate", "2000"];
 const SUBSCRIBE: &str = r#"{"method":"subscribe","params":{"channel":"ticker","symbol":"sim:*"}}"#;
@@ -69,6 +69,16 @@ fn the_terminal_client_trusts_whom_it_is_told_to() {
     assert!(!trusted && said.contains("holds no certificate"), "{said}");
 }
 
+/// Half of what a client may take nothing for.
+const NOT_READING_MAX: Duration = Duration::from_secs(5);
+
+/// Whether the recording has ended: every instrument is stale then.
+fn is_over(service: &Service) -> bool {
+    let list = service.json("/v1/instruments");
+    let list = list["instruments"].as_array().expect("a list");
+    !list.is_empty() && list.iter().all(|one| one["state"] == "stale")
+}
+
 #[test]
 fn a_slow_reader_is_owed_and_ends_with_the_truth() {
     let Some(feeds) = feeds() else { return };
@@ -91,6 +101,11 @@ fn a_slow_reader_is_owed_and_ends_with_the_truth() {
     let deadline = Instant::now() + PATIENCE;
     while service.metric("tickcast_gateway_lagging_total", "") == 0.0 {
         assert!(Instant::now() < deadline, "it falls behind");
+    }
+    // And goes on to while the recording plays, but not until it is closed for it.
+    let patience = Instant::now() + NOT_READING_MAX;
+    while Instant::now() < patience && !is_over(&service) {
+        std::thread::yield_now();
     }
     let mut held: BTreeMap<String, Held> = BTreeMap::new();
     let is_right = |held: &BTreeMap<String, Held>, names: &BTreeMap<String, String>| {
@@ -119,6 +134,7 @@ fn a_slow_reader_is_owed_and_ends_with_the_truth() {
         }
         assert!(Instant::now() < deadline, "it ends with the recording's books");
     }
+    assert!(service.metric("tickcast_gateway_merged_updates_total", "") > 0.0);
 }
 
 /// Where the kernel has io_uring these go through it; a slow one among them must not hurt.

@@ -150,6 +150,16 @@ fn assert_unviolated(gateway: &Service) {
     assert_eq!(gateway.metric("tickcast_canary_violations_total", ""), 0.0, "{:?}", gateway.log());
 }
 
+/// A publisher, a gateway, and a client that gets prices of both.
+fn live(nats: &Nats) -> (Publisher, Service, Socket, Seen) {
+    let publisher = Publisher::start(nats, &SIM);
+    let gateway = gateway(nats);
+    gateway.until_ready();
+    let (mut socket, mut seen) = (subscribe(&gateway), Seen::default());
+    until(&mut socket, &mut seen, "prices", LIVE);
+    (publisher, gateway, socket, seen)
+}
+
 const LIVE: fn(&Seen) -> bool = |seen| seen.is_live() && seen.fresh > 2;
 
 #[test]
@@ -189,11 +199,7 @@ fn another_publisher_takes_over_and_the_deposed_one_is_not_heard() {
 #[test]
 fn a_restarted_nats_server_needs_no_restart_of_ours() {
     let Some(mut nats) = Nats::start("restart") else { return };
-    let _publisher = Publisher::start(&nats, &SIM);
-    let gateway = gateway(&nats);
-    gateway.until_ready();
-    let (mut socket, mut seen) = (subscribe(&gateway), Seen::default());
-    until(&mut socket, &mut seen, "prices", LIVE);
+    let (_publisher, gateway, mut socket, mut seen) = live(&nats);
     let stale = |seen: &Seen| seen.states.iter().filter(|state| *state == "stale").count();
     let before = stale(&seen);
     nats.kill();
@@ -206,17 +212,14 @@ fn a_restarted_nats_server_needs_no_restart_of_ours() {
 #[test]
 fn a_nats_server_that_has_lost_its_store_begins_with_a_later_run() {
     let Some(mut nats) = Nats::start("lost") else { return };
-    let _publisher = Publisher::start(&nats, &SIM);
-    let gateway = gateway(&nats);
-    gateway.until_ready();
-    let (mut socket, mut seen) = (subscribe(&gateway), Seen::default());
-    until(&mut socket, &mut seen, "prices", LIVE);
+    let (_publisher, gateway, mut socket, mut seen) = live(&nats);
     let (epoch, told) = (seen.epoch, seen.states.len());
     nats.kill();
     nats.lose_store();
     nats.start_again();
     until(&mut socket, &mut seen, "prices of a later run", |seen| seen.epoch > epoch && LIVE(seen));
     assert!(seen.states[told..].iter().any(|state| state == "stale"), "{:?}", seen.states);
+    assert_unviolated(&gateway);
 }
 
 #[test]
@@ -246,6 +249,24 @@ fn what_another_publisher_does_not_have_is_stale() {
         }
         assert!(Instant::now() < deadline, "{states:?}");
     }
+}
+
+#[test]
+fn what_a_publisher_lists_later_is_asked_for_again() {
+    let Some(feeds) = service::feeds() else { return };
+    let Some(nats) = Nats::start("later") else { return };
+    let (publisher, gateway, mut socket, mut seen) = live(&nats);
+    let epoch = seen.epoch;
+    drop(publisher);
+    // This one has another venue's instruments, and then is another process with ours.
+    let file = feeds.join("recordings/coinbase_exchange_2sym_10s.rec.gz");
+    let other = Publisher::start(&nats, &["--replay", file.to_str().expect("a path of text")]);
+    other.until_leader();
+    until(&mut socket, &mut seen, "stale", |seen| !seen.is_live());
+    drop(other);
+    let _ours = Publisher::start(&nats, &SIM);
+    until(&mut socket, &mut seen, "prices again", |seen| seen.epoch > epoch && LIVE(seen));
+    assert_unviolated(&gateway);
 }
 
 #[test]
