@@ -4,7 +4,7 @@
 use crate::bring::{Brought, python_sdk};
 use crate::command::{program, root};
 use crate::javascript::{self, PARTS};
-use crate::suite::{Report, follow};
+use crate::suite::{Outcome, Report, follow};
 use crate::tally::Tally;
 use crate::tally_packages::{NodeTest, Pytest};
 use anyhow::Result;
@@ -43,46 +43,43 @@ impl Packages {
     ///
     /// # Errors
     /// When a runner could not be started.
-    pub(crate) fn test(&self, ready: impl Fn(Command) -> Command + Sync) -> Result<(Tally, bool)> {
+    pub(crate) fn test(&self, ready: impl Fn(Command) -> Command + Sync) -> Result<Outcome> {
         std::thread::scope(|scope| {
             let python = scope.spawn(|| self.test_python(&ready));
-            let (javascript, javascript_good) = self.test_javascript(&ready)?;
-            let (shown, (python, python_good)) = python.join().expect("it does not panic")?;
+            let javascript = self.test_javascript(&ready)?;
+            let (shown, python) = python.join().expect("it does not panic")?;
             shown.iter().for_each(|line| println!("{line}"));
-            Ok((javascript.and(python), javascript_good && python_good))
+            Ok(javascript.and(python))
         })
     }
 
-    fn test_javascript(&self, ready: &impl Fn(Command) -> Command) -> Result<(Tally, bool)> {
-        let (mut tally, mut all_good) = (Tally::default(), true);
+    fn test_javascript(&self, ready: &impl Fn(Command) -> Command) -> Result<Outcome> {
+        let mut outcome = Outcome::of(Tally::default(), Vec::new());
         for part in PARTS {
             if !self.javascript {
-                println!("{}", skipped_words(part.folder));
-                tally = tally.and(SKIPPED);
+                let words = skipped_words(part.folder);
+                println!("{words}");
+                outcome = outcome.and(Outcome::of(SKIPPED, vec![words]));
                 continue;
             }
             println!("npm test: {}", part.folder);
             let npm = ready(with_binary(part.npm(&["test", "--silent"])));
             let print = |line: &str| println!("{line}");
-            let (some, good) = follow(npm, Report::Stdout, NodeTest::default(), print)?;
-            tally = tally.and(some);
-            all_good &= good;
+            outcome = outcome.and(follow(npm, Report::Stdout, NodeTest::default(), print)?);
         }
-        Ok((tally, all_good))
+        Ok(outcome)
     }
 
     /// What is to be shown, and how it went.
-    fn test_python(
-        &self,
-        ready: &impl Fn(Command) -> Command,
-    ) -> Result<(Vec<String>, (Tally, bool))> {
+    fn test_python(&self, ready: &impl Fn(Command) -> Command) -> Result<(Vec<String>, Outcome)> {
         let Some(python) = &self.python else {
-            return Ok((vec![skipped_words("clients/python")], (SKIPPED, true)));
+            let words = skipped_words("clients/python");
+            return Ok((vec![words.clone()], Outcome::of(SKIPPED, vec![words])));
         };
         let mut shown = vec!["pytest: clients/python".to_owned()];
         let mut pytest = program(python);
         pytest.current_dir(root().join("clients/python"));
-        pytest.args(["-m", "pytest", "-q", "-rs", "--color=no", "-p", "no:cacheprovider"]);
+        pytest.args(["-m", "pytest", "-q", "-rfEs", "--color=no", "-p", "no:cacheprovider"]);
         let pytest = ready(with_binary(pytest));
         let keep = |line: &str| shown.push(line.to_owned());
         let outcome = follow(pytest, Report::Stdout, Pytest::default(), keep)?;

@@ -2,7 +2,7 @@
 //! parts in other languages and the fuzz targets for a while, and says in one line how it went.
 
 use crate::bring::bring;
-use crate::tally::{Libtest, Nextest, Reader, Tally};
+use crate::tally::{Libtest, Nextest, Notable, Reader, Tally};
 use crate::{command, fuzz, packages};
 use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader, Read};
@@ -24,6 +24,33 @@ pub(crate) enum Report {
     Stderr,
 }
 
+/// How runs of tests ended.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) tally: Tally,
+    /// Every runner said that all is well.
+    is_good: bool,
+    /// Lines that the end of a long report repeats: what failed and what was skipped.
+    noted: Vec<String>,
+}
+
+impl Outcome {
+    /// Of no run: nothing was counted, and nothing went wrong.
+    pub(crate) fn of(tally: Tally, noted: Vec<String>) -> Outcome {
+        Outcome { tally, is_good: true, noted }
+    }
+
+    /// Both.
+    pub(crate) fn and(mut self, other: Outcome) -> Outcome {
+        self.noted.extend(other.noted);
+        Outcome {
+            tally: self.tally.and(other.tally),
+            is_good: self.is_good && other.is_good,
+            ..self
+        }
+    }
+}
+
 /// Runs every test.
 ///
 /// # Errors
@@ -42,31 +69,34 @@ pub(crate) fn run(extent: Extent) -> Result<ExitCode> {
         }
         command
     };
-    let (tests, tests_good) = run_tests(ready)?;
-    let (others, others_good) = packages.test(ready)?;
-    let all_succeeded = tests_good && others_good;
-    let tally = tests.and(others);
-    let tally = tally.and(fuzz::test(extent == Extent::Full || command::is_ci())?);
+    let outcome = run_tests(ready)?.and(packages.test(ready)?);
+    let tally = outcome.tally.and(fuzz::test(extent == Extent::Full || command::is_ci())?);
     let is_lacking = tally.skipped > 0 || !brought.missing.is_empty();
-    let is_good = all_succeeded && tally.failed == 0 && !(command::is_ci() && is_lacking);
+    let is_good = outcome.is_good && tally.failed == 0 && !(command::is_ci() && is_lacking);
+    for line in &outcome.noted {
+        println!("{line}");
+    }
+    for missing in &brought.missing {
+        println!("MISSING: {missing}");
+    }
     if is_lacking && command::is_ci() {
-        eprintln!("error: with CI=true nothing may be missing or skipped");
+        println!("error: with CI=true nothing may be missing or skipped");
     }
     println!("{tally}");
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Tests of code, then tests in documentation, which only cargo itself runs.
-fn run_tests(ready: impl Fn(Command) -> Command) -> Result<(Tally, bool)> {
+fn run_tests(ready: impl Fn(Command) -> Command) -> Result<Outcome> {
     let has_nextest = command::find("cargo-nextest").is_some();
-    let (code, code_good) = if has_nextest {
+    let code = if has_nextest {
         observe(ready(nextest()), Report::Stderr, Nextest::default())?
     } else {
         let targets = ["--lib", "--bins", "--tests", "--examples"];
         observe(ready(libtest(&targets)), Report::Stdout, Libtest::default())?
     };
-    let (doc, doc_good) = observe(ready(libtest(&["--doc"])), Report::Stdout, Libtest::default())?;
-    Ok((code.and(doc), code_good && doc_good))
+    let doc = observe(ready(libtest(&["--doc"])), Report::Stdout, Libtest::default())?;
+    Ok(code.and(doc))
 }
 
 fn nextest() -> Command {
@@ -86,7 +116,7 @@ fn libtest(targets: &[&str]) -> Command {
 }
 
 /// Runs it, shows the lines that are worth it, and counts.
-fn observe(command: Command, report: Report, reader: impl Reader) -> Result<(Tally, bool)> {
+fn observe(command: Command, report: Report, reader: impl Reader) -> Result<Outcome> {
     follow(command, report, reader, |line| println!("{line}"))
 }
 
@@ -99,7 +129,7 @@ pub(crate) fn follow(
     report: Report,
     mut reader: impl Reader,
     mut show: impl FnMut(&str),
-) -> Result<(Tally, bool)> {
+) -> Result<Outcome> {
     let name = command.get_program().display().to_string();
     match report {
         Report::Stdout => command.stdout(Stdio::piped()),
@@ -111,13 +141,23 @@ pub(crate) fn follow(
         Report::Stderr => child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read>),
     };
     let lines = BufReader::new(pipe.expect("the stream was just made a pipe")).split(b'\n');
+    let mut noted = Vec::new();
+    let mut of_test = String::new();
     for line in lines {
         let line = line.with_context(|| format!("cannot read what {name} prints"))?;
         let line = String::from_utf8_lossy(&line);
         if reader.line(&line) {
             show(&line);
+            match Notable::of(&line) {
+                Notable::Skipped => {
+                    noted.push(format!("{of_test} {}", line.trim()).trim().to_owned())
+                }
+                Notable::Failed => noted.push(line.trim().to_owned()),
+                Notable::Passed => of_test = line.trim().to_owned(),
+                Notable::Other => {}
+            }
         }
     }
     let status = child.wait().with_context(|| format!("cannot wait for {name}"))?;
-    Ok((reader.tally(), status.success()))
+    Ok(Outcome { tally: reader.tally(), is_good: status.success(), noted })
 }
