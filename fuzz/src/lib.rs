@@ -28,7 +28,7 @@ mod table;
 pub mod token;
 
 // The binary's own files, so that what is tried is what runs.
-#[allow(dead_code, reason = "the binary uses the rest of it")]
+#[allow(dead_code, unused_imports, reason = "the binary uses the rest of it")]
 #[path = "../../crates/tickcast/src/settings.rs"]
 mod settings;
 #[allow(dead_code, reason = "the binary uses the rest of it")]
@@ -40,6 +40,9 @@ mod settings_bus;
 #[allow(dead_code, reason = "the binary uses the rest of it")]
 #[path = "../../crates/tickcast/src/settings_limits.rs"]
 mod settings_limits;
+#[allow(dead_code, reason = "the binary uses the rest of it")]
+#[path = "../../crates/tickcast/src/settings_resolve.rs"]
+mod settings_resolve;
 #[allow(dead_code, reason = "the binary uses the rest of it")]
 #[path = "../../crates/tickcast/src/settings_takeover.rs"]
 mod settings_takeover;

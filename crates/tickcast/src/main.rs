@@ -12,11 +12,14 @@ mod listeners;
 mod publish;
 mod record;
 mod serve;
+mod serve_end;
 mod service_manager;
 mod settings;
 mod settings_auth;
 mod settings_bus;
 mod settings_limits;
+mod settings_resolve;
+mod settings_shape;
 mod settings_takeover;
 mod signals;
 mod streams;
@@ -27,9 +30,9 @@ mod takeover_successor;
 mod token;
 mod watch;
 
-use clap::{Parser, Subcommand};
-use serve::Shape;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use settings::{Resolved, Settings};
+use settings_shape::Shape;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -74,6 +77,9 @@ struct ServeArgs {
     /// TOML file with settings; what the command line or the environment says goes first
     #[arg(long, env = "TICKCAST_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Variables of the environment that say something for another shape
+    #[arg(skip)]
+    unused: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -103,19 +109,58 @@ impl ServeArgs {
 }
 
 fn main() -> ExitCode {
-    // Without a command it serves, and reads the environment for that too.
     system::decline_huge_pages();
-    let command = Cli::parse().command.or_else(|| Cli::parse_from(["tickcast", "serve"]).command);
-    match command.expect("`serve` was filled in") {
-        Command::Serve(args) => run_serve(Shape::AllInOne, *args),
-        Command::Gateway(args) => run_serve(Shape::Gateway, *args),
-        Command::Publish(args) => match args.resolve_publisher().and_then(with_bus) {
-            Ok(settings) => {
-                let _log = start_log(settings.log_json);
-                finish(publish::run(settings))
-            }
-            Err(error) => usage(&error),
-        },
+    match read_command_line() {
+        Err(error) => usage(&error),
+        Ok(Command::Serve(args)) => run_serve(Shape::AllInOne, *args),
+        Ok(Command::Gateway(args)) => run_serve(Shape::Gateway, *args),
+        Ok(Command::Publish(args)) => run_publish(&args),
+        Ok(other) => run_tool(other),
+    }
+}
+
+/// Without a command it serves, and reads the environment for that too.
+///
+/// *Errors* name an argument that has no effect in the shape that is started.
+fn read_command_line() -> anyhow::Result<Command> {
+    let command = settings_shape::offered(Cli::command());
+    let mut matches = command.clone().get_matches();
+    if matches.subcommand().is_none() {
+        matches = command.clone().get_matches_from(["tickcast", Shape::AllInOne.subcommand()]);
+    }
+    let (name, said) = matches.subcommand().expect("there is one now");
+    let shape = Shape::started_by(name);
+    let unused = match (shape, command.find_subcommand(name)) {
+        (Some(shape), Some(offered)) => shape.unused_variables(offered, said)?,
+        _ => Vec::new(),
+    };
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let mut command = cli.command.expect("as above");
+    if let Command::Serve(args) | Command::Publish(args) | Command::Gateway(args) = &mut command {
+        args.unused = unused;
+    }
+    Ok(command)
+}
+
+/// Logs what was said in the environment and in the file and has no effect.
+fn tell_unused(shape: Shape, args: &ServeArgs) {
+    let name = shape.subcommand();
+    // An image or a host may set them for every shape.
+    for variable in &args.unused {
+        tracing::info!("{variable} has no effect in `tickcast {name}`");
+    }
+    let keys = args.config.as_ref().and_then(|path| shape.unused_keys(path).ok());
+    for key in keys.unwrap_or_default() {
+        tracing::warn!("{key}, of the configuration, has no effect in `tickcast {name}`");
+    }
+}
+
+/// Commands that serve nobody.
+fn run_tool(command: Command) -> ExitCode {
+    match command {
+        Command::Serve(_) | Command::Publish(_) | Command::Gateway(_) => {
+            unreachable!("they are services")
+        }
         Command::Record(args) => {
             let _log = start_log(false);
             match record::prepare(&args) {
@@ -163,14 +208,26 @@ fn with_bus(settings: Resolved) -> anyhow::Result<Resolved> {
     Ok(settings)
 }
 
+fn run_publish(args: &ServeArgs) -> ExitCode {
+    match args.clone().resolve_publisher().and_then(with_bus) {
+        Ok(settings) => {
+            let _log = start_log(settings.log_json);
+            tell_unused(Shape::Publisher, args);
+            finish(publish::run(settings))
+        }
+        Err(error) => usage(&error),
+    }
+}
+
 fn run_serve(shape: Shape, args: ServeArgs) -> ExitCode {
     let settings = args.clone().resolve().and_then(|settings| match shape {
         Shape::Gateway => with_bus(settings),
-        Shape::AllInOne => Ok(settings),
+        Shape::AllInOne | Shape::Publisher => Ok(settings),
     });
     match settings.and_then(|settings| Ok((keys::Keys::load(&settings)?, settings))) {
         Ok((keys, settings)) => {
             let _log = start_log(settings.log_json);
+            tell_unused(shape, &args);
             let reread = move || Ok(args.clone().resolve()?.limits);
             finish(serve::run(shape, settings, keys, reread))
         }

@@ -4,9 +4,11 @@ use crate::canary::{self, Board, Canary};
 use crate::clock;
 use crate::keys::Keys;
 use crate::listeners::Listeners;
+use crate::serve_end::{drain, give_way, reload_limits};
 use crate::service_manager::{self, Notice};
 use crate::settings::Resolved;
 use crate::settings_limits::Limits;
+use crate::settings_shape::Shape;
 use crate::signals::Signals;
 use crate::streams::{Ground, Health, Streams};
 use crate::system;
@@ -16,7 +18,6 @@ use anyhow::{Context, Result, ensure};
 use prometheus::Registry;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 use tickcast_gateway::{
     Admin, Admission, AuthDesk, CanaryReport, Certificates, Door, DoorLimits, DoorRules,
     FeedReport, HubSource, Line, Origins, Poller, Readiness, Shard, ShardHandle, ShardInbox,
@@ -26,20 +27,8 @@ use tickcast_market::Epoch;
 use tickcast_publisher::ShardIndex;
 use tokio::runtime::{Handle, Runtime};
 
-/// How long after the drain window connections may still take to close.
-const DRAIN_GRACE: Duration = Duration::from_secs(5);
-
 /// Threads that agree on keys with new connections; more than a few are not needed for long.
 const DOOR_THREADS_MAX: usize = 4;
-
-/// What this process is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shape {
-    /// Feeds, publisher and edge.
-    AllInOne,
-    /// The edge alone, from a bus.
-    Gateway,
-}
 
 /// Runs until it is asked to stop; `reread` reads the limits again.
 pub(crate) fn run(
@@ -109,7 +98,7 @@ async fn serve(
         wakes: pollers.iter().map(Poller::wake).chain(canary_wake).collect(),
     };
     let mut streams = match shape {
-        Shape::AllInOne => Streams::own(ground)?,
+        Shape::AllInOne | Shape::Publisher => Streams::own(ground)?,
         Shape::Gateway => Streams::from_bus(ground).await?,
     };
     let hub = streams.hub.clone();
@@ -261,64 +250,6 @@ pub(crate) fn register_process(registry: &Registry) -> Result<()> {
     Ok(())
 }
 
-/// Makes these limits hold from now on; what can only be had at the start stays as it was `first`.
-fn reload_limits(door: &Arc<Door>, shards: &Arc<Shards>, first: &Limits, again: Result<Limits>) {
-    let limits = match again {
-        Ok(limits) => limits,
-        Err(error) => return tracing::error!("the limits stay as they are: {error:#}"),
-    };
-    if !limits.needs_no_restart_after(first) {
-        tracing::warn!(
-            "send_buffer_bytes and address_loopback have changed: they hold after a restart"
-        );
-    }
-    tracing::info!("limits read again");
-    door.set_limits(limits.door.clone(), limits.of_one_address);
-    let (settings, shards) = (limits.apply(ShardSettings::default()), shards.clone());
-    // It may wait for a shard's channel.
-    tokio::task::spawn_blocking(move || shards.set_limits(settings));
-}
-
-/// Waits until this process is asked to stop or another one takes over, and stops accepting.
-async fn give_way(
-    door: &Door,
-    admin: &Admin,
-    successors: Option<Successors>,
-    signals: &mut Signals,
-    reload: impl Fn(),
-) {
-    let succeeded = async {
-        match &successors {
-            Some(successors) => successors.next().await,
-            None => std::future::pending().await,
-        }
-    };
-    let successor = tokio::select! {
-        () = signals.stop(reload) => None,
-        successor = succeeded => Some(successor),
-    };
-    // Who has the listeners already goes on with them, ready or not: its line ends with this.
-    let attended = successors.as_ref().and_then(Successors::attended);
-    let Some(pid) = successor.as_ref().map(|successor| successor.pid).or(attended) else {
-        service_manager::notify(Notice::Stopping);
-        // Whoever comes when this process has ended binds for itself.
-        if let Some(successors) = successors {
-            successors.close();
-        }
-        return door.drain();
-    };
-    tracing::info!(pid, "another process has taken over");
-    door.drain_to_successor();
-    admin.leave();
-    service_manager::notify(match service_manager::is_same_service(pid) {
-        true => Notice::GoesOnIn(pid),
-        false => Notice::Stopping,
-    });
-    if let Some(successor) = successor {
-        successor.give_way().await;
-    }
-}
-
 /// Where the next process will ask. Nobody is heard before this one serves.
 fn listen_for_successors(
     settings: &Resolved,
@@ -345,33 +276,6 @@ fn first_epoch(run: u64) -> Epoch {
     let now = u128::try_from(clock::now().0).unwrap_or(0) * u128::from(Epoch::PER_RUN);
     let now = Epoch((now / 1_000_000_000) as u64);
     if now.0 / Epoch::PER_RUN == run { now } else { first }
-}
-
-/// Sends every client away at its own moment within the window. A second signal cuts it short.
-async fn drain(
-    door: &Arc<Door>,
-    shards: &Arc<Shards>,
-    window: Duration,
-    signals: &mut Signals,
-    reload: impl Fn(),
-) {
-    tracing::info!(clients = shards.connections(), ?window, "draining");
-    let window_ms = u32::try_from(window.as_millis()).unwrap_or(u32::MAX);
-    let all = shards.clone();
-    // It may wait for a shard's channel.
-    let _ = tokio::task::spawn_blocking(move || all.drain(window_ms)).await;
-    let until = Instant::now() + window + DRAIN_GRACE;
-    let emptied = async {
-        while door.connections() > 0 && Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::select! {
-        () = emptied => {}
-        () = signals.stop(reload) => {
-            tracing::warn!("asked to stop a second time: closing everything");
-        }
-    }
 }
 
 pub(crate) fn join(threads: Vec<JoinHandle<()>>) {

@@ -1,6 +1,9 @@
-//! The TOML files in `deploy`, through the binary's own `check`.
+//! The TOML files in `deploy`, through the binary's own `check`; and what one shape of the service says of
+//! settings that are for another.
 
+use crate::command_line::CommandLine;
 use crate::files::{all, temporary};
+use crate::service::Service;
 use std::process::Command;
 
 #[test]
@@ -33,4 +36,36 @@ fn nothing_is_wrong_with_any_of_them() {
         "overlays/example/publisher",
     ];
     assert_eq!(checked, expect.map(|name| format!("kubernetes/{name}.toml")));
+}
+
+#[test]
+fn a_setting_for_another_shape_is_an_error_on_the_command_line_and_a_warning_elsewhere() {
+    let ours = |name| CommandLine::get().subcommand(name).expect("it is a command");
+    for (shape, flag, other) in [
+        ("gateway", "--sim-rate", "--listen"),
+        ("publish", "--listen", "--sim-rate"),
+        ("serve", "--bus", "--listen"),
+    ] {
+        let offers = |flag: &str| ours(shape).flags.contains(flag);
+        assert!(!offers(flag) && offers(other), "{shape}: {:?}", ours(shape));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tickcast"));
+        let output = command.args([shape, flag, "1"]).output().expect("the binary starts");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let wanted = format!("{flag}: has no effect in `{shape}`");
+        // `1` is no address; whichever is found first names the flag.
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(&wanted) || flag == "--listen" && said.contains(flag), "{said}");
+    }
+    let file = temporary("for-both.toml");
+    let text = "sim_rate = 5.0\n[bus]\nurl = \"nats://127.0.0.1:9\"\n[venues.kraken]\n";
+    std::fs::write(&file, text).expect("a writable folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tickcast"));
+    command.args(["gateway", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--config"]);
+    command.arg(&file).env("TICKCAST_SYMBOLS", "BTC-USD");
+    let gateway = Service::spawn(command).listening();
+    for word in ["TICKCAST_SYMBOLS", "sim_rate, of the configuration,", "venues"] {
+        let line = gateway.until_logged(word);
+        assert!(line.contains("has no effect in `tickcast gateway`"), "{line}");
+    }
+    std::fs::remove_file(&file).expect("it was written above");
 }
