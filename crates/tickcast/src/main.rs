@@ -17,6 +17,7 @@ mod settings;
 mod settings_auth;
 mod settings_bus;
 mod settings_limits;
+mod settings_nats;
 mod settings_takeover;
 mod signals;
 mod streams;

@@ -6,6 +6,7 @@
 use crate::settings_auth::{AuthRules, AuthSettings};
 use crate::settings_bus::{BusPlace, BusSettings};
 use crate::settings_limits::{Limits, LimitsSettings};
+use crate::settings_nats::{NatsFeed, NatsSettings};
 use crate::settings_takeover::{Takeover, TakeoverSettings};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
@@ -25,7 +26,8 @@ const FLUSH_INTERVAL_MAX: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Default, Deserialize, clap::Args)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
-    /// Feed to run: sim, coinbase, coinbase-exchange, binance or kraken; repeatable
+    /// Feed to run: sim, coinbase, coinbase-exchange, binance, kraken, or nats for events that are
+    /// published on NATS; repeatable
     #[arg(long, env = "TICKCAST_FEED", value_delimiter = ',', value_name = "VENUE")]
     pub(crate) feed: Vec<String>,
     /// Symbols to take from the live feeds, such as BTC-USD,ETH-USD
@@ -72,6 +74,9 @@ pub(crate) struct Settings {
     pub(crate) tls_key: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) bus: BusSettings,
+    /// Events that others publish on NATS
+    #[command(flatten)]
+    pub(crate) nats: NatsSettings,
     /// Who may come in
     #[command(flatten)]
     pub(crate) auth: AuthSettings,
@@ -148,6 +153,8 @@ pub(crate) struct Resolved {
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
     /// Where publisher and gateways meet, when they are not one process.
     pub(crate) bus: Option<BusPlace>,
+    /// Where the feed of events from NATS takes them.
+    pub(crate) nats: Option<NatsFeed>,
     pub(crate) auth: AuthRules,
     pub(crate) shards: usize,
     pub(crate) partitions: usize,
@@ -211,6 +218,7 @@ impl Settings {
             tls_cert: self.tls_cert.or(under.tls_cert),
             tls_key: self.tls_key.or(under.tls_key),
             bus: self.bus.over(under.bus),
+            nats: self.nats.over(under.nats),
             auth: self.auth.over(under.auth),
             shards: self.shards.or(under.shards),
             partitions: self.partitions.or(under.partitions),
@@ -280,8 +288,8 @@ impl Settings {
         let listen = self.listen.unwrap_or(Self::LISTEN);
         let proxies = Proxies::parse(non_empty(&self.trust_proxy)).context("trust_proxy")?;
         self.allow_origin.iter().try_for_each(|origin| check_origin(origin))?;
+        let bus = self.bus.resolve()?;
         Ok(Resolved {
-            feeds,
             symbols: self.symbols,
             replay: self.replay,
             replay_speed: match self.replay_speed {
@@ -291,7 +299,9 @@ impl Settings {
             replay_loop: self.replay_loop.unwrap_or(false),
             replay_wait: self.replay_wait.unwrap_or(false),
             sim,
-            bus: self.bus.resolve()?,
+            nats: self.nats.resolve(feeds.contains(&Venue::Nats), bus.as_ref())?,
+            feeds,
+            bus,
             auth: self.auth.resolve(listen, !proxies.is_empty())?,
             listen,
             admin: self.admin.unwrap_or(Self::ADMIN),
@@ -330,6 +340,7 @@ impl Resolved {
             ws_url: own.ws_url,
             rest_url: own.rest_url,
             symbols: or(own.symbols, self.symbols.clone()),
+            nats: self.nats.as_ref().filter(|_| venue == Venue::Nats).map(NatsFeed::config),
         }
     }
 }
@@ -355,7 +366,7 @@ fn resolve_feeds(names: &[String], replay: &[PathBuf]) -> Result<Vec<Venue>> {
     // An empty variable of the environment says nothing.
     for name in names.iter().filter(|name| !name.is_empty()) {
         let Some(venue) = Venue::from_name(name) else {
-            bail!("feed: {name:?} is not one of sim, coinbase, coinbase-exchange, binance, kraken");
+            bail!("feed: {name:?} is not one of sim, coinbase, coinbase-exchange, binance, kraken, nats");
         };
         if !feeds.contains(&venue) {
             feeds.push(venue);
@@ -372,7 +383,8 @@ fn resolve_venues(
 ) -> Result<BTreeMap<Venue, VenueSettings>> {
     let mut venues = BTreeMap::new();
     for (name, venue_settings) in settings {
-        let Some(venue) = Venue::from_name(&name).filter(|venue| *venue != Venue::Sim) else {
+        let has_urls = |venue: &Venue| !matches!(venue, Venue::Sim | Venue::Nats);
+        let Some(venue) = Venue::from_name(&name).filter(has_urls) else {
             bail!("venues.{name}: not one of coinbase, coinbase-exchange, binance, kraken");
         };
         for (key, url, schemes) in [
@@ -480,6 +492,10 @@ mod tests {
                 "[limits]\nsubscriptions_max = 6\ninstruments_max = 5",
                 "limits.subscriptions_max: 6 is above limits.instruments_max, 5",
             ),
+            ("feed = [\"nats\"]", "nats.subject: the feed nats needs one"),
+            ("[nats]\nsubject = [\"x\"]", "nats.subject: without the feed nats"),
+            ("[nats]\nsubjects = [\"x\"]", "unknown field `subjects`"),
+            ("[venues.nats]", "venues.nats"),
             ("[venues.binnace]", "venues.binnace"),
             ("[venues.binance]\nws_url = \"http://x\"", "venues.binance.ws_url: \"http://x\""),
             ("[venues.binance]\nws = \"ws://x\"", "unknown field `ws`"),
