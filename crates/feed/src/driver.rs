@@ -9,6 +9,7 @@ pub(crate) mod backoff;
 pub(crate) mod config;
 pub(crate) mod connect;
 mod connection;
+mod connection_nats;
 mod connection_socket;
 mod core;
 mod line;
@@ -19,6 +20,7 @@ mod told;
 
 use crate::driver::config::{DriverConfig, DriverError, FeedState, FeedStatus, Recorder};
 use crate::driver::connect::Connector;
+use crate::driver::connection_nats::NatsTask;
 use crate::driver::connection_socket::{
     InboxEnd, Incoming, OUTGOING_MAX, Outgoing, SocketTask, wall_clock,
 };
@@ -305,6 +307,12 @@ impl Driver {
     fn dial(&mut self, index: ConnectionIndex, url: String) {
         let (outgoing, outgoing_out) = mpsc::channel(OUTGOING_MAX);
         self.sockets.push((index, outgoing));
+        if let Some(place) = self.config.nats.clone() {
+            let connect_timeout = self.config.connect_timeout;
+            let task = NatsTask { index, place, connect_timeout, inbox: self.inbox.clone() };
+            self.tasks.spawn(task.run(outgoing_out));
+            return;
+        }
         let task = SocketTask {
             index,
             url,

@@ -58,6 +58,17 @@ pub(crate) const fn message_kinds(venue: Venue) -> &'static [&'static str] {
             "ticker",
             "trade",
         ],
+        Venue::Nats => &[
+            "book_changes",
+            "book_snapshot",
+            "heartbeat",
+            "instrument",
+            "late",
+            "other",
+            "quote",
+            "status",
+            "trades",
+        ],
     }
 }
 
@@ -70,5 +81,6 @@ pub(crate) fn decode_reasons(venue: Venue) -> Vec<&'static str> {
             [&Fault::REASONS[..], &[MISFIT, NO_INSTRUMENT, "not a list of products"]].concat()
         }
         Venue::Kraken => [&Fault::REASONS[..], &[MISFIT, NO_INSTRUMENT]].concat(),
+        Venue::Nats => crate::nats::REASONS.to_vec(),
     }
 }

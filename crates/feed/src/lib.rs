@@ -18,6 +18,7 @@ mod kraken;
 mod metrics;
 #[cfg(feature = "mock")]
 pub mod mock;
+mod nats;
 mod outlet;
 mod recording;
 mod roster;
@@ -34,6 +35,7 @@ pub use driver::config::{DriverConfig, DriverError, FeedState, FeedStatus, Recor
 pub use handler::{Command, ConnectionIndex, Handler, Io, Limits, Tally};
 pub use kraken::{KrakenConfig, KrakenHandler};
 pub use metrics::{FeedMetrics, Metrics};
+pub use nats::{NATS_MESSAGE_BYTES_MAX, NATS_SUBJECTS_MAX, NatsConfig, NatsHandler};
 pub use outlet::{
     BATCH_EVENTS_MAX, CLOCK_SPAN, EVENT_KINDS, EventCounts, FlushError, InboxSender, Outlet,
     StateCounts,

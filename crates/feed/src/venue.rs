@@ -5,6 +5,7 @@ use crate::coinbase::{CoinbaseConfig, CoinbaseHandler};
 use crate::coinbase_exchange::{CoinbaseExchangeConfig, CoinbaseExchangeHandler};
 use crate::handler::Handler;
 use crate::kraken::{KrakenConfig, KrakenHandler};
+use crate::nats::{NatsConfig, NatsHandler};
 use tickcast_market::Venue;
 
 /// Where a venue is and what is wanted of it; what is not said is the venue's own.
@@ -16,6 +17,8 @@ pub struct VenueConfig {
     pub rest_url: Option<String>,
     /// Canonical symbols; none for a choice of busy ones.
     pub symbols: Vec<String>,
+    /// For [`Venue::Nats`] in place of the URLs.
+    pub nats: Option<NatsConfig>,
 }
 
 /// The handler of a venue; `None` for the simulator, which needs none.
@@ -36,5 +39,10 @@ pub fn handler_of(venue: Venue, config: &VenueConfig) -> Option<Box<dyn Handler>
         Venue::Coinbase => with!(CoinbaseConfig, CoinbaseHandler),
         Venue::CoinbaseExchange => with!(CoinbaseExchangeConfig, CoinbaseExchangeHandler),
         Venue::Kraken => with!(KrakenConfig, KrakenHandler),
+        Venue::Nats => {
+            let symbols = config.symbols.clone();
+            let own = config.nats.clone().unwrap_or_default();
+            Some(Box::new(NatsHandler::new(NatsConfig { symbols, ..own })))
+        }
     }
 }

@@ -17,12 +17,20 @@ pub enum Venue {
     CoinbaseExchange,
     /// Kraken, WebSocket version 2.
     Kraken,
+    /// Whoever publishes normalised events on NATS.
+    Nats,
 }
 
 impl Venue {
     /// All venues, in the order of their names' first use on the command line.
-    pub const ALL: [Venue; 5] =
-        [Venue::Sim, Venue::Coinbase, Venue::CoinbaseExchange, Venue::Binance, Venue::Kraken];
+    pub const ALL: [Venue; 6] = [
+        Venue::Sim,
+        Venue::Coinbase,
+        Venue::CoinbaseExchange,
+        Venue::Binance,
+        Venue::Kraken,
+        Venue::Nats,
+    ];
 
     /// The name in symbols, labels and on the command line.
     pub const fn name(self) -> &'static str {
@@ -32,6 +40,7 @@ impl Venue {
             Venue::Coinbase => "coinbase",
             Venue::CoinbaseExchange => "coinbase-exchange",
             Venue::Kraken => "kraken",
+            Venue::Nats => "nats",
         }
     }
 

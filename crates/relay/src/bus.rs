@@ -1,11 +1,11 @@
-//! The connection to NATS: addresses, credentials, and what its ups and downs are called.
+//! The connection to NATS: how it is kept, and what its ups and downs are called.
 
 use crate::metrics::Metrics;
-use async_nats::{Client, ConnectOptions, Event};
-use std::path::PathBuf;
+use async_nats::{Client, Event};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tickcast_nats::{Place, PlaceError};
 use tokio::sync::watch;
 
 /// How long a request may take before it is given up; it is then repeated.
@@ -21,31 +21,12 @@ const COMPLAINTS_EVERY: Duration = Duration::from_secs(30);
 /// Reconnecting is tried at least so often.
 const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// Where NATS is, and who comes.
-#[derive(Clone, Debug, Default)]
-pub struct BusOptions {
-    /// `nats://host:4222` or `tls://…`, several with commas; `user:password@` or `token@` before the
-    /// host of any of them is for all.
-    pub url: String,
-    /// A file of credentials (JWT and nkey seed), as `nsc` writes it; or one nkey seed alone.
-    pub creds: Option<PathBuf>,
-    /// A file of PEM certificates to trust besides the system's.
-    pub ca: Option<PathBuf>,
-    /// What this process is called in the server's list of connections.
-    pub name: String,
-}
-
 /// Why there is no bus.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
     /// The URL or the credentials cannot be used. Retrying does not help.
-    #[error("bus {url}: {reason}")]
-    Options {
-        /// As it was given.
-        url: String,
-        /// What is wrong.
-        reason: String,
-    },
+    #[error("bus {0}")]
+    Place(#[from] PlaceError),
 }
 
 /// A connection that is kept, and made again for ever.
@@ -61,19 +42,12 @@ impl Bus {
     /// for.
     ///
     /// *Errors:* a URL or credentials that cannot be used.
-    pub async fn connect(options: &BusOptions, metrics: Metrics) -> Result<Bus, BusError> {
-        let wrong = |reason: String| BusError::Options { url: shown(&options.url), reason };
-        let urls: Vec<&str> = options.url.split(',').map(str::trim).collect();
-        let servers = urls
-            .iter()
-            .map(|url| url.parse::<async_nats::ServerAddr>())
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| wrong(error.to_string()))?;
+    pub async fn connect(place: &Place, metrics: Metrics) -> Result<Bus, BusError> {
+        let (servers, connect) = place.options()?;
         let losses = Arc::new(AtomicU64::new(0));
         let notes =
             Notes { metrics: metrics.clone(), losses: losses.clone(), last: Mutex::default() };
-        let mut connect = ConnectOptions::new()
-            .name(&options.name)
+        let connect = connect
             .retry_on_initial_connect()
             .max_reconnects(None)
             .request_timeout(Some(REQUEST_DEADLINE))
@@ -87,30 +61,8 @@ impl Bus {
                 notes.take(&event);
                 std::future::ready(())
             });
-        let named = servers.iter().find_map(|server| Some((server.username()?, server.password())));
-        connect = match named {
-            Some((user, Some(password))) => {
-                connect.user_and_password(user.to_owned(), password.to_owned())
-            }
-            Some((token, None)) => connect.token(token.to_owned()),
-            None => connect,
-        };
-        if let Some(path) = &options.creds {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| wrong(format!("credentials {}: {error}", path.display())))?;
-            let seed = text.trim();
-            connect = if seed.starts_with("SU") && !seed.contains(char::is_whitespace) {
-                connect.nkey(seed.to_owned())
-            } else {
-                connect
-                    .credentials(&text)
-                    .map_err(|error| wrong(format!("credentials {}: {error}", path.display())))?
-            };
-        }
-        if let Some(path) = &options.ca {
-            connect = connect.add_root_certificates(path.clone());
-        }
-        let client = connect.connect(servers).await.map_err(|error| wrong(error.to_string()))?;
+        let client =
+            connect.connect(servers).await.map_err(|error| place.error(error.to_string()))?;
         Ok(Bus { client, metrics, losses })
     }
 
@@ -131,17 +83,6 @@ impl Bus {
 pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     // Who asks is gone: that is the same.
     let _asked = stop.wait_for(|stop| *stop).await;
-}
-
-/// The URL without what is secret in it.
-fn shown(url: &str) -> String {
-    let hide = |url: &str| match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if at > scheme => {
-            format!("{}***@{}", &url[..scheme + 3], &url[at + 1..])
-        }
-        _ => url.to_owned(),
-    };
-    url.split(',').map(hide).collect::<Vec<_>>().join(",")
 }
 
 /// Takes note of what the client tells of the connection.
@@ -184,16 +125,5 @@ impl Notes {
             tracing::error!("bus: {what}: {error}");
             *last = Some((error.to_owned(), Instant::now()));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_is_not_shown() {
-        assert_eq!(shown("nats://a:secret@h:4222,nats://i"), "nats://***@h:4222,nats://i");
-        assert_eq!(shown("nats://h:4222"), "nats://h:4222");
     }
 }

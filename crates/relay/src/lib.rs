@@ -25,7 +25,7 @@ mod outlet;
 mod outlet_answers;
 mod stream;
 
-pub use bus::{Bus, BusError, BusOptions};
+pub use bus::{Bus, BusError};
 pub use follower::Follower;
 pub use follower_states::BusHealth;
 pub use intake::Intake;

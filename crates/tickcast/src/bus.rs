@@ -9,16 +9,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use tickcast_gateway::FeedReport;
 use tickcast_market::{Directory, Epoch};
+use tickcast_nats::Place;
 use tickcast_publisher::{Config, Hub, Interest, Publisher, Resync, ShardFeed, ShardIndex};
-use tickcast_relay::{Bus, BusHealth, BusOptions, Follower, Intake, Lease, Metrics, Outlet};
+use tickcast_relay::{Bus, BusHealth, Follower, Intake, Lease, Metrics, Outlet};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
 /// What a process is called in the server's list of connections, and in the lease.
-fn options(place: BusPlace) -> BusOptions {
+pub(crate) fn process_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = format!("tickcast-{}-{}", host.trim().replace(' ', "-"), std::process::id());
-    BusOptions { url: place.url, creds: place.creds, ca: place.ca, name }
+    format!("tickcast-{}-{}", host.trim().replace(' ', "-"), std::process::id())
+}
+
+/// The bus of the settings, and who comes.
+fn place_of(place: BusPlace) -> Place {
+    Place { url: place.url, creds: place.creds, ca: place.ca, name: process_name() }
 }
 
 /// A gateway's end of the bus.
@@ -33,7 +38,7 @@ pub(crate) async fn follow(ground: Ground<'_>) -> Result<(Arc<Hub>, Vec<ShardFee
     let Ground { settings, registry, venues, first, wakes } = ground;
     let place = settings.bus.clone().context("bus: a gateway needs one, such as nats://…")?;
     let metrics = Metrics::new(registry)?;
-    let bus = connect(&venues, options(place), metrics.clone()).await?;
+    let bus = connect(&venues, place_of(place), metrics.clone()).await?;
     let interested = Arc::new(Notify::new());
     let interest = {
         let interested = interested.clone();
@@ -94,9 +99,9 @@ pub(crate) async fn publish(
     arrived: Arc<Notify>,
     runtime: &Handle,
 ) -> Result<ToBus> {
-    let options = options(place);
-    let name = options.name.clone();
-    let bus = connect(runtime, options, metrics).await?;
+    let place = place_of(place);
+    let name = place.name.clone();
+    let bus = connect(runtime, place, metrics).await?;
     let feed = streams.feeds.pop().expect("a publisher on a bus was made with one reader");
     let (stop, stopping) = watch::channel(false);
     let (lease, run) = Lease::new(bus.clone(), name);
@@ -128,7 +133,7 @@ impl ToBus {
 }
 
 /// Connects on `runtime`, where the connection's own task then runs.
-async fn connect(runtime: &Handle, options: BusOptions, metrics: Metrics) -> Result<Bus> {
-    let connecting = runtime.spawn(async move { Bus::connect(&options, metrics).await });
+async fn connect(runtime: &Handle, place: Place, metrics: Metrics) -> Result<Bus> {
+    let connecting = runtime.spawn(async move { Bus::connect(&place, metrics).await });
     Ok(connecting.await.context("the connection's task")??)
 }

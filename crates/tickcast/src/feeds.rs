@@ -153,7 +153,13 @@ impl Feeds {
             let source = source_of(venue);
             let outlet = self.outlet(source);
             let metrics = self.metrics.of(venue);
-            let driver = Driver::new(handler, outlet, metrics, DriverConfig::new(venue), None);
+            let config = match &settings.nats {
+                Some(feed) if venue == Venue::Nats => {
+                    DriverConfig::nats(feed.named(&crate::bus::process_name()))
+                }
+                _ => DriverConfig::new(venue),
+            };
+            let driver = Driver::new(handler, outlet, metrics, config, None);
             resyncs.insert(venue, driver.resync());
             feeds.push(Live { venue, driver });
         }

@@ -18,6 +18,7 @@ mod settings;
 mod settings_auth;
 mod settings_bus;
 mod settings_limits;
+mod settings_nats;
 mod settings_resolve;
 mod settings_shape;
 mod settings_takeover;

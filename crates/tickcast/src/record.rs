@@ -49,7 +49,9 @@ pub(crate) struct Ready {
 
 /// Checks the arguments. *Errors* name the argument and its value.
 pub(crate) fn prepare(args: &RecordArgs) -> Result<Ready> {
-    let Some(venue) = Venue::from_name(&args.feed).filter(|venue| *venue != Venue::Sim) else {
+    // What is published on NATS may be binary, and a recording is text.
+    let can_be = |venue: &Venue| !matches!(venue, Venue::Sim | Venue::Nats);
+    let Some(venue) = Venue::from_name(&args.feed).filter(can_be) else {
         bail!("feed: {:?} is not one of coinbase, coinbase-exchange, binance, kraken", args.feed);
     };
     let duration = match &args.duration {

@@ -7,6 +7,7 @@
 use crate::settings_auth::AuthSettings;
 use crate::settings_bus::BusSettings;
 use crate::settings_limits::LimitsSettings;
+use crate::settings_nats::NatsSettings;
 pub(crate) use crate::settings_resolve::{Resolved, time};
 use crate::settings_takeover::TakeoverSettings;
 use anyhow::{Context, Result};
@@ -19,7 +20,8 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, Default, Deserialize, clap::Args)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Settings {
-    /// Feed to run: sim, coinbase, coinbase-exchange, binance or kraken; repeatable
+    /// Feed to run: sim, coinbase, coinbase-exchange, binance, kraken, or nats for events that are
+    /// published on NATS; repeatable
     #[arg(long, env = "TICKCAST_FEED", value_delimiter = ',', value_name = "VENUE")]
     pub(crate) feed: Vec<String>,
     /// Symbols to take from the live feeds, such as BTC-USD,ETH-USD
@@ -66,6 +68,9 @@ pub(crate) struct Settings {
     pub(crate) tls_key: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) bus: BusSettings,
+    /// Events that others publish on NATS
+    #[command(flatten)]
+    pub(crate) nats: NatsSettings,
     /// Who may come in
     #[command(flatten)]
     pub(crate) auth: AuthSettings,
@@ -162,6 +167,7 @@ impl Settings {
             tls_cert: self.tls_cert.or(under.tls_cert),
             tls_key: self.tls_key.or(under.tls_key),
             bus: self.bus.over(under.bus),
+            nats: self.nats.over(under.nats),
             auth: self.auth.over(under.auth),
             shards: self.shards.or(under.shards),
             partitions: self.partitions.or(under.partitions),

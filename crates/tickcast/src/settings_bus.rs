@@ -44,12 +44,18 @@ impl BusSettings {
             ensure!(self.ca.is_none(), "bus.ca: without bus.url");
             return Ok(None);
         };
-        for one in url.split(',').map(str::trim) {
-            let host = one.strip_prefix("nats://").or_else(|| one.strip_prefix("tls://"));
-            if host.is_none_or(str::is_empty) {
-                bail!("bus.url: {one:?} is not an address such as nats://10.0.0.5:4222");
-            }
-        }
+        check_urls("bus.url", &url)?;
         Ok(Some(BusPlace { url, creds: self.creds, ca: self.ca }))
     }
+}
+
+/// Checks addresses of NATS servers. *Errors* name the setting and the value.
+pub(crate) fn check_urls(name: &str, urls: &str) -> Result<()> {
+    for url in urls.split(',').map(str::trim) {
+        let host = url.strip_prefix("nats://").or_else(|| url.strip_prefix("tls://"));
+        if host.is_none_or(str::is_empty) {
+            bail!("{name}: {url:?} is not an address such as nats://10.0.0.5:4222");
+        }
+    }
+    Ok(())
 }

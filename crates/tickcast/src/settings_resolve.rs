@@ -4,6 +4,7 @@ use crate::settings::{Settings, VenueSettings, or};
 use crate::settings_auth::AuthRules;
 use crate::settings_bus::BusPlace;
 use crate::settings_limits::Limits;
+use crate::settings_nats::NatsFeed;
 use crate::settings_takeover::Takeover;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::collections::BTreeMap;
@@ -34,6 +35,8 @@ pub(crate) struct Resolved {
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
     /// Where publisher and gateways meet, when they are not one process.
     pub(crate) bus: Option<BusPlace>,
+    /// Where the feed of events from NATS takes them.
+    pub(crate) nats: Option<NatsFeed>,
     pub(crate) auth: AuthRules,
     pub(crate) shards: usize,
     pub(crate) partitions: usize,
@@ -114,8 +117,8 @@ impl Settings {
         let listen = self.listen.unwrap_or(Self::LISTEN);
         let proxies = Proxies::parse(non_empty(&self.trust_proxy)).context("trust_proxy")?;
         self.allow_origin.iter().try_for_each(|origin| check_origin(origin))?;
+        let bus = self.bus.resolve()?;
         Ok(Resolved {
-            feeds,
             symbols: self.symbols,
             replay: self.replay,
             replay_speed: match self.replay_speed {
@@ -125,7 +128,9 @@ impl Settings {
             replay_loop: self.replay_loop.unwrap_or(false),
             replay_wait: self.replay_wait.unwrap_or(false),
             sim,
-            bus: self.bus.resolve()?,
+            nats: self.nats.resolve(feeds.contains(&Venue::Nats), bus.as_ref())?,
+            feeds,
+            bus,
             auth: self.auth.resolve(listen, !proxies.is_empty())?,
             listen,
             admin: self.admin.unwrap_or(Self::ADMIN),
@@ -164,6 +169,7 @@ impl Resolved {
             ws_url: own.ws_url,
             rest_url: own.rest_url,
             symbols: or(own.symbols, self.symbols.clone()),
+            nats: self.nats.as_ref().filter(|_| venue == Venue::Nats).map(NatsFeed::config),
         }
     }
 }
@@ -189,7 +195,9 @@ fn resolve_feeds(names: &[String], replay: &[PathBuf]) -> Result<Vec<Venue>> {
     // An empty variable of the environment says nothing.
     for name in names.iter().filter(|name| !name.is_empty()) {
         let Some(venue) = Venue::from_name(name) else {
-            bail!("feed: {name:?} is not one of sim, coinbase, coinbase-exchange, binance, kraken");
+            bail!(
+                "feed: {name:?} is not one of sim, coinbase, coinbase-exchange, binance, kraken, nats"
+            );
         };
         if !feeds.contains(&venue) {
             feeds.push(venue);
@@ -206,7 +214,8 @@ fn resolve_venues(
 ) -> Result<BTreeMap<Venue, VenueSettings>> {
     let mut venues = BTreeMap::new();
     for (name, venue_settings) in settings {
-        let Some(venue) = Venue::from_name(&name).filter(|venue| *venue != Venue::Sim) else {
+        let has_urls = |venue: &Venue| !matches!(venue, Venue::Sim | Venue::Nats);
+        let Some(venue) = Venue::from_name(&name).filter(has_urls) else {
             bail!("venues.{name}: not one of coinbase, coinbase-exchange, binance, kraken");
         };
         for (key, url, schemes) in [
@@ -314,6 +323,10 @@ mod tests {
                 "[limits]\nsubscriptions_max = 6\ninstruments_max = 5",
                 "limits.subscriptions_max: 6 is above limits.instruments_max, 5",
             ),
+            ("feed = [\"nats\"]", "nats.subject: the feed nats needs one"),
+            ("[nats]\nsubject = [\"x\"]", "nats.subject: without the feed nats"),
+            ("[nats]\nsubjects = [\"x\"]", "unknown field `subjects`"),
+            ("[venues.nats]", "venues.nats"),
             ("[venues.binnace]", "venues.binnace"),
             ("[venues.binance]\nws_url = \"http://x\"", "venues.binance.ws_url: \"http://x\""),
             ("[venues.binance]\nws = \"ws://x\"", "unknown field `ws`"),

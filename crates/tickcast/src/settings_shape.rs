@@ -27,7 +27,7 @@ const WITH_CLIENTS: &[Shape] = &[AllInOne, Gateway];
 const WITH_BUS: &[Shape] = &[Publisher, Gateway];
 
 /// Keys of the file, a table as a whole, and who uses them.
-const USED: [(&str, &[Shape]); 32] = [
+const USED: [(&str, &[Shape]); 33] = [
     ("feed", WITH_FEEDS),
     ("symbols", WITH_FEEDS),
     ("replay", WITH_FEEDS),
@@ -41,6 +41,7 @@ const USED: [(&str, &[Shape]); 32] = [
     ("sim_zipf", WITH_FEEDS),
     ("sim_pace", WITH_FEEDS),
     ("venues", WITH_FEEDS),
+    ("nats", WITH_FEEDS),
     ("partitions", WITH_FEEDS),
     ("bus", WITH_BUS),
     ("listen", WITH_CLIENTS),
@@ -65,10 +66,11 @@ const USED: [(&str, &[Shape]); 32] = [
 ];
 
 /// The tables of the file, and what clap calls their arguments together.
-const TABLES: [(&str, &str); 4] = [
+const TABLES: [(&str, &str); 5] = [
     ("AuthSettings", "auth"),
     ("BusSettings", "bus"),
     ("LimitsSettings", "limits"),
+    ("NatsSettings", "nats"),
     ("TakeoverSettings", "takeover"),
 ];
 

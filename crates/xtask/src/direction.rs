@@ -17,10 +17,15 @@ enum May {
 const TABLE: &[(&str, May)] = &[
     ("tickcast-market", May::Use(&[])),
     ("tickcast-wire", May::Use(&["tickcast-market"])),
-    ("tickcast-feed", May::Use(&["tickcast-market"])),
+    // Where a NATS server is and how one comes in; knows nothing of markets.
+    ("tickcast-nats", May::Use(&[])),
+    ("tickcast-feed", May::Use(&["tickcast-market", "tickcast-nats"])),
     ("tickcast-publisher", May::Use(&["tickcast-market", "tickcast-wire"])),
     ("tickcast-gateway", May::Use(&["tickcast-market", "tickcast-wire", "tickcast-publisher"])),
-    ("tickcast-relay", May::Use(&["tickcast-market", "tickcast-wire", "tickcast-publisher"])),
+    (
+        "tickcast-relay",
+        May::Use(&["tickcast-market", "tickcast-wire", "tickcast-publisher", "tickcast-nats"]),
+    ),
     ("tickcast-client", May::Use(&["tickcast-market", "tickcast-wire"])),
     ("tickcast", May::UseAny),
     ("tickcast-xtask", May::Use(&[])),

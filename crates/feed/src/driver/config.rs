@@ -6,6 +6,7 @@ use crate::{RecordKind, RecordingWriter};
 use std::io;
 use std::time::Duration;
 use tickcast_market::{Nanos, Venue};
+use tickcast_nats::Place;
 
 /// How the lines of a venue stand, all in all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,6 +112,8 @@ pub struct DriverConfig {
     pub connect_pacer: ConnectPacer,
     /// Moves the jitter of the back-off.
     pub seed: u64,
+    /// Lines go to NATS, and there; what is sent on one is a subject to subscribe to.
+    pub nats: Option<Place>,
 }
 
 impl DriverConfig {
@@ -124,6 +127,18 @@ impl DriverConfig {
             get_timeout: Duration::from_secs(30),
             connect_pacer: ConnectPacer::of(venue),
             seed: fastrand::u64(..),
+            nats: None,
+        }
+    }
+
+    /// What suits events from NATS at that place: a server of one's own may be asked more often.
+    pub fn nats(place: Place) -> DriverConfig {
+        DriverConfig {
+            backoff_min: Nanos::from_millis(100),
+            backoff_max: Nanos::from_secs(2),
+            connect_timeout: Duration::from_secs(5),
+            nats: Some(place),
+            ..DriverConfig::new(Venue::Nats)
         }
     }
 

@@ -72,7 +72,7 @@ impl InboxEnd {
     }
 
     /// False when the driver has gone.
-    async fn put(&self, incoming: Incoming) -> bool {
+    pub(crate) async fn put(&self, incoming: Incoming) -> bool {
         self.incoming.send(incoming).await.is_ok()
     }
 }
@@ -249,7 +249,7 @@ impl Reader {
     }
 }
 
-async fn share_of(room: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
+pub(crate) async fn share_of(room: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
     let kib = u32::try_from(bytes >> 10).unwrap_or(INBOX_KIB_MAX).clamp(1, INBOX_KIB_MAX);
     room.clone().acquire_many_owned(kib).await.ok()
 }

@@ -95,6 +95,6 @@ pub(super) fn persona(script: Script) -> Option<Box<dyn Persona>> {
         Venue::Coinbase => Some(Box::new(coinbase::Coinbase::new(script))),
         Venue::CoinbaseExchange => Some(Box::new(coinbase_exchange::CoinbaseExchange::new(script))),
         Venue::Kraken => Some(Box::new(kraken::Kraken::new(script))),
-        Venue::Sim => None,
+        Venue::Sim | Venue::Nats => None,
     }
 }

@@ -1,0 +1,212 @@
+//! What is known of each instrument: its scales, how far its events were counted, and what of its
+//! data can be relied on.
+//!
+//! After a gap, a refused event or a lost connection an instrument is in `resync` until the source
+//! has said again whatever it says of it: the next book snapshot where there is a book, the next
+//! quote where there are quotes.
+
+use crate::handler::Io;
+use crate::nats::event::Body;
+use crate::nats::judge::Judged;
+use crate::roster::INSTRUMENTS_MAX;
+use rustc_hash::FxHashMap;
+use tickcast_market::{
+    Event, EventBody, InstrumentIndex, InstrumentSpec, Nanos, Quote, Scales, TradingState,
+};
+
+/// One instrument.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    index: InstrumentIndex,
+    pub(crate) scales: Scales,
+    /// 0: nothing was counted yet on this connection.
+    last_seq: u64,
+    /// Whether there is such a thing at all, and whether the last one can be relied on.
+    book: Holding,
+    quote: Holding,
+    /// Something was said of it on this connection.
+    is_heard: bool,
+    is_stale: bool,
+    status: TradingState,
+    said: TradingState,
+}
+
+/// A kind of state that the source may keep for an instrument.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Holding {
+    /// The source has never said any.
+    #[default]
+    None,
+    /// There is one, and what we hold may be wrong.
+    Doubted,
+    Sure,
+}
+
+impl Holding {
+    fn doubt(&mut self) {
+        if *self == Holding::Sure {
+            *self = Holding::Doubted;
+        }
+    }
+}
+
+/// What an event does, once judged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Judgement<'a> {
+    pub(crate) body: Body,
+    pub(crate) seq: u64,
+    pub(crate) ts_event: Nanos,
+    pub(crate) quote: Quote,
+    pub(crate) judged: &'a Judged,
+}
+
+impl Entry {
+    /// Applies an event. Whether there was a gap before it.
+    pub(crate) fn apply(&mut self, event: Judgement<'_>, io: &mut Io<'_>) -> bool {
+        let is_gap = self.count(event.seq, event.body);
+        let was_sure = self.book == Holding::Sure;
+        match event.body {
+            Body::Quote => self.quote = Holding::Sure,
+            Body::BookSnapshot => self.book = Holding::Sure,
+            Body::BookChanges if !was_sure => self.book = Holding::Doubted,
+            Body::Status(status) => self.status = status,
+            Body::BookChanges | Body::Trades | Body::Nothing | Body::Heartbeat => {}
+        }
+        self.is_heard |= !matches!(event.body, Body::Nothing | Body::Heartbeat);
+        // What is in doubt is said to be so before anything else is said.
+        if self.state() == TradingState::Resync {
+            self.settle(event.ts_event, io);
+        }
+        let judged = event.judged;
+        match event.body {
+            Body::Quote => self.say(event.ts_event, EventBody::Quote(event.quote), io),
+            Body::Trades => self.say(event.ts_event, EventBody::Trades(&judged.trades), io),
+            Body::BookSnapshot => {
+                self.say(event.ts_event, EventBody::BookSnapshot(&judged.changes), io);
+            }
+            Body::BookChanges if was_sure && !judged.changes.is_empty() => {
+                self.say(event.ts_event, EventBody::BookUpdate(&judged.changes), io);
+            }
+            Body::BookChanges | Body::Status(_) | Body::Nothing | Body::Heartbeat => {}
+        }
+        self.settle(event.ts_event, io);
+        is_gap
+    }
+
+    /// An event of it was refused: what it would have changed is in doubt.
+    pub(crate) fn refused(&mut self, seq: u64, body: Body, io: &mut Io<'_>) -> bool {
+        let is_gap = self.count(seq, body);
+        match body {
+            Body::Quote => self.quote.doubt(),
+            Body::BookSnapshot | Body::BookChanges => self.book.doubt(),
+            Body::Trades | Body::Status(_) | Body::Nothing | Body::Heartbeat => {}
+        }
+        self.settle(io.now, io);
+        is_gap
+    }
+
+    /// Somebody downstream found it wrong.
+    pub(crate) fn doubt(&mut self, io: &mut Io<'_>) {
+        self.book.doubt();
+        self.quote.doubt();
+        self.is_heard = false;
+        self.settle(io.now, io);
+    }
+
+    /// Counts an event; a gap leaves everything in doubt. Whether something was lost.
+    fn count(&mut self, seq: u64, body: Body) -> bool {
+        if seq == 0 {
+            return false;
+        }
+        let last = std::mem::replace(&mut self.last_seq, seq);
+        if last == 0 || seq == last.wrapping_add(1) {
+            return false;
+        }
+        self.book.doubt();
+        self.quote.doubt();
+        // A source that has begun again says so with a snapshot; everything else is a loss.
+        !(body == Body::BookSnapshot && seq <= last)
+    }
+
+    fn state(&self) -> TradingState {
+        let is_doubted = self.book == Holding::Doubted || self.quote == Holding::Doubted;
+        if self.is_stale {
+            TradingState::Stale
+        } else if is_doubted || !self.is_heard {
+            TradingState::Resync
+        } else {
+            self.status
+        }
+    }
+
+    fn settle(&mut self, ts_event: Nanos, io: &mut Io<'_>) {
+        let state = self.state();
+        if state != self.said {
+            self.said = state;
+            self.say(ts_event, EventBody::State(state), io);
+        }
+    }
+
+    fn say(&self, ts_event: Nanos, body: EventBody<'_>, io: &mut Io<'_>) {
+        let (instrument, scales) = (self.index, self.scales);
+        io.sink.event(&Event { instrument, ts_event, ts_recv: io.now, scales, body });
+    }
+}
+
+/// All of them, by their symbols.
+#[derive(Debug, Default)]
+pub(crate) struct Instruments {
+    entries: Vec<Entry>,
+    by_symbol: FxHashMap<Box<[u8]>, usize>,
+    by_index: FxHashMap<InstrumentIndex, usize>,
+}
+
+impl Instruments {
+    pub(crate) fn find(&mut self, symbol: &[u8]) -> Option<&mut Entry> {
+        self.entries.get_mut(*self.by_symbol.get(symbol)?)
+    }
+
+    pub(crate) fn of_index(&mut self, index: InstrumentIndex) -> Option<&mut Entry> {
+        self.entries.get_mut(*self.by_index.get(&index)?)
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.entries.len() >= INSTRUMENTS_MAX
+    }
+
+    /// Makes one known that was not.
+    pub(crate) fn add(&mut self, spec: &InstrumentSpec, io: &mut Io<'_>) {
+        let (index, at) = (io.sink.instrument(spec), self.entries.len());
+        self.entries.push(Entry {
+            index,
+            scales: spec.scales,
+            last_seq: 0,
+            book: Holding::None,
+            quote: Holding::None,
+            is_heard: false,
+            is_stale: false,
+            status: TradingState::Live,
+            // What an instrument begins with where nothing was said yet.
+            said: TradingState::default(),
+        });
+        self.by_symbol.insert(spec.symbol.as_bytes().into(), at);
+        self.by_index.insert(index, at);
+    }
+
+    /// The line is silent or cut.
+    pub(crate) fn turn_stale(&mut self, io: &mut Io<'_>) {
+        for entry in &mut self.entries {
+            entry.is_stale = true;
+            entry.settle(io.now, io);
+        }
+    }
+
+    /// A new connection: everything is to be said again, and counted from there.
+    pub(crate) fn begin(&mut self, io: &mut Io<'_>) {
+        for entry in &mut self.entries {
+            entry.is_stale = false;
+            entry.last_seq = 0;
+            entry.doubt(io);
+        }
+    }
+}
