@@ -56,10 +56,11 @@ impl Streams {
         let held = self.held(head.view);
         let is_next =
             |prev: Seq| head.epoch == held.epoch && held.seq != Seq(0) && prev <= held.seq;
+        // Whatever it is: within an epoch seqs only rise, and what was asked for twice comes twice.
+        if head.epoch == held.epoch && head.seq < held.seq {
+            return Adopted::Known;
+        }
         match head.kind {
-            Kind::Update { .. } if head.epoch == held.epoch && head.seq < held.seq => {
-                return Adopted::Known;
-            }
             Kind::Update { prev } if !is_next(prev) => return Adopted::Gap(held),
             Kind::Update { .. } if head.seq == held.seq => return Adopted::Known,
             Kind::Update { .. } => {}

@@ -1,7 +1,8 @@
 //! The connection to NATS: how it is kept, and what its ups and downs are called.
 
 use crate::metrics::Metrics;
-use async_nats::{Client, Event};
+use async_nats::{Client, Event, Subject};
+use bytes::Bytes;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -34,7 +35,7 @@ pub enum BusError {
 pub struct Bus {
     pub(crate) client: Client,
     pub(crate) metrics: Metrics,
-    losses: Arc<AtomicU64>,
+    notes: Arc<Notes>,
 }
 
 impl Bus {
@@ -44,9 +45,12 @@ impl Bus {
     /// *Errors:* a URL or credentials that cannot be used.
     pub async fn connect(place: &Place, metrics: Metrics) -> Result<Bus, BusError> {
         let (servers, connect) = place.options()?;
-        let losses = Arc::new(AtomicU64::new(0));
-        let notes =
-            Notes { metrics: metrics.clone(), losses: losses.clone(), last: Mutex::default() };
+        let notes = Arc::new(Notes {
+            metrics: metrics.clone(),
+            losses: AtomicU64::new(0),
+            last: Mutex::default(),
+        });
+        let told = notes.clone();
         let connect = connect
             .retry_on_initial_connect()
             .max_reconnects(None)
@@ -58,12 +62,12 @@ impl Bus {
                 RECONNECT_PAUSE_MAX.min(Duration::from_millis(50 * tries.min(10) as u64))
             })
             .event_callback(move |event| {
-                notes.take(&event);
+                told.take(&event);
                 std::future::ready(())
             });
         let client =
             connect.connect(servers).await.map_err(|error| place.error(error.to_string()))?;
-        Ok(Bus { client, metrics, losses })
+        Ok(Bus { client, metrics, notes })
     }
 
     /// Whether the connection stands.
@@ -71,11 +75,24 @@ impl Bus {
         self.client.connection_state() == async_nats::connection::State::Connected
     }
 
+    /// How many bytes NATS takes as one message.
+    pub(crate) fn payload_max(&self) -> usize {
+        self.client.max_payload()
+    }
+
+    /// Hands a message to the connection; waits where NATS is slow.
+    pub(crate) async fn publish(&self, subject: Subject, payload: Bytes) {
+        self.metrics.sent(payload.len());
+        if let Err(error) = self.client.publish(subject, payload).await {
+            self.notes.complain("a message is not taken", &error.to_string());
+        }
+    }
+
     /// Rises whenever messages may have been lost here: with each connection, and when they were
     /// taken too slowly.
     pub(crate) fn losses(&self) -> u64 {
         // Relaxed: it is looked at often, and orders nothing.
-        self.losses.load(Ordering::Relaxed)
+        self.notes.losses.load(Ordering::Relaxed)
     }
 }
 
@@ -86,9 +103,10 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// Takes note of what the client tells of the connection.
+#[derive(Debug)]
 struct Notes {
     metrics: Metrics,
-    losses: Arc<AtomicU64>,
+    losses: AtomicU64,
     /// What was logged last of errors, and when: they come several times a second.
     last: Mutex<Option<(String, Instant)>>,
 }

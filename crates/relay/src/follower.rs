@@ -17,17 +17,16 @@ use tickcast_market::{Epoch, InstrumentIndex, Nanos, Since, TradingState};
 use tickcast_publisher::{Adopted, Hub, Interest, Replica};
 use tickcast_wire::ProtobufReader;
 
-/// Without a beat for so long the publisher is not heard any more.
-const SILENCE_MAX: Nanos = Nanos::from_millis(1_500);
-
 /// A new stream is asked once more after this: another server of NATS may have come to know of the
 /// subscription later than the publisher answered.
 const FIRST_AUDIT: Nanos = Nanos::from_secs(2);
 
 /// What the follower wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Command {
+pub enum Command {
+    /// To a stream, under this subject.
     Subscribe(StreamKey, String),
+    /// From it.
     Unsubscribe(StreamKey),
     /// `diff(since)` of each, of the publisher of this run.
     Ask(u64, Vec<Question>),
@@ -37,7 +36,7 @@ pub(crate) enum Command {
 
 /// One stream that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Question {
+pub struct Question {
     pub(crate) key: StreamKey,
     pub(crate) symbol: Arc<str>,
     pub(crate) since: Since,
@@ -47,11 +46,14 @@ pub(crate) struct Question {
 
 /// What has come from NATS.
 #[derive(Debug)]
-pub(crate) enum Told {
+pub enum Told {
     /// Who holds the lease.
     Leader(u64),
+    /// A message of a stream.
     Stream(StreamKey, bytes::Bytes),
+    /// A status, and its subject.
     Status(String, bytes::Bytes),
+    /// A sign of life.
     Beat(bytes::Bytes),
     /// The answer to [`Command::Ask`]; `None` where none came.
     Answers(u64, Vec<Question>, Option<bytes::Bytes>),
@@ -77,6 +79,8 @@ pub struct Follower {
     reader: ProtobufReader,
     pub(crate) run: Option<u64>,
     pub(crate) heard: Option<Nanos>,
+    /// Whether the line to NATS stands, as far as is known.
+    pub(crate) is_connected: bool,
     /// Since the last doubt it has been read who holds the lease.
     pub(crate) is_lease_read: bool,
     is_run_lower: bool,
@@ -91,7 +95,11 @@ pub struct Follower {
     pub(crate) listed: u64,
     pub(crate) is_listing: bool,
     pub(crate) status_changes: Option<u64>,
-    checked: Nanos,
+    pub(crate) checked: Nanos,
+    /// When it had its latest turn.
+    pub(crate) turned: Nanos,
+    /// What is taken in this turn has come since then.
+    pub(crate) waits_since: Nanos,
     changed: Vec<InstrumentIndex>,
     pub(crate) commands: Vec<Command>,
 }
@@ -120,6 +128,7 @@ impl Follower {
             reader: ProtobufReader::new(),
             run: None,
             heard: None,
+            is_connected: false,
             is_lease_read: false,
             is_run_lower: false,
             losses: (0, 0),
@@ -131,13 +140,15 @@ impl Follower {
             is_listing: false,
             status_changes: None,
             checked: Nanos::ZERO,
+            turned: Nanos::ZERO,
+            waits_since: Nanos::ZERO,
             changed: Vec::new(),
             commands: Vec::new(),
         }
     }
 
-    /// Takes what has come.
-    pub(crate) fn take(&mut self, told: Told, now: Nanos) {
+    /// Takes what has come; after [`Follower::begin_turn`].
+    pub fn take(&mut self, told: Told, now: Nanos) {
         match told {
             Told::Leader(run) => self.follow_run(run, now),
             Told::Stream(key, payload) => {
@@ -164,12 +175,11 @@ impl Follower {
     }
 
     /// What is due; call it some ten times a second, and after anything was taken.
-    pub(crate) fn tick(&mut self, now: Nanos) {
+    pub fn tick(&mut self, now: Nanos) {
         self.interest.take(&mut self.changed);
         while let Some(instrument) = self.changed.pop() {
             self.want(instrument, now);
         }
-        self.check_silence(now);
         if now.since(self.checked) >= Nanos::from_millis(100) {
             self.checked = now;
             self.check(now);
@@ -177,33 +187,18 @@ impl Follower {
         self.ask(now);
     }
 
-    /// Messages may have been lost here: with another count every stream is asked for, once the lease
-    /// has been read again. What was sent before and comes now may be old.
-    pub(crate) fn lost(&mut self, losses: u64, now: Nanos) {
-        if std::mem::replace(&mut self.losses.0, losses) != losses {
-            self.heard = None;
-            self.is_lease_read = false;
-            self.doubt_all(now);
-        }
-    }
-
-    /// Doubts everything when the publisher has not been heard for too long.
-    pub(crate) fn check_silence(&mut self, now: Nanos) {
-        if self.heard.is_some_and(|heard| now.since(heard) > SILENCE_MAX) {
-            tracing::warn!("bus: the publisher is not heard any more");
-            self.heard = None;
-            self.is_lease_read = false;
-            self.doubt_all(now);
-        }
+    /// Moves what is to be done into `out`, in this order.
+    pub fn take_commands(&mut self, out: &mut Vec<Command>) {
+        out.append(&mut self.commands);
     }
 
     /// Encodes what is due and hands it to the shards.
-    pub(crate) fn turn(&mut self, now: Nanos) {
+    pub fn turn(&mut self, now: Nanos) {
         self.replica.turn(now);
     }
 
     /// When it wants its next turn.
-    pub(crate) fn next_due(&self, now: Nanos) -> Nanos {
+    pub fn next_due(&self, now: Nanos) -> Nanos {
         self.replica.next_due(now)
     }
 
@@ -269,7 +264,7 @@ impl Follower {
             }
             return;
         }
-        self.is_lease_read = true;
+        self.is_lease_read |= self.is_connected && !self.is_late(now);
         if self.run == Some(run) {
             return;
         }

@@ -1,8 +1,8 @@
 //! What the gateway's end asks for: what is missing, what was not answered, what may have been lost.
 
 use crate::follower::{Command, Follower, Question, run_of};
-use crate::messages::Answers;
-use crate::stream::{StreamKey, VIEWS};
+use crate::messages::{Answers, Ask, Asks, ListRequest};
+use crate::stream::{StreamKey, VIEWS, view_name};
 use prost::Message;
 use rustc_hash::FxHashSet;
 use tickcast_market::{InstrumentIndex, Nanos, Since};
@@ -19,6 +19,22 @@ const LINGER: Nanos = Nanos::from_secs(30);
 
 /// Streams in one request.
 const ASKED_MAX: usize = 256;
+
+/// What is sent for [`Command::Ask`].
+pub fn asks_request(questions: &[Question]) -> Vec<u8> {
+    let ask = |question: &Question| Ask {
+        symbol: question.symbol.to_string(),
+        stream: view_name(question.key.view),
+        epoch: question.since.epoch.0,
+        seq: question.since.seq.0,
+    };
+    Asks { asks: questions.iter().map(ask).collect() }.encode_to_vec()
+}
+
+/// What is sent for [`Command::List`].
+pub fn list_request(from: u64) -> Vec<u8> {
+    ListRequest { from }.encode_to_vec()
+}
 
 impl Follower {
     /// Something of a stream is missing: it is asked for, unless it is already.

@@ -31,10 +31,10 @@ impl BusHealth {
 
 impl Follower {
     pub(crate) fn beat(&mut self, beat: Beat, now: Nanos) {
-        if self.run != Some(beat.run) || !self.is_lease_read {
+        if self.run != Some(beat.run) || !self.is_lease_read || self.is_late(now) {
             return;
         }
-        let was_silent = self.heard.replace(now).is_none();
+        let was_silent = self.heard.replace(self.waits_since).is_none();
         if was_silent {
             tracing::info!(run = beat.run, "bus: the publisher is heard");
             self.health.is_live.store(true, Ordering::Relaxed);

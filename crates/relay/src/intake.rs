@@ -5,12 +5,12 @@
 //! buffers fill, what it then drops is a gap, and a gap is asked for.
 
 use crate::bus::{Bus, stopped};
-use crate::follower::{Command, Follower, Question, Told};
+use crate::follower::{Command, Follower, Told};
+use crate::follower_asks::{asks_request, list_request};
+use crate::follower_line::LineState;
 use crate::lease;
-use crate::messages::{Ask, Asks, ListRequest};
-use crate::stream::{BEATS, STATUSES, StreamKey, request_subject, view_name};
+use crate::stream::{BEATS, STATUSES, StreamKey, request_subject};
 use futures_util::StreamExt;
-use prost::Message;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,8 +59,9 @@ impl Intake {
         let witness = bus.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let thread = std::thread::Builder::new().name("replicas".into()).spawn(move || {
-            let losses = || witness.losses();
-            runtime.block_on(follow(follower, told_out, commands_in, &interested, losses, clock));
+            let line =
+                || LineState { is_connected: witness.is_connected(), losses: witness.losses() };
+            runtime.block_on(follow(follower, told_out, commands_in, &interested, line, clock));
         })?;
         Ok((Intake { bus, told, commands, followed: FxHashMap::default() }, thread))
     }
@@ -112,7 +113,7 @@ impl Intake {
                 }
             }
             Command::Ask(run, questions) => {
-                let payload = Asks { asks: questions.iter().map(ask).collect() }.encode_to_vec();
+                let payload = asks_request(&questions);
                 let (bus, told) = (self.bus.clone(), self.told.clone());
                 tokio::spawn(async move {
                     let answer = request(&bus, request_subject(run, "ask"), payload).await;
@@ -120,7 +121,7 @@ impl Intake {
                 });
             }
             Command::List(run, from) => {
-                let payload = ListRequest { from }.encode_to_vec();
+                let payload = list_request(from);
                 let (bus, told) = (self.bus.clone(), self.told.clone());
                 tokio::spawn(async move {
                     let answer = request(&bus, request_subject(run, "instruments"), payload).await;
@@ -128,15 +129,6 @@ impl Intake {
                 });
             }
         }
-    }
-}
-
-fn ask(question: &Question) -> Ask {
-    Ask {
-        symbol: question.symbol.to_string(),
-        stream: view_name(question.key.view),
-        epoch: question.since.epoch.0,
-        seq: question.since.seq.0,
     }
 }
 
@@ -199,9 +191,10 @@ async fn follow(
     mut told: mpsc::Receiver<Told>,
     commands: mpsc::Sender<Command>,
     interested: &Notify,
-    losses: impl Fn() -> u64,
+    line: impl Fn() -> LineState,
     clock: fn() -> Nanos,
 ) {
+    let mut wanted = Vec::new();
     loop {
         let now = clock();
         let wait = follower.next_due(now).since(now).0.clamp(0, IDLE.0);
@@ -216,9 +209,7 @@ async fn follow(
             () = sleep(wait) => None,
         };
         let now = clock();
-        follower.lost(losses(), now);
-        // Before anything is taken that has waited meanwhile: this process may have been stopped.
-        follower.check_silence(now);
+        follower.begin_turn(line(), now);
         if let Some(first) = first {
             follower.take(first, now);
             for _ in 1..TURN_MESSAGES_MAX {
@@ -228,7 +219,8 @@ async fn follow(
         }
         follower.tick(now);
         follower.turn(clock());
-        for command in follower.commands.drain(..) {
+        follower.take_commands(&mut wanted);
+        for command in wanted.drain(..) {
             if commands.send(command).await.is_err() {
                 return;
             }

@@ -15,10 +15,11 @@ pub(crate) const BEATS: &str = "tickcast.v1._.beat";
 
 /// One stream that travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct StreamKey {
-    pub(crate) instrument: InstrumentIndex,
+pub struct StreamKey {
+    /// In this process's directory.
+    pub instrument: InstrumentIndex,
     /// The book's is the deepest.
-    pub(crate) view: View,
+    pub view: View,
 }
 
 /// The views that travel, of each instrument.

@@ -1,16 +1,19 @@
 //! What gateways ask the publisher: `diff(since)` of streams, and the list of instruments.
 
 use crate::messages::{Answer, Answers, Asks, Instrument, List, ListRequest, Relayed};
-use crate::outlet::Outlet;
 use crate::stream::{StreamKey, view_named};
-use async_nats::Subject;
+use crate::teller::Teller;
+use bytes::Bytes;
 use prost::Message;
 use std::sync::Arc;
-use tickcast_market::{Epoch, Seq, Since};
+use tickcast_market::{Epoch, Nanos, Seq, Since};
 use tickcast_publisher::Served;
 
-/// An answer's payload, at most so much and one diff; NATS takes 1 MiB by default.
+/// An answer's payload is about so much at most, also where NATS takes more.
 const ANSWER_BYTES_MAX: usize = 512 << 10;
+
+/// What an answer's or an instrument's place in its list takes besides it.
+const ENTRY_BYTES: usize = 16;
 
 /// Questions in one request that are looked at; the others are to be asked again.
 const ASKS_MAX: usize = 1_024;
@@ -18,39 +21,35 @@ const ASKS_MAX: usize = 1_024;
 /// Instruments in one part of the list.
 const LISTED_MAX: usize = 2_000;
 
-impl Outlet {
-    /// Answers `diff(since)` of the streams that are asked for, and carries them from then on.
-    pub(crate) async fn answer_asks(&mut self, request: async_nats::Message) {
-        self.bus.metrics.received(request.payload.len());
-        self.bus.metrics.requests.inc();
-        let Some(reply) = request.reply else { return };
-        let asks = match Asks::decode(request.payload) {
-            Ok(Asks { asks }) => asks,
-            Err(error) => return self.cannot_read(&error),
-        };
+impl Teller {
+    /// Answers `diff(since)` of the streams that are asked for, and carries them from then on. What
+    /// does not fit into `payload_max` bytes is left out, and asked for again. `None`: it cannot be read.
+    pub fn answer_asks(&mut self, asks: &Bytes, payload_max: usize, now: Nanos) -> Option<Bytes> {
+        let asks = self.read(Asks::decode(asks.clone()), asks.len())?.asks;
         let (mut answers, mut bytes) = (Vec::new(), 0);
         for (number, ask) in asks.iter().take(ASKS_MAX).enumerate() {
-            if bytes > ANSWER_BYTES_MAX {
+            let since = Since { epoch: Epoch(ask.epoch), seq: Seq(ask.seq) };
+            let answer = Answer {
+                ask: number as u32,
+                diff: self.answer(&ask.symbol, &ask.stream, since, now),
+            };
+            bytes += answer.encoded_len() + ENTRY_BYTES;
+            if bytes > payload_max.min(ANSWER_BYTES_MAX) && !answers.is_empty() {
                 break;
             }
-            let since = Since { epoch: Epoch(ask.epoch), seq: Seq(ask.seq) };
-            let diff = self.answer(&ask.symbol, &ask.stream, since);
-            bytes += diff.as_ref().map_or(0, |diff| diff.message.len());
-            answers.push(Answer { ask: number as u32, diff });
+            answers.push(answer);
         }
-        self.reply(reply, Answers { answers }.encode_to_vec()).await;
+        Some(Answers { answers }.encode_to_vec().into())
     }
 
-    fn answer(&mut self, symbol: &str, stream: &str, since: Since) -> Option<Relayed> {
+    fn answer(&mut self, symbol: &str, stream: &str, since: Since, now: Nanos) -> Option<Relayed> {
         let instrument = self.hub.directory().find(symbol)?;
         let key = StreamKey { instrument: instrument.index, view: view_named(stream)? };
-        if !self.carry(key, &instrument) {
+        if !self.carry(key, &instrument, now) {
             return None;
         }
         let carried = self.carried.get(&key)?;
         let (ask, topic) = (carried.ask(since, true), carried.key);
-        self.message.clear();
-        let now = self.now();
         let mut frame = Vec::new();
         if since.seq != Seq(0)
             && let Served::Frame { epoch, prev, head_len, .. } =
@@ -65,19 +64,22 @@ impl Outlet {
         Some(Relayed { epoch: since.epoch.0, ts_recv: ts_recv.micros(), message: frame.into() })
     }
 
-    /// Answers with a part of the list of instruments.
-    pub(crate) async fn answer_list(&mut self, request: async_nats::Message) {
-        self.bus.metrics.received(request.payload.len());
-        self.bus.metrics.requests.inc();
-        let Some(reply) = request.reply else { return };
-        let from = match ListRequest::decode(request.payload) {
-            Ok(ListRequest { from }) => from,
-            Err(error) => return self.cannot_read(&error),
-        };
+    /// Answers with a part of the list of instruments, of at most `payload_max` bytes. `None`: the
+    /// request cannot be read.
+    pub fn answer_list(&self, request: Bytes, payload_max: usize) -> Option<Bytes> {
+        let bytes = request.len();
+        let from = self.read(ListRequest::decode(request), bytes)?.from;
         let known = self.hub.directory().list_from(usize::try_from(from).unwrap_or(usize::MAX));
-        let instruments = known.iter().take(LISTED_MAX).map(|known| self.listed(known)).collect();
-        let list = List { from, instruments, status_changes: self.status_changes() };
-        self.reply(reply, list.encode_to_vec()).await;
+        let (mut instruments, mut bytes) = (Vec::new(), 2 * ENTRY_BYTES);
+        for instrument in known.iter().take(LISTED_MAX).map(|known| self.listed(known)) {
+            bytes += instrument.encoded_len() + ENTRY_BYTES;
+            if bytes > payload_max && !instruments.is_empty() {
+                break;
+            }
+            instruments.push(instrument);
+        }
+        let list = List { from, instruments, status_changes: self.status_changes };
+        Some(list.encode_to_vec().into())
     }
 
     fn listed(&self, instrument: &Arc<tickcast_market::Instrument>) -> Instrument {
@@ -99,12 +101,13 @@ impl Outlet {
         }
     }
 
-    async fn reply(&self, reply: Subject, payload: Vec<u8>) {
-        self.publish(reply, payload.into()).await;
-    }
-
-    fn cannot_read(&self, error: &prost::DecodeError) {
-        self.bus.metrics.decode_errors.inc();
-        tracing::warn!(%error, "bus: a request that cannot be read");
+    fn read<T>(&self, request: Result<T, prost::DecodeError>, bytes: usize) -> Option<T> {
+        self.metrics.received(bytes);
+        self.metrics.requests.inc();
+        if let Err(error) = &request {
+            self.metrics.decode_errors.inc();
+            tracing::warn!(%error, "bus: a request that cannot be read");
+        }
+        request.ok()
     }
 }
