@@ -75,6 +75,9 @@ pub(crate) struct Cli {
     /// How many of them
     #[arg(long, default_value_t = 100, help_heading = "Target")]
     pub(crate) symbols_count: usize,
+    /// Compare with the snapshots of this service, such as another gateway on the same bus
+    #[arg(long, value_name = "URL", help_heading = "Target")]
+    pub(crate) snapshots: Option<String>,
     /// Demand neither welcome nor status, as of a minimal server
     #[arg(long, help_heading = "Target")]
     pub(crate) lenient: bool,

@@ -1,4 +1,5 @@
-//! The comparison at the end: what the sampled clients hold against `/v1/snapshot`.
+//! The comparison at the end: what the sampled clients hold against `/v1/snapshot`,
+//! the service's or that of another gateway on its bus.
 //!
 //! The market moves on meanwhile, so both sides are compared at the same (epoch, seq) or not at
 //! all: a client's states are remembered while a snapshot is on its way, and a snapshot waits for
@@ -177,7 +178,7 @@ fn name(look: &Look) -> &'static str {
     }
 }
 
-/// Asks the service for a snapshot and reads it as a client would.
+/// Asks for a snapshot and reads it as a client would.
 fn fetch(job: &Job, view: View, symbol: &str) -> Result<(Since, Facts), Refusal> {
     let mut path = format!("/v1/snapshot?channel={}&symbol=", view.channel().name());
     for byte in symbol.bytes() {
@@ -193,7 +194,7 @@ fn fetch(job: &Job, view: View, symbol: &str) -> Result<(Since, Facts), Refusal>
         View::Bars(interval) => path.push_str(&format!("&interval={}", interval.name())),
         View::Status | View::Ticker | View::Trades => {}
     }
-    let (status, body) = http::get(&job.target, &job.trust, &path)
+    let (status, body) = http::get(&job.snapshots, &job.trust, &path)
         .map_err(|error| Refusal::because(error.to_string()))?;
     if status != 200 {
         // What is not there now will not be; an overloaded service may answer the next time.

@@ -20,6 +20,8 @@ pub(crate) enum AgeFrom {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) target: Target,
+    /// Where sampled clients ask for what they are compared with.
+    pub(crate) snapshots: Target,
     pub(crate) scenario: Scenario,
     /// The instruments, most active first.
     pub(crate) symbols: Vec<String>,

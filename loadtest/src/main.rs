@@ -94,6 +94,10 @@ fn test(cli: &Cli) -> Result<bool> {
         Error::usage("URL: the service is not named, such as ws://127.0.0.1:8080")
     })?;
     let target = target::Target::resolve(url)?;
+    let snapshots = match &cli.snapshots {
+        Some(url) => target::Target::resolve(url)?,
+        None => target.clone(),
+    };
     let trust = Trust { ca: cli.ca.clone(), is_insecure: cli.insecure };
     let source = match (&cli.symbols, &cli.symbols_generated) {
         (Some(names), _) => symbols::Source::Named(names),
@@ -114,6 +118,7 @@ fn test(cli: &Cli) -> Result<bool> {
         sample: if scenario.symbols_per_connection == 0 { 0 } else { scenario.sample },
         scenario: scenario.clone(),
         target: target.clone(),
+        snapshots,
         symbols,
         seed: cli.seed,
         is_lenient: cli.lenient,

@@ -144,6 +144,12 @@ pub(crate) fn example(name: &str) -> Option<PathBuf> {
     found(Path::new(env!("CARGO_BIN_EXE_tickcast")).with_file_name("examples").join(name))
 }
 
+/// A program of another crate of ours, which cargo puts beside the binary.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    found(Path::new(env!("CARGO_BIN_EXE_tickcast")).with_file_name(name))
+}
+
 /// A program that the environment names, or that lies where it usually does.
 pub(crate) fn tool(variable: &str, usual: &str) -> Option<PathBuf> {
     found(std::env::var_os(variable).map_or_else(|| root().join(usual), PathBuf::from))
