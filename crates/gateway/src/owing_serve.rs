@@ -146,6 +146,7 @@ impl<S: Socket> Shard<S> {
                 Loaded::Message(kind, plain) => (kind, plain),
                 Loaded::Nothing => {
                     self.settle_due(token, due);
+                    self.wait_bare(token, due);
                     continue;
                 }
                 Loaded::StatusFirst => {
@@ -283,6 +284,18 @@ impl<S: Socket> Shard<S> {
             let connection = &self.connections[token as usize];
             let place = connection.subscriptions.memberships[owed.membership as usize].place();
             self.topics.subscriber_mut(place).set_owing(false);
+        }
+    }
+
+    /// A stream that this process was not told of yet: its first frame is a snapshot of everything.
+    fn wait_bare(&mut self, token: u32, due: Due) {
+        if let Due::Topic(owed) = due
+            && owed.bare
+            && owed.since.seq.0 == 0
+        {
+            let connection = &self.connections[token as usize];
+            let place = connection.subscriptions.memberships[owed.membership as usize].place();
+            self.topics.subscriber_mut(place).waits_bare();
         }
     }
 

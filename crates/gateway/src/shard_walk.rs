@@ -147,12 +147,12 @@ impl<S: Socket> Shard<S> {
     /// Puts a frame into the chain of every connection that is current on the topic, and sets the
     /// mark to what they hold then.
     fn deliver(&mut self, slot: u32, number: u32, mark: Since) {
-        let Shard { topics, pass, lanes, connections, tally, .. } = self;
+        let Shard { topics, pass, lanes, connections, tally, serving, .. } = self;
         let Some(topic) = topics.get_mut(slot) else { return };
         topic.mark = mark;
         for subscriber in &mut topic.subscribers {
             let lane = &mut lanes[subscriber.connection as usize];
-            if !lane.shut && !subscriber.is_owing() {
+            if !lane.shut && subscriber.is_current() {
                 pass.append(lane, subscriber.connection, number, subscriber.membership());
                 continue;
             }
@@ -163,14 +163,18 @@ impl<S: Socket> Shard<S> {
                 continue;
             }
             let frame = &pass.frames[number as usize];
+            let bare = subscriber.take_bare() && frame.prev == Seq(0);
             subscriber.set_owing(true);
             connection.owing.get_or_insert_default().push(Owed {
                 membership: subscriber.membership(),
                 since: Since { epoch: frame.epoch, seq: frame.prev },
-                first: false,
-                bare: false,
+                first: bare,
+                bare,
             });
             tally.note_lag(connection);
+            if !lane.shut && !std::mem::replace(&mut connection.queued, true) {
+                serving.push_back(subscriber.connection);
+            }
         }
     }
 

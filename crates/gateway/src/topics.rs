@@ -16,27 +16,52 @@ use tickcast_publisher::{Frame, Hub, ShardIndex, TopicId, TopicKey};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subscriber {
     pub(crate) connection: u32,
-    /// The membership, and in the topmost bit whether the connection owes this topic.
-    membership_and_owing: u32,
+    /// The membership, and in the topmost bits whether the connection owes this topic, and whether it
+    /// wants to begin without what there is of it when there is something.
+    membership_and_bits: u32,
 }
 
 const OWING: u32 = 1 << 31;
+const BARE: u32 = 1 << 30;
+const BITS: u32 = OWING | BARE;
 
 impl Subscriber {
     pub(crate) fn membership(self) -> u32 {
-        self.membership_and_owing & !OWING
+        self.membership_and_bits & !BITS
+    }
+
+    /// Whether it takes the topic's frames as they come.
+    pub(crate) fn is_current(self) -> bool {
+        self.membership_and_bits & BITS == 0
     }
 
     pub(crate) fn is_owing(self) -> bool {
-        self.membership_and_owing & OWING != 0
+        self.membership_and_bits & OWING != 0
     }
 
     pub(crate) fn set_owing(&mut self, owing: bool) {
-        self.membership_and_owing = self.membership() | if owing { OWING } else { 0 };
+        self.set(OWING, owing);
+    }
+
+    /// It has asked for a stream without what there is of it, and nothing is there yet: the first
+    /// snapshot of all is not for it.
+    pub(crate) fn waits_bare(&mut self) {
+        self.set(BARE, true);
+    }
+
+    /// Whether it has waited so; it does not any more.
+    pub(crate) fn take_bare(&mut self) -> bool {
+        let waited = self.membership_and_bits & BARE != 0;
+        self.set(BARE, false);
+        waited
     }
 
     pub(crate) fn set_membership(&mut self, membership: u32) {
-        self.membership_and_owing = membership | (self.membership_and_owing & OWING);
+        self.membership_and_bits = membership | (self.membership_and_bits & BITS);
+    }
+
+    fn set(&mut self, bit: u32, is_set: bool) {
+        self.membership_and_bits = (self.membership_and_bits & !bit) | if is_set { bit } else { 0 };
     }
 }
 
@@ -165,7 +190,7 @@ impl Topics {
             // A quarter, not twice as much: these lists are most of what a subscription costs.
             subscribers.reserve_exact((subscribers.len() / 4).max(4));
         }
-        subscribers.push(Subscriber { connection, membership_and_owing: membership | OWING });
+        subscribers.push(Subscriber { connection, membership_and_bits: membership | OWING });
         Some(Place { slot, at: topic.subscribers.len() as u32 - 1 })
     }
 
@@ -263,7 +288,7 @@ mod tests {
 
     #[test]
     fn the_owing_bit_and_the_membership_do_not_disturb_each_other() {
-        let mut subscriber = Subscriber { connection: 1, membership_and_owing: 7 };
+        let mut subscriber = Subscriber { connection: 1, membership_and_bits: 7 };
         subscriber.set_owing(true);
         assert_eq!((subscriber.membership(), subscriber.is_owing()), (7, true));
         subscriber.set_membership(3);

@@ -21,6 +21,9 @@ use tickcast_wire::ProtobufReader;
 /// subscription later than the publisher answered.
 const FIRST_AUDIT: Nanos = Nanos::from_secs(2);
 
+/// A lower run that is read so often in a row, over some seconds, is not a server that is behind.
+const LOWER_READS_MAX: u32 = 20;
+
 /// What the follower wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -83,7 +86,8 @@ pub struct Follower {
     pub(crate) is_connected: bool,
     /// Since the last doubt it has been read who holds the lease.
     pub(crate) is_lease_read: bool,
-    is_run_lower: bool,
+    /// How often in a row a lower run was read than is followed.
+    lower_reads: u32,
     /// Where messages may have been lost, how often: here, and at the publisher.
     pub(crate) losses: (u64, u64),
     /// How often everything was doubted: what was asked before does not lift the doubt.
@@ -130,7 +134,7 @@ impl Follower {
             heard: None,
             is_connected: false,
             is_lease_read: false,
-            is_run_lower: false,
+            lower_reads: 0,
             losses: (0, 0),
             doubts: 0,
             streams: FxHashMap::default(),
@@ -254,7 +258,9 @@ impl Follower {
     /// Who counts may have changed: everything held is of a run that has ended then.
     fn follow_run(&mut self, run: u64, now: Nanos) {
         if self.run.is_some_and(|followed| run < followed) {
-            if !std::mem::replace(&mut self.is_run_lower, true) {
+            // A server of NATS that is behind the others tells of the last one for a moment.
+            self.lower_reads += 1;
+            if self.lower_reads == LOWER_READS_MAX {
                 tracing::error!(
                     run,
                     followed = self.run,
@@ -264,6 +270,7 @@ impl Follower {
             }
             return;
         }
+        self.lower_reads = 0;
         self.is_lease_read |= self.is_connected && !self.is_late(now);
         if self.run == Some(run) {
             return;

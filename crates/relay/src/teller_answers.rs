@@ -111,3 +111,68 @@ impl Teller {
         request.ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::messages::Ask;
+    use tickcast_market::{Directory, InstrumentSpec, Scales, Venue};
+    use tickcast_publisher::{Config, Publisher, Resync, ShardIndex, Tiers};
+
+    const COUNT: usize = 50;
+
+    fn teller() -> Teller {
+        let directory = Arc::new(Directory::default());
+        for number in 0..COUNT {
+            directory.add(&InstrumentSpec {
+                venue: Venue::Sim,
+                symbol: format!("S{number}-USD"),
+                venue_symbol: format!("S{number}"),
+                tick_size: None,
+                lot_size: None,
+                scales: Scales { price: 1, size: 0, volume: 0 },
+            });
+        }
+        let config = Config {
+            run: 7,
+            tiers: Tiers::default(),
+            partitions: 1,
+            wakes: vec![Arc::new(|| {})],
+            resync: Resync(Arc::new(|_| true)),
+        };
+        let mut publisher = Publisher::new(config, directory);
+        let metrics = crate::Metrics::new(&prometheus::Registry::new()).unwrap();
+        Teller::new(publisher.hub, (ShardIndex(0), publisher.feeds.remove(0)), metrics)
+    }
+
+    #[test]
+    fn answers_and_lists_fit_into_what_the_server_takes_and_end_with_everything() {
+        const PAYLOAD_MAX: usize = 700;
+        let mut teller = teller();
+        let mut left: Vec<usize> = (0..COUNT).collect();
+        while !left.is_empty() {
+            let ask = |number: &usize| Ask {
+                symbol: format!("sim:S{number}-USD"),
+                stream: "ticker".into(),
+                epoch: 0,
+                seq: 0,
+            };
+            let asks = Asks { asks: left.iter().map(ask).collect() }.encode_to_vec().into();
+            let payload = teller.answer_asks(&asks, PAYLOAD_MAX, Nanos::from_secs(1)).unwrap();
+            assert!(payload.len() <= PAYLOAD_MAX, "{} bytes", payload.len());
+            let answers = Answers::decode(payload).unwrap().answers;
+            assert!(answers.len() > 1 && answers.iter().all(|answer| answer.diff.is_some()));
+            left.drain(..answers.len());
+        }
+        let mut listed = 0;
+        while listed < COUNT {
+            let request = ListRequest { from: listed as u64 }.encode_to_vec().into();
+            let payload = teller.answer_list(request, PAYLOAD_MAX).unwrap();
+            assert!(payload.len() <= PAYLOAD_MAX, "{} bytes", payload.len());
+            let part = List::decode(payload).unwrap().instruments.len();
+            assert!(part > 1 && part < COUNT, "{part} at once");
+            listed += part;
+        }
+        assert_eq!(listed, COUNT);
+    }
+}

@@ -5,6 +5,9 @@ use tickcast_market::Nanos;
 /// As in `lease.rs` of the crate.
 const TTL: Nanos = Nanos::from_secs(2);
 
+/// A server may be behind the others by so much.
+pub(crate) const LAG_MAX: Nanos = Nanos::from_millis(700);
+
 #[derive(Debug)]
 pub(crate) struct Bucket {
     holder: Option<(usize, u64, Nanos)>,
@@ -47,9 +50,15 @@ impl Bucket {
         }
     }
 
-    /// The run of who holds it.
-    pub(crate) fn read(&self) -> Option<u64> {
-        self.holder.filter(|_| !self.is_away).map(|(_, run, _)| run)
+    /// The run of who holds it, as one of its servers knows it: one that `lags` may tell of the last one.
+    pub(crate) fn read(&self, lags: bool, now: Nanos) -> Option<u64> {
+        let (_, run, _) = self.holder.filter(|_| !self.is_away)?;
+        let last = self.runs.iter().rev().nth(1).filter(|_| lags && self.lags(now));
+        Some(last.map_or(run, |(last, _)| *last))
+    }
+
+    fn lags(&self, now: Nanos) -> bool {
+        self.runs.last().is_some_and(|(_, since)| now.since(*since) < LAG_MAX)
     }
 
     /// Who holds it, whether it answers or not.

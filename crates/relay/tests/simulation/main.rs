@@ -9,6 +9,7 @@ mod lease;
 mod market;
 mod oracle;
 mod publisher;
+mod trouble;
 mod world;
 
 use world::World;

@@ -36,6 +36,8 @@ pub(crate) struct Process {
     pub(crate) frozen_until: Nanos,
     /// It does not notice that it has lost the lease.
     pub(crate) deaf_until: Nanos,
+    /// The lease's bucket is out of its reach, NATS is not.
+    pub(crate) no_bucket_until: Nanos,
     /// NATS takes nothing from it for a while.
     pub(crate) slow_until: Nanos,
     /// When it notices that it is not connected.
@@ -83,6 +85,7 @@ impl Process {
             losses: 1,
             frozen_until: Nanos::ZERO,
             deaf_until: Nanos::ZERO,
+            no_bucket_until: Nanos::ZERO,
             slow_until: Nanos::ZERO,
             notices_at: Nanos::ZERO,
             out: Vec::new(),
@@ -130,15 +133,16 @@ impl Process {
             return;
         }
         self.lease_at = now.plus(LEASE_EVERY);
+        let can_ask = self.is_connected && now >= self.no_bucket_until;
         match self.run {
             Some(run) => {
-                if self.is_connected && bucket.renew(self.number, run, now) {
+                if can_ask && bucket.renew(self.number, run, now) {
                     self.held_since = now;
                 } else if now.since(self.held_since) > HELD_MAX && now >= self.deaf_until {
                     self.begin(None, now);
                 }
             }
-            None if self.is_connected => {
+            None if can_ask => {
                 if let Some(run) = bucket.acquire(self.number, now) {
                     self.held_since = now;
                     self.begin(Some(run), now);

@@ -1,8 +1,7 @@
 //! Time, the bus between the processes, and what goes wrong.
 
 use crate::gateway::{Gateway, Kind, UnderWay};
-use crate::lease::Bucket;
-use crate::market::INSTRUMENTS;
+use crate::lease::{Bucket, LAG_MAX};
 use crate::oracle::Oracle;
 use crate::publisher::Process;
 use fastrand::Rng;
@@ -24,7 +23,7 @@ const LIVE_AFTER: Nanos = Nanos::from_millis(1_500 + LATE_MAX_MS + 300);
 
 /// How long a gateway that can read the lease may go on with who held it before: the pause between
 /// two looks, their lateness, and a step.
-const LEASE_AFTER: Nanos = Nanos::from_millis(300 + LATE_MAX_MS + 300);
+const LEASE_AFTER: Nanos = LAG_MAX.plus(Nanos::from_millis(300 + LATE_MAX_MS + 300));
 
 enum Asked {
     Streams(Vec<Question>),
@@ -40,15 +39,15 @@ struct Request {
 }
 
 pub(crate) struct World {
-    random: Rng,
-    now: Nanos,
-    bucket: Bucket,
+    pub(crate) random: Rng,
+    pub(crate) now: Nanos,
+    pub(crate) bucket: Bucket,
     /// Since when the lease can be read.
-    bucket_since: Nanos,
-    publishers: Vec<Process>,
-    gateways: Vec<Gateway>,
+    pub(crate) bucket_since: Nanos,
+    pub(crate) publishers: Vec<Process>,
+    pub(crate) gateways: Vec<Gateway>,
     requests: Vec<Request>,
-    oracle: Oracle,
+    pub(crate) oracle: Oracle,
     /// When a beat of a run was last on its way.
     beats: BTreeMap<u64, Nanos>,
     is_calm: bool,
@@ -107,8 +106,14 @@ impl World {
         for number in 0..self.publishers.len() {
             self.connect_publisher(number);
             let one = &mut self.publishers[number];
-            (one.frozen_until, one.deaf_until, one.slow_until) =
-                (Nanos::ZERO, Nanos::ZERO, Nanos::ZERO);
+            for until in [
+                &mut one.frozen_until,
+                &mut one.deaf_until,
+                &mut one.no_bucket_until,
+                &mut one.slow_until,
+            ] {
+                *until = Nanos::ZERO;
+            }
         }
         for number in 0..self.gateways.len() {
             self.connect_gateway(number);
@@ -166,7 +171,8 @@ impl World {
         if !self.is_calm && gateway.random.u8(..25) == 0 {
             gateway.change_demand();
         }
-        gateway.read_lease(self.bucket.read(), late, self.now);
+        let lags = !self.is_calm && gateway.random.bool();
+        gateway.read_lease(self.bucket.read(lags, self.now), late, self.now);
         let mut commands = Vec::new();
         gateway.step(self.now, &mut commands);
         gateway.judge(&self.oracle);
@@ -311,89 +317,5 @@ impl World {
             Asked::List(_) => Told::List(request.run, payload),
         };
         self.gateways[request.gateway].answers.push((at, told));
-    }
-
-    fn connect_gateway(&mut self, number: usize) {
-        let gateway = &mut self.gateways[number];
-        if !std::mem::replace(&mut gateway.is_connected, true) {
-            gateway.losses += 1;
-            gateway.line_since = self.now;
-        }
-    }
-
-    fn disconnect_gateway(&mut self, number: usize) {
-        let gateway = &mut self.gateways[number];
-        if std::mem::replace(&mut gateway.is_connected, false) {
-            gateway.line_since = self.now;
-            if gateway.random.bool() {
-                gateway.lines.clear();
-            }
-        }
-    }
-
-    fn connect_publisher(&mut self, number: usize) {
-        let one = &mut self.publishers[number];
-        if !std::mem::replace(&mut one.is_connected, true) {
-            one.losses += 1;
-            // What had waited is sent late, or never.
-            if self.random.bool() {
-                one.out.clear();
-            }
-        }
-    }
-
-    fn go_wrong(&mut self) {
-        let span = Nanos::from_millis(self.random.i64(50..4_000));
-        let until = self.now.plus(span);
-        let gateway = self.random.usize(..self.gateways.len());
-        let publisher = self.random.usize(..self.publishers.len());
-        match self.random.u16(..1_000) {
-            0..=7 => self.disconnect_gateway(gateway),
-            8..=29 => self.connect_gateway(gateway),
-            30..=34 => self.gateways[gateway].frozen_until = until,
-            35..=39 => {
-                // A slow consumer.
-                self.gateways[gateway].lines.clear();
-                self.gateways[gateway].losses += 1;
-            }
-            40..=42 => {
-                let by = Nanos::from_millis(self.random.i64(-20_000..20_000));
-                let gateway = &mut self.gateways[gateway];
-                gateway.clock_ahead = gateway.clock_ahead.plus(by);
-            }
-            43..=47 => {
-                let notices_at = self.now.plus(Nanos::from_millis(self.random.i64(0..1_000)));
-                let one = &mut self.publishers[publisher];
-                if std::mem::replace(&mut one.is_connected, false) {
-                    one.notices_at = notices_at;
-                }
-            }
-            48..=66 => self.connect_publisher(publisher),
-            67..=69 => {
-                let one = &mut self.publishers[publisher];
-                one.frozen_until = until;
-                // When it goes on it does not notice at once what has happened meanwhile.
-                one.deaf_until = until.plus(Nanos::from_millis(600));
-            }
-            70..=71 => self.publishers[publisher].deaf_until = until,
-            72..=74 => self.publishers[publisher].slow_until = until,
-            75..=76 => {
-                let one = Process::new(publisher, self.random.fork(), self.now);
-                self.oracle.note(&one.hub, one.listed);
-                self.publishers[publisher] = one;
-            }
-            77..=78 if self.publishers[publisher].listed < INSTRUMENTS => {
-                let one = &mut self.publishers[publisher];
-                one.list_another(self.now);
-                self.oracle.note(&one.hub, one.listed);
-            }
-            79..=80 => self.bucket.is_away = true,
-            81..=110 if self.bucket.is_away => {
-                self.bucket.is_away = false;
-                self.bucket_since = self.now;
-            }
-            111 => (0..self.gateways.len()).for_each(|number| self.disconnect_gateway(number)),
-            _ => {}
-        }
     }
 }

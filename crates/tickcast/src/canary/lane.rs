@@ -274,9 +274,10 @@ impl<'a> Life<'a> {
         if self.ticks.is_multiple_of(TICKS_A_COMPARISON) {
             self.compare(now)?;
         }
-        let is_late = |asked: &Instant| now.saturating_duration_since(*asked) >= LATE;
+        let is_told = |(index, view): StreamId| self.shared.hub.is_told(index, view);
+        let is_late = wait_is_over(&mut self.waited_for, is_told, now);
         let ledger = self.lane.ledger.borrow();
-        let is_up = !self.waited_for.values().any(is_late) && !ledger.is_missing_any();
+        let is_up = !is_late && !ledger.is_missing_any();
         self.shared.board.set_up(self.lane.venue, self.lane.number, is_up);
         let may_move = self.lane.lanes < self.shared.shards && ledger.is_settled() && is_up;
         if may_move && now.saturating_duration_since(self.began) >= STAY {
@@ -349,5 +350,40 @@ impl<'a> Life<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether anything that was asked for has not come in time. Of a stream that this process has not been
+/// told of there is nothing to come: where it follows a bus that is away, that is not the edge's fault.
+fn wait_is_over(
+    waited_for: &mut HashMap<StreamId, Instant>,
+    is_told: impl Fn(StreamId) -> bool,
+    now: Instant,
+) -> bool {
+    let mut is_over = false;
+    for (stream, asked) in waited_for {
+        if !is_told(*stream) {
+            *asked = now;
+        }
+        is_over |= now.saturating_duration_since(*asked) >= LATE;
+    }
+    is_over
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tickcast_market::InstrumentIndex;
+
+    #[test]
+    fn what_nobody_has_told_this_process_is_not_waited_for() {
+        let began = Instant::now();
+        let mut waited_for = HashMap::from([((InstrumentIndex(0), VIEWS[0]), began)]);
+        let mut is_over = |is_told: bool, seconds: u32| {
+            wait_is_over(&mut waited_for, |_| is_told, began + LATE * seconds)
+        };
+        assert!(!is_over(false, 1) && !is_over(false, 5));
+        assert!(!is_over(true, 5), "its time begins when there is something");
+        assert!(is_over(true, 6));
     }
 }
