@@ -93,10 +93,7 @@ mod tests {
 
     #[test]
     fn a_password_is_not_shown() {
-        assert_eq!(
-            at("nats://a:secret@h:4222,nats://i").shown(),
-            "nats://***@h:4222,nats://i"
-        );
+        assert_eq!(at("nats://a:secret@h:4222,nats://i").shown(), "nats://***@h:4222,nats://i");
         assert_eq!(at("nats://h:4222").shown(), "nats://h:4222");
     }
 

@@ -61,7 +61,8 @@ impl Bus {
                 notes.take(&event);
                 std::future::ready(())
             });
-        let client = connect.connect(servers).await.map_err(|error| place.error(error.to_string()))?;
+        let client =
+            connect.connect(servers).await.map_err(|error| place.error(error.to_string()))?;
         Ok(Bus { client, metrics, losses })
     }
 

@@ -366,7 +366,9 @@ fn resolve_feeds(names: &[String], replay: &[PathBuf]) -> Result<Vec<Venue>> {
     // An empty variable of the environment says nothing.
     for name in names.iter().filter(|name| !name.is_empty()) {
         let Some(venue) = Venue::from_name(name) else {
-            bail!("feed: {name:?} is not one of sim, coinbase, coinbase-exchange, binance, kraken, nats");
+            bail!(
+                "feed: {name:?} is not one of sim, coinbase, coinbase-exchange, binance, kraken, nats"
+            );
         };
         if !feeds.contains(&venue) {
             feeds.push(venue);

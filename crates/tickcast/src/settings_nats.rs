@@ -18,7 +18,12 @@ pub(crate) struct NatsSettings {
     pub(crate) subject: Vec<String>,
     /// NATS server of the feed nats, several with commas [default: the bus's, else
     /// nats://127.0.0.1:4222]
-    #[arg(id = "feed_nats", long = "feed-nats-url", env = "TICKCAST_FEED_NATS_URL", value_name = "URL")]
+    #[arg(
+        id = "feed_nats",
+        long = "feed-nats-url",
+        env = "TICKCAST_FEED_NATS_URL",
+        value_name = "URL"
+    )]
     pub(crate) url: Option<String>,
     /// Its credentials: a file as nsc writes it, or one with an nkey seed
     #[arg(
@@ -91,7 +96,8 @@ impl NatsSettings {
     /// Checks them. `None` where the feed is not among those that run. *Errors* name the setting
     /// and the value.
     pub(crate) fn resolve(self, runs: bool, bus: Option<&BusPlace>) -> Result<Option<NatsFeed>> {
-        let subjects: Vec<String> = self.subject.iter().map(|text| text.trim().to_owned()).collect();
+        let subjects: Vec<String> =
+            self.subject.iter().map(|text| text.trim().to_owned()).collect();
         let subjects: Vec<String> = subjects.into_iter().filter(|text| !text.is_empty()).collect();
         ensure!(
             subjects.len() <= NATS_SUBJECTS_MAX,
@@ -142,7 +148,9 @@ fn is_subject(text: &str) -> bool {
     text.split('.').enumerate().all(|(at, token)| match token {
         ">" => at + 1 == count,
         "*" => true,
-        _ => !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic() && !b"*>".contains(&b)),
+        _ => {
+            !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic() && !b"*>".contains(&b))
+        }
     })
 }
 
@@ -188,8 +196,11 @@ mod tests {
 
     #[test]
     fn without_a_server_of_its_own_the_feed_goes_to_the_buss() {
-        let bus =
-            BusPlace { url: "tls://bus:4222".into(), creds: Some("a".into()), ca: Some("b".into()) };
+        let bus = BusPlace {
+            url: "tls://bus:4222".into(),
+            creds: Some("a".into()),
+            ca: Some("b".into()),
+        };
         let settings = |url: Option<&str>| NatsSettings {
             subject: vec!["x".into()],
             url: url.map(str::to_owned),

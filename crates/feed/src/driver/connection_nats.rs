@@ -76,7 +76,10 @@ impl NatsTask {
                 let _ = events.try_send(event);
                 std::future::ready(())
             });
-        options.connect(servers).await.map_err(|error| self.place.error(error.to_string()).to_string())
+        options
+            .connect(servers)
+            .await
+            .map_err(|error| self.place.error(error.to_string()).to_string())
     }
 
     /// Why it has ended; `None` when the driver has asked for it.

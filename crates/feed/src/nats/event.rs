@@ -126,7 +126,11 @@ impl Lists {
         self.trades.clear();
     }
 
-    pub(crate) fn level(&mut self, level: WrittenLevel, field: &'static str) -> Result<(), Refusal> {
+    pub(crate) fn level(
+        &mut self,
+        level: WrittenLevel,
+        field: &'static str,
+    ) -> Result<(), Refusal> {
         if self.levels.len() >= super::LEVELS_MAX {
             let most = format!("more than {} levels", super::LEVELS_MAX);
             return Err(refused(Reason::TooMany, field, &most));

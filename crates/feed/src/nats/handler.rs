@@ -103,8 +103,8 @@ impl NatsHandler {
     ) {
         let mut written = Written::default();
         self.lists.clear();
-        let outcome = read(bytes, &mut written, &mut self.lists)
-            .and_then(|()| self.take(&written, io));
+        let outcome =
+            read(bytes, &mut written, &mut self.lists).and_then(|()| self.take(&written, io));
         if let Err(refusal) = outcome {
             self.refuse(subject, &written, &refusal, io);
         }

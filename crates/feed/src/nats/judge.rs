@@ -50,10 +50,10 @@ pub(crate) fn name(written: &Written<'_>, name: &mut Vec<u8>) -> Result<(), Refu
 /// The scales that a declaration asks for.
 pub(crate) fn scales(price: u64, size: u64, before: Option<Scales>) -> Result<Scales, Refusal> {
     let scale = |scale: u64, field: &'static str, before: Option<u8>| {
-        let scale = u8::try_from(scale)
-            .ok()
-            .filter(|scale| *scale <= SCALE_MAX)
-            .ok_or_else(|| refused(Reason::Scale, field, &format!("{scale} is above {SCALE_MAX}")))?;
+        let scale =
+            u8::try_from(scale).ok().filter(|scale| *scale <= SCALE_MAX).ok_or_else(|| {
+                refused(Reason::Scale, field, &format!("{scale} is above {SCALE_MAX}"))
+            })?;
         match before {
             Some(before) if scale < before => {
                 let text = format!("{scale} is less than {before}, which was declared before");

@@ -25,8 +25,10 @@ fn trade() -> impl Strategy<Value = Trade> {
 }
 
 fn body() -> impl Strategy<Value = Option<Body>> {
-    let book = || (vec(level(), 0..6), vec(level(), 0..6)).prop_map(|(bids, asks)| Book { bids, asks });
-    let quote = (option::of(level()), option::of(level())).prop_map(|(bid, ask)| Quote { bid, ask });
+    let book =
+        || (vec(level(), 0..6), vec(level(), 0..6)).prop_map(|(bids, asks)| Book { bids, asks });
+    let quote =
+        (option::of(level()), option::of(level())).prop_map(|(bid, ask)| Quote { bid, ask });
     prop_oneof![
         vec(trade(), 0..4).prop_map(|trades| Some(Body::Trades(Trades { trades }))),
         quote.prop_map(|quote| Some(Body::Quote(quote))),

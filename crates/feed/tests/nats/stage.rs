@@ -64,14 +64,13 @@ impl Stage {
         stage
     }
 
-    pub(crate) fn call(&mut self, call: impl FnOnce(&mut NatsHandler, ConnectionIndex, &mut Io<'_>)) {
+    pub(crate) fn call(
+        &mut self,
+        call: impl FnOnce(&mut NatsHandler, ConnectionIndex, &mut Io<'_>),
+    ) {
         let mut commands = Vec::new();
-        let mut io = Io {
-            sink: &mut self.said,
-            commands: &mut commands,
-            tally: &mut self.tally,
-            now: NOW,
-        };
+        let mut io =
+            Io { sink: &mut self.said, commands: &mut commands, tally: &mut self.tally, now: NOW };
         let connection = ConnectionIndex { line: 0, generation: self.generation };
         call(&mut self.handler, connection, &mut io);
         for command in commands {
