@@ -17,6 +17,7 @@ mod file;
 pub mod handshake;
 pub mod keys;
 pub mod kraken;
+pub mod nats;
 pub mod protobuf;
 pub mod proxy_header;
 mod publication;
@@ -40,6 +41,9 @@ mod settings_bus;
 #[allow(dead_code, reason = "the binary uses the rest of it")]
 #[path = "../../crates/tickcast/src/settings_limits.rs"]
 mod settings_limits;
+#[allow(dead_code, reason = "the binary uses the rest of it")]
+#[path = "../../crates/tickcast/src/settings_nats.rs"]
+mod settings_nats;
 #[allow(dead_code, reason = "the binary uses the rest of it")]
 #[path = "../../crates/tickcast/src/settings_resolve.rs"]
 mod settings_resolve;

@@ -2,7 +2,7 @@
 
 use crate::{
     binance, coinbase, coinbase_exchange, configuration, decoder, deflate, handshake, keys, kraken,
-    protobuf, proxy_header, query, recording, request, token,
+    nats, protobuf, proxy_header, query, recording, request, token,
 };
 
 /// A target by its name; that of its file, its libFuzzer program and its corpus.
@@ -15,7 +15,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     Target { name: "binance", run: binance::run },
     Target { name: "coinbase", run: coinbase::run },
     Target { name: "coinbase_exchange", run: coinbase_exchange::run },
@@ -25,6 +25,7 @@ pub const TARGETS: [Target; 15] = [
     Target { name: "handshake", run: handshake::run },
     Target { name: "keys", run: keys::run },
     Target { name: "kraken", run: kraken::run },
+    Target { name: "nats", run: nats::run },
     Target { name: "protobuf", run: protobuf::run },
     Target { name: "proxy_header", run: proxy_header::run },
     Target { name: "query", run: query::run },

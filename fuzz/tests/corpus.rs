@@ -67,6 +67,7 @@ replayed!(
     handshake,
     keys,
     kraken,
+    nats,
     protobuf,
     proxy_header,
     query,

@@ -163,6 +163,7 @@ pub(crate) fn feed_of(mock: MockVenue, venue: Venue, symbols: &[String], options
         ws_url: Some(ws_url),
         rest_url: Some(mock.rest_url()),
         symbols: symbols.to_vec(),
+        nats: None,
     };
     let handler = handler_of(venue, &config).expect("a venue with a handler");
     let limits = Limits {
