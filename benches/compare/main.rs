@@ -4,6 +4,7 @@
 //! for all entries of a section, then again, round by round, so that what the machine does besides
 //! hits all alike. Figures are medians of rounds, ratios are medians of the rounds' own ratios.
 
+mod bus;
 mod certificate;
 mod contender;
 mod failure;
@@ -53,6 +54,10 @@ struct Arguments {
     /// Instead: from a venue's socket to a client's, beside an empty chain of the same threads
     #[arg(long, conflicts_with = "scale")]
     latency: bool,
+    /// Instead: publisher, NATS servers and gateways in network namespaces (as root), in turn with
+    /// all in one; nats-server is --peer nats=PROGRAM or TICKCAST_NATS_SERVER
+    #[arg(long, conflicts_with_all = ["scale", "latency"])]
+    bus: bool,
     /// Where results go [default: benches/RESULTS.md; nowhere with --quick or --only]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -91,6 +96,10 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     if arguments.latency {
         return run_latency(arguments, &programs, &cores);
+    }
+    if arguments.bus {
+        let server = nats.or_else(|| std::env::var("TICKCAST_NATS_SERVER").ok());
+        return run_bus(arguments, &server.unwrap_or("nats-server".into()), &programs, &cores);
     }
     let extent = Extent { only: arguments.only.clone(), is_quick: arguments.quick, nats };
     let sections = compare(arguments, &extent, &programs);
@@ -147,6 +156,17 @@ fn run_latency(arguments: &Arguments, programs: &Programs, cores: &[usize]) -> R
     );
     println!("\n{text}");
     keep(arguments, arguments.quick, Part::Latency, &text).map(drop)
+}
+
+fn run_bus(arguments: &Arguments, nats: &str, programs: &Programs, cores: &[usize]) -> Result<()> {
+    let rounds = rounds(arguments);
+    let shown = bus::play(rounds, arguments.quick, nats, programs)?;
+    let text = format!(
+        "## Bus\n\n{}- rounds: {rounds} of the pair, medians (least–greatest)\n\n{shown}",
+        machine::describe(cores, &command()),
+    );
+    println!("\n{text}");
+    keep(arguments, arguments.quick, Part::Bus, &text).map(drop)
 }
 
 /// The report of a comparison.

@@ -19,16 +19,18 @@ pub(crate) enum Part {
     Compared,
     Scale,
     Latency,
+    Bus,
 }
 
 impl Part {
-    const ALL: [Part; 3] = [Part::Compared, Part::Scale, Part::Latency];
+    const ALL: [Part; 4] = [Part::Compared, Part::Scale, Part::Latency, Part::Bus];
 
     const fn name(self) -> &'static str {
         match self {
             Part::Compared => "compared",
             Part::Scale => "scale",
             Part::Latency => "latency",
+            Part::Bus => "bus",
         }
     }
 }
