@@ -1,22 +1,25 @@
 //! Publisher and gateways as processes of their own, on a real nats-server.
 
+mod cut;
+mod line;
 mod loaded;
 mod nats;
 mod processes;
 #[path = "../scripts/mod.rs"]
 mod scripts;
+mod seen;
 #[path = "../service/mod.rs"]
 mod service;
 
 use nats::Nats;
 use processes::{Publisher, gateway};
+use seen::{LIVE, Seen, assert_unviolated, subscribe, until};
 use serde_json::Value;
 use service::{PATIENCE, Service, Socket};
 use std::process::Command;
 use std::time::Instant;
 
 const SIM: [&str; 4] = ["--sim-instruments", "5", "--sim-rate", "100"];
-const SYMBOL: &str = "sim:S0-USD";
 const ALL: [(&str, &str); 4] =
     [("ticker", ""), ("trades", ""), ("book", "&depth=25"), ("bars", "&interval=1s")];
 
@@ -81,76 +84,6 @@ fn a_gateway_ends_with_what_a_recording_says() {
     }
 }
 
-/// What a subscriber of one instrument has got.
-#[derive(Debug, Default)]
-struct Seen {
-    epoch: u64,
-    seq: u64,
-    states: Vec<String>,
-    /// Messages of data since the state was last `stale`.
-    fresh: usize,
-    snapshots: usize,
-}
-
-impl Seen {
-    /// Takes a message by the client's rule; what breaks it is a fault of the service.
-    fn take(&mut self, text: &str) {
-        let message: Value = serde_json::from_str(text).expect("JSON");
-        for item in message["data"].as_array().into_iter().flatten() {
-            match message["channel"].as_str() {
-                Some("status") => {
-                    let state = item["state"].as_str().expect("a state").to_owned();
-                    self.fresh = 0;
-                    self.states.push(state);
-                }
-                Some("ticker") => self.ticker(&message, item),
-                _ => {}
-            }
-        }
-    }
-
-    fn ticker(&mut self, message: &Value, item: &Value) {
-        let number = |field: &str| item[field].as_u64().expect("a number");
-        let (epoch, seq) = (number("epoch"), number("seq"));
-        if message["type"] == "snapshot" {
-            assert!(epoch >= self.epoch, "an epoch that has ended came back: {item}");
-            self.snapshots += 1;
-        } else {
-            assert_eq!(epoch, self.epoch, "an update of another epoch without its snapshot");
-            assert!(number("prev") <= self.seq, "a gap: {item} after {}", self.seq);
-        }
-        if epoch > self.epoch || seq > self.seq || message["type"] == "snapshot" {
-            (self.epoch, self.seq) = (epoch, seq);
-            self.fresh += 1;
-        }
-    }
-
-    fn is_live(&self) -> bool {
-        self.states.last().is_some_and(|state| state == "live")
-    }
-}
-
-fn subscribe(gateway: &Service) -> Socket {
-    let mut socket = gateway.websocket();
-    socket.send(&format!(
-        r#"{{"method":"subscribe","params":{{"channel":"ticker","symbol":["{SYMBOL}"]}}}}"#
-    ));
-    socket
-}
-
-fn until(socket: &mut Socket, seen: &mut Seen, what: &str, will_do: impl Fn(&Seen) -> bool) {
-    socket.until(what, |text| {
-        seen.take(text);
-        will_do(seen)
-    });
-}
-
-/// The canary has seen prices all the time, and nothing that breaks the client's rule.
-fn assert_unviolated(gateway: &Service) {
-    assert!(gateway.metric("tickcast_canary_age_seconds_count", "") > 0.0);
-    assert_eq!(gateway.metric("tickcast_canary_violations_total", ""), 0.0, "{:?}", gateway.log());
-}
-
 /// A publisher, a gateway, and a client that gets prices of both.
 fn live(nats: &Nats) -> (Publisher, Service, Socket, Seen) {
     let publisher = Publisher::start(nats, &SIM);
@@ -160,8 +93,6 @@ fn live(nats: &Nats) -> (Publisher, Service, Socket, Seen) {
     until(&mut socket, &mut seen, "prices", LIVE);
     (publisher, gateway, socket, seen)
 }
-
-const LIVE: fn(&Seen) -> bool = |seen| seen.is_live() && seen.fresh > 2;
 
 #[test]
 fn another_publisher_takes_over_and_the_deposed_one_is_not_heard() {
@@ -225,7 +156,7 @@ fn a_nats_server_that_has_lost_its_store_begins_with_a_later_run() {
 
 #[test]
 fn a_user_and_password_in_the_url_are_used() {
-    let Some(nats) = Nats::start_guarded("guarded", Some("sesame")) else { return };
+    let Some(nats) = Nats::start_guarded("guarded", "sesame") else { return };
     let publisher = Publisher::start(&nats, &SIM);
     publisher.until_leader();
     gateway(&nats).until_ready();

@@ -5,8 +5,8 @@
 
 use crate::scripts::{root, tool};
 use crate::service::PATIENCE;
-use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -15,8 +15,10 @@ pub(crate) struct Nats {
     program: PathBuf,
     child: Child,
     port: u16,
-    store: PathBuf,
+    /// Its configuration and what it stores.
+    folder: PathBuf,
     guard: Option<&'static str>,
+    scheme: &'static str,
 }
 
 /// Who may come in, and with what.
@@ -25,55 +27,99 @@ const USER: &str = "desk";
 impl Nats {
     /// Starts one with an empty store; `None` where there is no nats-server, which is said.
     pub(crate) fn start(name: &str) -> Option<Nats> {
-        Nats::start_guarded(name, None)
+        Nats::start_with(name, "")
     }
 
     /// The same with a password for the one user that may come in.
-    pub(crate) fn start_guarded(name: &str, guard: Option<&'static str>) -> Option<Nats> {
-        let beside = root().join(".tools/venv/bin/nats-server");
-        let program = tool("TICKCAST_NATS_SERVER", beside.to_str().expect("a path of text"))?;
-        let port =
-            TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
-        let store =
-            std::env::temp_dir().join(format!("tickcast-nats-{name}-{}", std::process::id()));
-        let _nothing_there = std::fs::remove_dir_all(&store);
-        let child = Nats::spawn(&program, port, &store, guard);
-        Some(Nats { program, child, port, store, guard })
+    pub(crate) fn start_guarded(name: &str, password: &'static str) -> Option<Nats> {
+        let users = format!("authorization {{ user: {USER}, password: {password} }}");
+        let mut nats = Nats::start_with(name, &users)?;
+        nats.guard = Some(password);
+        Some(nats)
     }
 
-    fn spawn(program: &PathBuf, port: u16, store: &PathBuf, guard: Option<&str>) -> Child {
-        let guard = guard.into_iter().flat_map(|password| ["--user", USER, "--pass", password]);
-        let child = Command::new(program)
-            .args(guard)
-            .args(["--addr", "127.0.0.1", "--port", &port.to_string(), "--jetstream"])
-            .arg("--store_dir")
-            .arg(store)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("nats-server starts");
+    /// The same with more lines of configuration.
+    pub(crate) fn start_with(name: &str, more: &str) -> Option<Nats> {
+        let nats = Nats::spawned(name, free_port(), more)?;
+        nats.until_listening();
+        Some(nats)
+    }
+
+    /// Encrypted, with this certificate and key.
+    pub(crate) fn start_tls(name: &str, certificate: &Path, key: &Path) -> Option<Nats> {
+        let tls = format!("tls {{ cert_file: {certificate:?}, key_file: {key:?} }}");
+        let mut nats = Nats::start_with(name, &tls)?;
+        nats.scheme = "tls";
+        Some(nats)
+    }
+
+    /// Three that are one cluster.
+    pub(crate) fn cluster(name: &str) -> Option<[Nats; 3]> {
+        let routes = [free_port(), free_port(), free_port()];
+        let all = routes.map(|port| format!("\"nats://127.0.0.1:{port}\"")).join(", ");
+        let [first, second, third] = [0, 1, 2].map(|number: usize| {
+            let own = routes[number];
+            let more = format!(
+                "server_name: {name}-{number}\n\
+                 cluster {{ name: {name}, listen: \"127.0.0.1:{own}\", routes: [{all}] }}"
+            );
+            Nats::spawned(&format!("{name}-{number}"), free_port(), &more)
+        });
+        let servers = [first?, second?, third?];
+        servers.iter().for_each(Nats::until_listening);
+        Some(servers)
+    }
+
+    fn spawned(name: &str, port: u16, more: &str) -> Option<Nats> {
+        let beside = root().join(".tools/venv/bin/nats-server");
+        let program = tool("TICKCAST_NATS_SERVER", beside.to_str().expect("a path of text"))?;
+        let folder =
+            std::env::temp_dir().join(format!("tickcast-nats-{name}-{}", std::process::id()));
+        let _nothing_there = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).expect("a writable folder");
+        configure(&folder, port, more);
+        let child = run(&program, &folder);
+        Some(Nats { program, child, port, folder, guard: None, scheme: "nats" })
+    }
+
+    fn until_listening(&self) {
         let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "nats-server does not listen");
+        while TcpStream::connect(self.address()).is_err() {
+            assert!(Instant::now() < deadline, "nats-server does not listen: {}", self.log());
             std::thread::yield_now();
         }
-        child
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
     pub(crate) fn url(&self) -> String {
         let guard = self.guard.map_or(String::new(), |password| format!("{USER}:{password}@"));
-        format!("nats://{guard}127.0.0.1:{}", self.port)
+        format!("{}://{guard}{}", self.scheme, self.address())
+    }
+
+    /// Goes on with these lines of configuration instead, without a restart.
+    pub(crate) fn reload(&self, more: &str) {
+        configure(&self.folder, self.port, more);
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &pid]).status().expect("kill runs").success());
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
     /// Starts it again on what it has stored.
     pub(crate) fn start_again(&mut self) {
-        self.child = Nats::spawn(&self.program, self.port, &self.store, self.guard);
+        self.child = run(&self.program, &self.folder);
+        self.until_listening();
     }
 
     /// Removes what it has stored.
     pub(crate) fn lose_store(&self) {
-        std::fs::remove_dir_all(&self.store).expect("it has stored something");
+        std::fs::remove_dir_all(self.folder.join("store")).expect("it has stored something");
     }
 
     /// Ends it at once.
@@ -83,9 +129,27 @@ impl Nats {
     }
 }
 
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port()
+}
+
+fn configure(folder: &Path, port: u16, more: &str) {
+    let (store, log) = (folder.join("store"), folder.join("log"));
+    let text = format!(
+        "listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: {store:?} }}\nlog_file: {log:?}\n{more}\n"
+    );
+    std::fs::write(folder.join("nats.conf"), text).expect("a writable folder");
+}
+
+fn run(program: &Path, folder: &Path) -> Child {
+    let mut command = Command::new(program);
+    command.arg("--config").arg(folder.join("nats.conf")).stdin(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("nats-server starts")
+}
+
 impl Drop for Nats {
     fn drop(&mut self) {
         self.kill();
-        let _left_behind = std::fs::remove_dir_all(&self.store);
+        let _left_behind = std::fs::remove_dir_all(&self.folder);
     }
 }
