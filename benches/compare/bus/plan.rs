@@ -19,7 +19,7 @@ pub(super) enum Purpose {
 }
 
 const fn trial(gateways: usize, instruments: u32, rate: u32, clients: u32, symbols: u32) -> Trial {
-    Trial { layout: Layout::Bus { gateways }, instruments, rate, clients, symbols, seconds: 6 }
+    Trial { layout: Layout::Bus { gateways }, instruments, rate, clients, symbols, seconds: 5 }
 }
 
 /// What is compared with all in one.
@@ -29,9 +29,9 @@ const PAIR: Trial = trial(4, 100, 100, 1_000, 20);
 pub(super) const TRIALS: [(Purpose, Trial); 17] = [
     (Purpose::Pair, Trial { layout: Layout::Alone, ..PAIR }),
     (Purpose::Pair, PAIR),
-    (Purpose::Publisher, trial(4, 100, 500, 100, 3)),
-    (Purpose::Publisher, trial(4, 100, 500, 1_000, 3)),
-    (Purpose::Publisher, trial(4, 100, 500, 4_000, 3)),
+    (Purpose::Publisher, trial(4, 100, 200, 100, 2)),
+    (Purpose::Publisher, trial(4, 100, 200, 1_000, 2)),
+    (Purpose::Publisher, trial(4, 100, 200, 4_000, 2)),
     (Purpose::Fit, trial(1, 200, 2_000, 100, 10)),
     (Purpose::Fit, trial(2, 500, 300, 1_000, 10)),
     (Purpose::Fit, trial(4, 1_000, 2_000, 40, 1)),
@@ -50,7 +50,7 @@ pub(super) const TRIALS: [(Purpose, Trial); 17] = [
 pub(super) fn is_due(purpose: Purpose, round: u32) -> bool {
     match purpose {
         Purpose::Pair => true,
-        Purpose::Publisher => round <= 3,
+        Purpose::Publisher => round <= 2,
         Purpose::Fit | Purpose::Check | Purpose::Memory => round == 1,
     }
 }

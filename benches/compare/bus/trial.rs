@@ -141,7 +141,7 @@ pub(super) fn run(trial: &Trial, nats: &Nats, tickcast: &Path) -> Result<Observa
     let first = Look::take(&service, nats)?;
     std::thread::sleep(Duration::from_secs(u64::from(trial.seconds)));
     let last = Look::take(&service, nats)?;
-    let load = load::collect(loads)?;
+    let load = load::collect(loads, trial)?;
     Ok(observe(*trial, &first, &last, load))
 }
 

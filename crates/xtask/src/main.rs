@@ -1,12 +1,14 @@
 //! `cargo xtask …`: what whoever changes tickcast runs, with one command each.
 //!
 //! `run` starts the service, `check` judges the sources without running them, `test` brings what
-//! the tests need and runs all of them, `fuzz` only the fuzz targets, `bench` compares the service with others. Nothing here is needed to use tickcast, and nothing here
+//! the tests need and runs all of them, `fuzz` only the fuzz targets, `bench` compares the service with
+//! others, `capacity` tells what hosts are needed. Nothing here is needed to use tickcast, and nothing here
 //! depends on its crates: it must build in seconds on a machine that has nothing yet.
 
 mod bench;
 mod bring;
 mod bring_autobahn;
+mod capacity;
 mod check;
 mod command;
 mod direction;
@@ -35,6 +37,8 @@ usage: cargo xtask <command>
   bench [ARGS]     build the service, the load tester and what it is compared with
                    for speed, compare them and write benches/RESULTS.md;
                    `bench --help` lists ARGS
+  capacity [FLAGS] how many hosts of which kind a market and its clients need;
+                   `capacity --help` lists FLAGS
 
 With CI=true nothing may be skipped: what cannot be brought is a failure.";
 
@@ -58,6 +62,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         (Some("test"), [flag]) if flag == "--full" => suite::run(suite::Extent::Full),
         (Some("fuzz"), _) => fuzz::run(rest),
         (Some("bench"), _) => bench::run(rest),
+        (Some("capacity"), _) => capacity::run(rest),
         (Some("help" | "--help" | "-h"), _) => {
             println!("{USAGE}");
             Ok(ExitCode::SUCCESS)

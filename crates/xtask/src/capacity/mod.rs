@@ -1,0 +1,34 @@
+//! `cargo xtask capacity`: how many hosts of which kind a market and its clients need.
+//!
+//! The model is docs/capacity.md's; its coefficients are measured (`cargo xtask bench --bus`).
+
+mod costs;
+#[cfg(test)]
+mod docs;
+mod estimate;
+mod text;
+mod wish;
+
+use anyhow::Result;
+use std::process::ExitCode;
+
+/// Prints the estimate for these flags.
+///
+/// # Errors
+/// A flag that is not known, missing or out of its range.
+pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
+    if args.iter().any(|arg| arg == "--help" || arg == "-h") {
+        println!("{}", wish::USAGE);
+        return Ok(ExitCode::SUCCESS);
+    }
+    match wish::Wish::read(args) {
+        Ok(wish) => {
+            print!("{}", text::text(&wish, &estimate::estimate(&wish)));
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            Ok(ExitCode::from(2))
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The estimate as it is printed.
+
+use super::estimate::{Estimate, Hosts};
+use super::wish::Wish;
+use std::fmt::Write as _;
+
+/// So many limits are told.
+const LIMITS_TOLD: usize = 3;
+
+/// A number with three digits that count.
+fn number(value: f64) -> String {
+    match value {
+        v if v >= 1e9 => format!("{:.2} G", v / 1e9),
+        v if v >= 1e6 => format!("{:.2} M", v / 1e6),
+        v if v >= 1e4 => format!("{:.1} k", v / 1e3),
+        v if v >= 100.0 => format!("{v:.0}"),
+        v if v >= 1.0 => format!("{v:.1}"),
+        v => format!("{v:.2}"),
+    }
+}
+
+fn bits(bytes: f64) -> String {
+    format!("{}bit/s", number(bytes * 8.0)).replace(" bit", " bit")
+}
+
+/// All of it.
+pub(super) fn text(wish: &Wish, estimate: &Estimate) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(out, "{name:<34} {value}");
+    };
+    line("updates of the venues", format!("{}/s", number(estimate.events)));
+    line("updates on the bus", format!("{}/s", number(estimate.published)));
+    line("deliveries to clients", format!("{}/s", number(estimate.delivered_in_all)));
+    line("clients of a gateway", number(estimate.gateway_clients));
+    line("streams that it follows", number(estimate.streams));
+    line("messages in each send", number(estimate.in_a_send));
+    line("subjects at the busiest NATS server", number(estimate.interest));
+    let _ = writeln!(
+        out,
+        "\n{:<12} {:>6} {:>12} {:>10} {:>14} {:>14}",
+        "host", "hosts", "cores each", "MB each", "receives each", "sends each"
+    );
+    for one in &estimate.hosts {
+        out += &row(one);
+    }
+    out += "\n";
+    for (place, limit) in estimate.limits.iter().take(LIMITS_TOLD).enumerate() {
+        let rank = if place == 0 { "breaks first:" } else { "then:" };
+        let _ = writeln!(out, "{rank:<14} {} ({:.0} % used)", limit.name, limit.used * 100.0);
+    }
+    let over = estimate.limits.iter().filter(|limit| limit.used > 1.0);
+    for limit in over {
+        let _ = writeln!(out, "NOT POSSIBLE: {} is needed {:.1} times over", limit.name, limit.used);
+    }
+    for limit in estimate.limits.iter().filter(|limit| limit.used > wish.load && limit.used <= 1.0) {
+        let share = wish.load * 100.0;
+        let _ = writeln!(out, "above --load: {} is used by more than {share:.0} %", limit.name);
+    }
+    out
+}
+
+fn row(one: &Hosts) -> String {
+    let memory = match one.memory.is_nan() {
+        true => "–".to_owned(),
+        false => number(one.memory / 1e6),
+    };
+    format!(
+        "{:<12} {:>6} {:>12.2} {:>10} {:>14} {:>14}\n",
+        one.name,
+        one.count,
+        one.cores,
+        memory,
+        bits(one.received),
+        bits(one.sent)
+    )
+}
