@@ -1,10 +1,11 @@
 //! The connection to NATS: addresses, credentials, and what its ups and downs are called.
 
 use crate::metrics::Metrics;
+use crate::refusals::Refusals;
 use async_nats::{Client, ConnectOptions, Event};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -17,6 +18,15 @@ const SUBSCRIPTION_MESSAGES_MAX: usize = 8_192;
 
 /// The same trouble is logged so often.
 const COMPLAINTS_EVERY: Duration = Duration::from_secs(30);
+
+/// What most often is wrong with `tls://`.
+const TLS_HINT: &str = " (with tls://: is the server's certificate trusted? bus.ca)";
+
+/// Troubles that are remembered, so that each is logged once in that time.
+const COMPLAINTS_MAX: usize = 64;
+
+/// How often it is looked whether answers are refused.
+const INBOX_EVERY: Duration = Duration::from_secs(2);
 
 /// Reconnecting is tried at least so often.
 const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(500);
@@ -54,6 +64,7 @@ pub struct Bus {
     pub(crate) client: Client,
     pub(crate) metrics: Metrics,
     losses: Arc<AtomicU64>,
+    pub(crate) refusals: Arc<Refusals>,
 }
 
 impl Bus {
@@ -70,8 +81,18 @@ impl Bus {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| wrong(error.to_string()))?;
         let losses = Arc::new(AtomicU64::new(0));
-        let notes =
-            Notes { metrics: metrics.clone(), losses: losses.clone(), last: Mutex::default() };
+        let refusals = Arc::<Refusals>::default();
+        let notes = Notes {
+            metrics: metrics.clone(),
+            losses: losses.clone(),
+            refusals: refusals.clone(),
+            tls_hint: if servers.iter().any(async_nats::ServerAddr::tls_required) {
+                TLS_HINT
+            } else {
+                ""
+            },
+            told: Mutex::default(),
+        };
         let mut connect = ConnectOptions::new()
             .name(&options.name)
             .retry_on_initial_connect()
@@ -111,7 +132,8 @@ impl Bus {
             connect = connect.add_root_certificates(path.clone());
         }
         let client = connect.connect(servers).await.map_err(|error| wrong(error.to_string()))?;
-        Ok(Bus { client, metrics, losses })
+        tokio::spawn(renew_inbox(client.clone(), Arc::downgrade(&refusals)));
+        Ok(Bus { client, metrics, losses, refusals })
     }
 
     /// Whether the connection stands.
@@ -119,11 +141,27 @@ impl Bus {
         self.client.connection_state() == async_nats::connection::State::Connected
     }
 
+    /// Whether the server has lately refused a subject to this process.
+    pub fn is_refused(&self) -> bool {
+        self.refusals.is_recent()
+    }
+
     /// Rises whenever messages may have been lost here: with each connection, and when they were
     /// taken too slowly.
     pub(crate) fn losses(&self) -> u64 {
         // Relaxed: it is looked at often, and orders nothing.
         self.losses.load(Ordering::Relaxed)
+    }
+}
+
+/// Connects again while answers are refused: the client subscribes to them once a connection.
+async fn renew_inbox(client: Client, refusals: Weak<Refusals>) {
+    loop {
+        tokio::time::sleep(INBOX_EVERY).await;
+        let Some(refusals) = refusals.upgrade() else { return };
+        if refusals.take_lost_inbox() && client.force_reconnect().await.is_err() {
+            return;
+        }
     }
 }
 
@@ -148,8 +186,11 @@ fn shown(url: &str) -> String {
 struct Notes {
     metrics: Metrics,
     losses: Arc<AtomicU64>,
-    /// What was logged last of errors, and when: they come several times a second.
-    last: Mutex<Option<(String, Instant)>>,
+    refusals: Arc<Refusals>,
+    /// The client does not tell why TLS fails.
+    tls_hint: &'static str,
+    /// What was logged of errors, and when: they come several times a second.
+    told: Mutex<Vec<(String, Instant)>>,
 }
 
 impl Notes {
@@ -170,19 +211,24 @@ impl Notes {
                 self.losses.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!("bus: messages were dropped, this process takes them too slowly");
             }
-            Event::ServerError(error) => self.complain("the server refuses it", &error.to_string()),
-            Event::ClientError(error) => self.complain("not connected", &error.to_string()),
+            Event::ServerError(error) => {
+                let error = error.to_string();
+                self.refusals.take(&error);
+                self.complain("the server refuses it", &error);
+            }
+            Event::ClientError(error) => {
+                self.complain("not connected", &format!("{error}{}", self.tls_hint));
+            }
             _ => tracing::debug!(?event, "bus"),
         }
     }
 
     fn complain(&self, what: &str, error: &str) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_known =
-            |(known, at): &(String, Instant)| known == error && at.elapsed() < COMPLAINTS_EVERY;
-        if !last.as_ref().is_some_and(is_known) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|(_, at)| at.elapsed() < COMPLAINTS_EVERY);
+        if told.len() < COMPLAINTS_MAX && !told.iter().any(|(known, _)| known == error) {
             tracing::error!("bus: {what}: {error}");
-            *last = Some((error.to_owned(), Instant::now()));
+            told.push((error.to_owned(), Instant::now()));
         }
     }
 }

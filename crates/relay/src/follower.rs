@@ -51,6 +51,8 @@ pub(crate) enum Told {
     /// Who holds the lease.
     Leader(u64),
     Stream(StreamKey, bytes::Bytes),
+    /// The server refuses the subscription of a stream, or (false) does not any more.
+    Refused(StreamKey, bool),
     Status(String, bytes::Bytes),
     Beat(bytes::Bytes),
     /// The answer to [`Command::Ask`]; `None` where none came.
@@ -61,6 +63,8 @@ pub(crate) enum Told {
 
 #[derive(Debug)]
 pub(crate) struct Followed {
+    /// Its updates cannot come: no answer makes it sure.
+    pub(crate) is_refused: bool,
     pub(crate) is_sure: bool,
     pub(crate) asked: Option<Nanos>,
     pub(crate) audit_at: Nanos,
@@ -146,6 +150,7 @@ impl Follower {
                     self.relayed(key, &relayed, false, now);
                 }
             }
+            Told::Refused(key, is_refused) => self.refused(key, is_refused, now),
             Told::Status(subject, payload) => {
                 self.metrics.received(payload.len());
                 if let Some(change) = self.decoded(StatusChange::decode(payload)) {
@@ -241,7 +246,8 @@ impl Follower {
         self.commands.push(Command::Subscribe(key, subject));
         let audit_at = now.plus(FIRST_AUDIT);
         let is_sure = self.run.is_some() && self.heard.is_some();
-        let followed = Followed { is_sure, asked: None, audit_at, unwanted_since: None };
+        let followed =
+            Followed { is_refused: false, is_sure, asked: None, audit_at, unwanted_since: None };
         self.streams.insert(key, followed);
         self.to_ask.insert(key);
         self.metrics.streams.set(self.streams.len() as i64);
@@ -339,7 +345,7 @@ impl Follower {
 
     pub(crate) fn be_sure(&mut self, key: StreamKey, now: Nanos) {
         let Some(followed) = self.streams.get_mut(&key) else { return };
-        if !std::mem::replace(&mut followed.is_sure, true) {
+        if !followed.is_refused && !std::mem::replace(&mut followed.is_sure, true) {
             self.show_state(key.instrument, now);
         }
     }

@@ -23,6 +23,7 @@ mod messages;
 mod metrics;
 mod outlet;
 mod outlet_answers;
+mod refusals;
 mod stream;
 
 pub use bus::{Bus, BusError, BusOptions};

@@ -7,10 +7,10 @@
 
 use crate::bus::{Bus, stopped};
 use crate::messages::{Beat, Relayed, StatusChange};
+use crate::refusals::Subscription;
 use crate::stream::{BEATS, StreamKey, request_subject, status_subject, stream_subject};
-use async_nats::{Subject, Subscriber};
+use async_nats::Subject;
 use bytes::Bytes;
-use futures_util::StreamExt;
 use prost::Message;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -102,7 +102,7 @@ impl Outlet {
         let mut beat = interval(BEAT_EVERY);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut sweep = interval(SWEEP_EVERY);
-        let (mut asks, mut lists): (Option<Subscriber>, Option<Subscriber>) = (None, None);
+        let (mut asks, mut lists): (Option<Subscription>, Option<Subscription>) = (None, None);
         let arrived = self.arrived.clone();
         loop {
             tokio::select! {
@@ -128,15 +128,15 @@ impl Outlet {
     }
 
     /// Becomes the publisher that counts, or ceases to be it.
-    async fn begin(&mut self, run: Option<u64>) -> Option<(Subscriber, Subscriber)> {
+    async fn begin(&mut self, run: Option<u64>) -> Option<(Subscription, Subscription)> {
         self.run = run;
         let wanted: Vec<StreamKey> = self.carried.keys().copied().collect();
         wanted.iter().for_each(|key| self.release(*key));
         let run = run?;
         self.hub.begin_run(Epoch::first_of_run(run));
         self.status_changes = 0;
-        let asks = self.bus.client.subscribe(request_subject(run, "ask")).await;
-        let lists = self.bus.client.subscribe(request_subject(run, "instruments")).await;
+        let asks = Subscription::new(&self.bus, request_subject(run, "ask")).await;
+        let lists = Subscription::new(&self.bus, request_subject(run, "instruments")).await;
         match (asks, lists) {
             (Ok(asks), Ok(lists)) => {
                 self.beat().await;
@@ -232,6 +232,10 @@ impl Outlet {
 
     async fn beat(&mut self) {
         let Some(run) = self.run else { return };
+        // What it says does not arrive: nobody is to take what is held for current.
+        if self.bus.refusals.is_silenced() {
+            return;
+        }
         let directory = self.hub.directory();
         let beat = Beat {
             run,
@@ -304,9 +308,9 @@ impl Carried {
 }
 
 /// The next message of a subscription; never, without one.
-async fn next(subscriber: Option<&mut Subscriber>) -> Option<async_nats::Message> {
-    match subscriber {
-        Some(subscriber) => subscriber.next().await,
+async fn next(subscription: Option<&mut Subscription>) -> Option<async_nats::Message> {
+    match subscription {
+        Some(subscription) => subscription.next_message().await,
         None => std::future::pending().await,
     }
 }
