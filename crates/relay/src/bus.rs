@@ -1,10 +1,11 @@
 //! The connection to NATS: how it is kept, and what its ups and downs are called.
 
 use crate::metrics::Metrics;
+use crate::refusals::Refusals;
 use async_nats::{Client, Event, Subject};
 use bytes::Bytes;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tickcast_nats::{Place, PlaceError};
 use tokio::sync::watch;
@@ -18,6 +19,15 @@ const SUBSCRIPTION_MESSAGES_MAX: usize = 8_192;
 
 /// The same trouble is logged so often.
 const COMPLAINTS_EVERY: Duration = Duration::from_secs(30);
+
+/// What most often is wrong with `tls://`.
+const TLS_HINT: &str = " (with tls://: is the server's certificate trusted? bus.ca)";
+
+/// Troubles that are remembered, so that each is logged once in that time.
+const COMPLAINTS_MAX: usize = 64;
+
+/// How often it is looked whether answers are refused.
+const INBOX_EVERY: Duration = Duration::from_secs(2);
 
 /// Reconnecting is tried at least so often.
 const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(500);
@@ -36,6 +46,7 @@ pub struct Bus {
     pub(crate) client: Client,
     pub(crate) metrics: Metrics,
     notes: Arc<Notes>,
+    pub(crate) refusals: Arc<Refusals>,
 }
 
 impl Bus {
@@ -45,10 +56,17 @@ impl Bus {
     /// *Errors:* a URL or credentials that cannot be used.
     pub async fn connect(place: &Place, metrics: Metrics) -> Result<Bus, BusError> {
         let (servers, connect) = place.options()?;
+        let refusals = Arc::<Refusals>::default();
         let notes = Arc::new(Notes {
             metrics: metrics.clone(),
             losses: AtomicU64::new(0),
-            last: Mutex::default(),
+            refusals: refusals.clone(),
+            tls_hint: if servers.iter().any(async_nats::ServerAddr::tls_required) {
+                TLS_HINT
+            } else {
+                ""
+            },
+            told: Mutex::default(),
         });
         let told = notes.clone();
         let connect = connect
@@ -67,7 +85,8 @@ impl Bus {
             });
         let client =
             connect.connect(servers).await.map_err(|error| place.error(error.to_string()))?;
-        Ok(Bus { client, metrics, notes })
+        tokio::spawn(renew_inbox(client.clone(), Arc::downgrade(&refusals)));
+        Ok(Bus { client, metrics, notes, refusals })
     }
 
     /// Whether the connection stands.
@@ -88,11 +107,27 @@ impl Bus {
         }
     }
 
+    /// Whether the server has lately refused a subject to this process.
+    pub fn is_refused(&self) -> bool {
+        self.refusals.is_recent()
+    }
+
     /// Rises whenever messages may have been lost here: with each connection, and when they were
     /// taken too slowly.
     pub(crate) fn losses(&self) -> u64 {
         // Relaxed: it is looked at often, and orders nothing.
         self.notes.losses.load(Ordering::Relaxed)
+    }
+}
+
+/// Connects again while answers are refused: the client subscribes to them once a connection.
+async fn renew_inbox(client: Client, refusals: Weak<Refusals>) {
+    loop {
+        tokio::time::sleep(INBOX_EVERY).await;
+        let Some(refusals) = refusals.upgrade() else { return };
+        if refusals.take_lost_inbox() && client.force_reconnect().await.is_err() {
+            return;
+        }
     }
 }
 
@@ -107,8 +142,11 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
 struct Notes {
     metrics: Metrics,
     losses: AtomicU64,
-    /// What was logged last of errors, and when: they come several times a second.
-    last: Mutex<Option<(String, Instant)>>,
+    refusals: Arc<Refusals>,
+    /// The client does not tell why TLS fails.
+    tls_hint: &'static str,
+    /// What was logged of errors, and when: they come several times a second.
+    told: Mutex<Vec<(String, Instant)>>,
 }
 
 impl Notes {
@@ -129,19 +167,24 @@ impl Notes {
                 self.losses.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!("bus: messages were dropped, this process takes them too slowly");
             }
-            Event::ServerError(error) => self.complain("the server refuses it", &error.to_string()),
-            Event::ClientError(error) => self.complain("not connected", &error.to_string()),
+            Event::ServerError(error) => {
+                let error = error.to_string();
+                self.refusals.take(&error);
+                self.complain("the server refuses it", &error);
+            }
+            Event::ClientError(error) => {
+                self.complain("not connected", &format!("{error}{}", self.tls_hint));
+            }
             _ => tracing::debug!(?event, "bus"),
         }
     }
 
     fn complain(&self, what: &str, error: &str) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_known =
-            |(known, at): &(String, Instant)| known == error && at.elapsed() < COMPLAINTS_EVERY;
-        if !last.as_ref().is_some_and(is_known) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|(_, at)| at.elapsed() < COMPLAINTS_EVERY);
+        if told.len() < COMPLAINTS_MAX && !told.iter().any(|(known, _)| known == error) {
             tracing::error!("bus: {what}: {error}");
-            *last = Some((error.to_owned(), Instant::now()));
+            told.push((error.to_owned(), Instant::now()));
         }
     }
 }

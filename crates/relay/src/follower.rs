@@ -54,6 +54,8 @@ pub enum Told {
     Leader(u64),
     /// A message of a stream.
     Stream(StreamKey, bytes::Bytes),
+    /// The server refuses the subscription of a stream, or (false) does not any more.
+    Refused(StreamKey, bool),
     /// A status, and its subject.
     Status(String, bytes::Bytes),
     /// A sign of life.
@@ -66,6 +68,8 @@ pub enum Told {
 
 #[derive(Debug)]
 pub(crate) struct Followed {
+    /// Its updates cannot come: no answer makes it sure.
+    pub(crate) is_refused: bool,
     pub(crate) is_sure: bool,
     pub(crate) asked: Option<Nanos>,
     pub(crate) audit_at: Nanos,
@@ -161,6 +165,7 @@ impl Follower {
                     self.relayed(key, &relayed, false, now);
                 }
             }
+            Told::Refused(key, is_refused) => self.refused(key, is_refused, now),
             Told::Status(subject, payload) => {
                 self.metrics.received(payload.len());
                 if let Some(change) = self.decoded(StatusChange::decode(payload)) {
@@ -240,7 +245,8 @@ impl Follower {
         self.commands.push(Command::Subscribe(key, subject));
         let audit_at = now.plus(FIRST_AUDIT);
         let is_sure = self.run.is_some() && self.heard.is_some();
-        let followed = Followed { is_sure, asked: None, audit_at, unwanted_since: None };
+        let followed =
+            Followed { is_refused: false, is_sure, asked: None, audit_at, unwanted_since: None };
         self.streams.insert(key, followed);
         self.to_ask.insert(key);
         self.metrics.streams.set(self.streams.len() as i64);
@@ -341,7 +347,7 @@ impl Follower {
 
     pub(crate) fn be_sure(&mut self, key: StreamKey, now: Nanos) {
         let Some(followed) = self.streams.get_mut(&key) else { return };
-        if !std::mem::replace(&mut followed.is_sure, true) {
+        if !followed.is_refused && !std::mem::replace(&mut followed.is_sure, true) {
             self.show_state(key.instrument, now);
         }
     }

@@ -63,6 +63,17 @@ impl Follower {
         }
     }
 
+    /// Whether a stream may be subscribed to has changed; what was missed meanwhile is asked for.
+    pub(crate) fn refused(&mut self, key: StreamKey, is_refused: bool, now: Nanos) {
+        let Some(followed) = self.streams.get_mut(&key) else { return };
+        followed.is_refused = is_refused;
+        if is_refused {
+            self.doubt(key, now);
+        } else {
+            self.to_ask.insert(key);
+        }
+    }
+
     pub(crate) fn answers(
         &mut self,
         run: u64,

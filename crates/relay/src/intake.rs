@@ -9,8 +9,8 @@ use crate::follower::{Command, Follower, Told};
 use crate::follower_asks::{asks_request, list_request};
 use crate::follower_line::LineState;
 use crate::lease;
+use crate::refusals::{Heard, Subscription};
 use crate::stream::{BEATS, STATUSES, StreamKey, request_subject};
-use futures_util::StreamExt;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,11 +93,18 @@ impl Intake {
         match command {
             Command::Subscribe(key, subject) => {
                 // Before anything is asked: the server takes both in this order.
-                let Ok(mut subscriber) = self.bus.client.subscribe(subject).await else { return };
+                let Ok(mut subscription) = Subscription::new(&self.bus, subject).await else {
+                    return;
+                };
                 let told = self.told.clone();
                 let forward = async move {
-                    while let Some(message) = subscriber.next().await {
-                        if told.send(Told::Stream(key, message.payload)).await.is_err() {
+                    while let Some(heard) = subscription.next().await {
+                        let one = match heard {
+                            Heard::Message(message) => Told::Stream(key, message.payload),
+                            Heard::Refused => Told::Refused(key, true),
+                            Heard::Granted => Told::Refused(key, false),
+                        };
+                        if told.send(one).await.is_err() {
                             return;
                         }
                     }
@@ -152,8 +159,8 @@ async fn listen(
     told: mpsc::Sender<Told>,
     as_told: impl Fn(async_nats::Message) -> Told,
 ) {
-    let Ok(mut subscriber) = bus.client.subscribe(subject).await else { return };
-    while let Some(message) = subscriber.next().await {
+    let Ok(mut subscription) = Subscription::new(&bus, subject).await else { return };
+    while let Some(message) = subscription.next_message().await {
         if told.send(as_told(message)).await.is_err() {
             return;
         }

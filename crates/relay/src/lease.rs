@@ -12,9 +12,10 @@
 //! and still publishes does so under its old run, which no gateway takes.
 
 use crate::bus::{Bus, stopped};
-use async_nats::jetstream::Context;
+use async_nats::jetstream::context::CreateStreamErrorKind;
 use async_nats::jetstream::kv::{CreateErrorKind, Operation, Store};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
+use async_nats::jetstream::{Context, ErrorCode};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -34,6 +35,12 @@ const HELD_MAX: Duration = Duration::from_millis(1_500);
 
 /// One step of the conversation with JetStream.
 const STEP_DEADLINE: Duration = Duration::from_millis(500);
+
+/// Servers that keep the bucket, where there are as many.
+const REPLICAS: usize = 3;
+
+/// How often it is looked whether there are.
+const WIDEN_EVERY: Duration = Duration::from_secs(5);
 
 /// Revisions a second that are made room for: more than renewals use.
 const REVISIONS_PER_SECOND: u64 = 4;
@@ -93,7 +100,10 @@ impl Lease {
                 Ok(Ok(run)) => {
                     *revision = Some(run);
                     self.tell(Some(run));
-                    self.renew(&store, run, asked, revision).await;
+                    tokio::select! {
+                        () = self.renew(&store, run, asked, revision) => {}
+                        () = widen(&self.bus, &store) => {}
+                    }
                     *revision = None;
                     self.tell(None);
                 }
@@ -187,8 +197,7 @@ async fn find_or_make(bus: &Bus) -> Result<Store, String> {
         Err(missing) => missing,
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    // On three servers where there are as many.
-    for num_replicas in [3, 1] {
+    for num_replicas in [REPLICAS, 1] {
         let config = Config {
             name: format!("KV_{BUCKET}"),
             description: Some("Which publisher counts.".into()),
@@ -206,11 +215,44 @@ async fn find_or_make(bus: &Bus) -> Result<Store, String> {
         };
         match timeout(STEP_DEADLINE, jetstream.create_stream(config)).await {
             Ok(Ok(_)) => return find_in(&jetstream).await,
-            Ok(Err(error)) => why = error.to_string(),
-            Err(_) => why = "JetStream does not answer".into(),
+            Ok(Err(error)) => {
+                why = error.to_string();
+                // A cluster that has no leader yet has three servers a moment later.
+                let CreateStreamErrorKind::JetStream(error) = error.kind() else { break };
+                let too_few = [
+                    ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED,
+                    ErrorCode::CLUSTER_NO_PEERS,
+                    ErrorCode::INSUFFICIENT_RESOURCES,
+                ];
+                if !too_few.contains(&error.error_code()) {
+                    break;
+                }
+            }
+            Err(_) => return Err("JetStream does not answer".into()),
         }
     }
     Err(why)
+}
+
+/// Puts the bucket on three servers of a cluster as soon as there are as many: on one alone the lease
+/// would be lost with it. Never ends.
+async fn widen(bus: &Bus, store: &Store) {
+    let jetstream = async_nats::jetstream::new(bus.client.clone());
+    loop {
+        let info = timeout(STEP_DEADLINE, store.stream.get_info()).await;
+        if let Ok(Ok(info)) = info
+            && info.config.num_replicas < REPLICAS
+            && info.cluster.is_some_and(|cluster| cluster.name.is_some())
+        {
+            let config = Config { num_replicas: REPLICAS, ..info.config };
+            match timeout(STEP_DEADLINE, jetstream.update_stream(config)).await {
+                Ok(Ok(_)) => tracing::info!("lease: its bucket is on three servers now"),
+                Ok(Err(error)) => tracing::debug!(%error, "lease: its bucket is on one server"),
+                Err(_) => {}
+            }
+        }
+        sleep(WIDEN_EVERY).await;
+    }
 }
 
 /// The key's revision and the run of who holds it; `None` when nobody does. *Errors:* no answer.

@@ -23,6 +23,7 @@ mod lease;
 mod messages;
 mod metrics;
 mod outlet;
+mod refusals;
 mod stream;
 mod teller;
 mod teller_answers;

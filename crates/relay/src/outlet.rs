@@ -2,11 +2,11 @@
 //! it what gateways ask.
 
 use crate::bus::{Bus, stopped};
+use crate::refusals::Subscription;
 use crate::stream::request_subject;
 use crate::teller::{Outgoing, Teller};
-use async_nats::{Message, Subject, Subscriber};
+use async_nats::{Message, Subject};
 use bytes::Bytes;
-use futures_util::StreamExt;
 use std::sync::Arc;
 use std::time::Duration;
 use tickcast_market::Nanos;
@@ -52,7 +52,7 @@ impl Outlet {
         let mut beat = interval(BEAT_EVERY);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut sweep = interval(SWEEP_EVERY);
-        let (mut asks, mut lists): (Option<Subscriber>, Option<Subscriber>) = (None, None);
+        let (mut asks, mut lists): (Option<Subscription>, Option<Subscription>) = (None, None);
         let arrived = self.arrived.clone();
         loop {
             tokio::select! {
@@ -84,11 +84,11 @@ impl Outlet {
     }
 
     /// Becomes the publisher that counts, or ceases to be it.
-    async fn begin(&mut self, run: Option<u64>) -> Option<(Subscriber, Subscriber)> {
+    async fn begin(&mut self, run: Option<u64>) -> Option<(Subscription, Subscription)> {
         self.teller.begin(run);
         let run = run?;
-        let asks = self.bus.client.subscribe(request_subject(run, "ask")).await;
-        let lists = self.bus.client.subscribe(request_subject(run, "instruments")).await;
+        let asks = Subscription::new(&self.bus, request_subject(run, "ask")).await;
+        let lists = Subscription::new(&self.bus, request_subject(run, "instruments")).await;
         match (asks, lists) {
             (Ok(asks), Ok(lists)) => {
                 self.beat().await;
@@ -102,6 +102,10 @@ impl Outlet {
     }
 
     async fn beat(&mut self) {
+        // What it says does not arrive: nobody is to take what is held for current.
+        if self.bus.refusals.is_silenced() {
+            return;
+        }
         self.teller.beat(self.bus.losses());
         self.publish_all().await;
     }
@@ -126,9 +130,9 @@ impl Outlet {
 }
 
 /// The next message of a subscription; never, without one.
-async fn next(subscriber: Option<&mut Subscriber>) -> Option<Message> {
-    match subscriber {
-        Some(subscriber) => subscriber.next().await,
+async fn next(subscription: Option<&mut Subscription>) -> Option<Message> {
+    match subscription {
+        Some(subscription) => subscription.next_message().await,
         None => std::future::pending().await,
     }
 }

@@ -28,6 +28,7 @@ fn place_of(place: BusPlace) -> Place {
 
 /// A gateway's end of the bus.
 pub(crate) struct FromBus {
+    bus: Bus,
     health: Arc<BusHealth>,
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
@@ -55,20 +56,20 @@ pub(crate) async fn follow(ground: Ground<'_>) -> Result<(Arc<Hub>, Vec<ShardFee
         Publisher::replica(config, Arc::new(Directory::default()), interest.clone());
     let health = Arc::new(BusHealth::default());
     let follower = Follower::new(replica, hub.clone(), interest, metrics, health.clone());
-    let (intake, thread) =
-        Intake::start(bus, follower, interested, clock::now).context("the replicas' thread")?;
+    let (intake, thread) = Intake::start(bus.clone(), follower, interested, clock::now)
+        .context("the replicas' thread")?;
     let (stop, stopping) = watch::channel(false);
     venues.spawn(intake.run(stopping));
-    Ok((hub, feeds, FromBus { health, stop, thread }))
+    Ok((hub, feeds, FromBus { bus, health, stop, thread }))
 }
 
 impl FromBus {
     pub(crate) fn health(&self) -> Health {
-        let health = self.health.clone();
+        let (bus, health) = (self.bus.clone(), self.health.clone());
         Box::new(move || FeedReport {
             feed: "bus".into(),
             has_data: health.has_list(),
-            is_live: health.is_live(),
+            is_live: health.is_live() && !bus.is_refused(),
         })
     }
 
@@ -118,7 +119,7 @@ impl ToBus {
         let bus = self.bus.clone();
         let has_been = AtomicBool::new(false);
         Box::new(move || {
-            let is_live = bus.is_connected();
+            let is_live = bus.is_connected() && !bus.is_refused();
             // Relaxed: requests look at it, it orders nothing.
             let has_data = has_been.fetch_or(is_live, Ordering::Relaxed) || is_live;
             FeedReport { feed: "bus".into(), has_data, is_live }

@@ -114,7 +114,7 @@ fn a_gateway_cut_from_nats_alone_is_stale_and_recovers() {
 fn a_gateway_that_nats_drops_as_a_slow_consumer_ends_with_the_publishers_state() {
     // The server waits so long for room on a connection, then it ends it.
     let Some(nats) = Nats::start_with("slow", "write_deadline: \"100ms\"") else { return };
-    let busy = ["--sim-instruments", "5", "--sim-rate", "400"];
+    let busy = ["--sim-instruments", "10", "--sim-rate", "5000"];
     let _publisher = Publisher::start(&nats, &busy);
     let line = Line::to(nats.address());
     let (slow, other) = (gateway_on(&line.url(), &[]), gateway(&nats));
@@ -122,8 +122,12 @@ fn a_gateway_that_nats_drops_as_a_slow_consumer_ends_with_the_publishers_state()
     other.until_ready();
     let mut socket = subscribe(&slow);
     let mut seen = Seen::default();
-    let all = r#"{"method":"subscribe","params":{"channel":"book","symbol":["sim:*"],"depth":25}}"#;
-    socket.send(all);
+    for channel in ["book", "trades"] {
+        let depth = if channel == "book" { r#","depth":25"# } else { "" };
+        socket.send(&format!(
+            r#"{{"method":"subscribe","params":{{"channel":"{channel}","symbol":["sim:*"]{depth}}}}}"#
+        ));
+    }
     until(&mut socket, &mut seen, "prices", LIVE);
     let before = seen.stale();
     let signal = |name: &str| {

@@ -1,15 +1,19 @@
 //! Publisher and gateways as processes of their own, on a real nats-server.
 
+mod cluster;
+mod credentials;
 mod cut;
 mod line;
 mod loaded;
 mod nats;
+mod permissions;
 mod processes;
 #[path = "../scripts/mod.rs"]
 mod scripts;
 mod seen;
 #[path = "../service/mod.rs"]
 mod service;
+mod versions;
 
 use nats::Nats;
 use processes::{Publisher, gateway};

@@ -4,11 +4,13 @@
 #![allow(dead_code)]
 
 use crate::scripts::{root, tool};
-use crate::service::PATIENCE;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// It listens within this, on any machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One server.
 pub(crate) struct Nats {

@@ -5,7 +5,9 @@
 //! `.tools` and where it usually lies.
 
 // Each test binary uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
+
+mod tools;
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,6 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
+use tools::found;
+
+pub(crate) use tools::{root, skip, tool};
 
 /// Longer than any script's own deadline.
 const SCRIPT_MAX: Duration = Duration::from_secs(180);
@@ -99,11 +104,6 @@ pub(crate) fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
-pub(crate) fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).expect("crates/tickcast lies two folders below the root").into()
-}
-
 /// Where the npm packages of `tests/clients` are.
 pub(crate) fn modules() -> PathBuf {
     let usual = || root().join(".tools/npm/node_modules");
@@ -148,22 +148,4 @@ pub(crate) fn example(name: &str) -> Option<PathBuf> {
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     found(Path::new(env!("CARGO_BIN_EXE_tickcast")).with_file_name(name))
-}
-
-/// A program that the environment names, or that lies where it usually does.
-pub(crate) fn tool(variable: &str, usual: &str) -> Option<PathBuf> {
-    found(std::env::var_os(variable).map_or_else(|| root().join(usual), PathBuf::from))
-}
-
-/// A file that is there.
-fn found(path: PathBuf) -> Option<PathBuf> {
-    if path.is_file() { Some(path) } else { skip(&path.display().to_string()) }
-}
-
-/// Says that the test is skipped; with `CI=true` none is.
-pub(crate) fn skip<T>(missing: &str) -> Option<T> {
-    let is_ci = std::env::var("CI").is_ok_and(|value| value == "true" || value == "1");
-    assert!(!is_ci, "{missing} is missing, and with CI=true nothing is skipped");
-    println!("SKIPPED: {missing} is missing; `cargo xtask test` brings it");
-    None
 }
