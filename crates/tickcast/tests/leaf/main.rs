@@ -83,7 +83,8 @@ fn a_gateway_behind_a_leaf_node_serves_what_the_publisher_at_the_hub_says() {
     let [hub, leaf, line] = [free_port(), free_port(), free_port()];
     let store = region.folder.join("store").display().to_string();
     let at = |port: u16| format!("127.0.0.1:{port}");
-    let hub_side = [("0.0.0.0:4222", at(hub)), ("0.0.0.0:7422", at(line)), ("/var/lib/nats", store)];
+    let hub_side =
+        [("0.0.0.0:4222", at(hub)), ("0.0.0.0:7422", at(line)), ("/var/lib/nats", store)];
     region.nats(&program, "hub.conf", &hub_side, hub);
     let leaf_side = [("0.0.0.0:4222", at(leaf)), ("hub-1.internal:7422", at(line))];
     region.nats(&program, "leaf.conf", &leaf_side, leaf);

@@ -54,7 +54,8 @@ fn estimates_grow_with_what_they_are_of() {
     };
     let gateways = |estimate: &estimate::Estimate| estimate.hosts.last().expect("gateways").count;
     let base = "--instruments 1000 --rate 5 --subscriptions 20 --max-rate 1";
-    let (few, many) = (of(&format!("{base} --clients 10000")), of(&format!("{base} --clients 1000000")));
+    let (few, many) =
+        (of(&format!("{base} --clients 10000")), of(&format!("{base} --clients 1000000")));
     assert!(gateways(&many) > gateways(&few));
     assert!(many.gateway_clients * gateways(&many) >= 1e6, "nobody is left out");
     let regions = of(&format!("{base} --clients 1000000 --regions 3"));

@@ -185,7 +185,8 @@ pub(super) fn estimate(wish: &Wish) -> Estimate {
         let mut servers = HUB_SERVERS;
         // Further servers take gateways off the publisher's, and cost it one copy more each.
         while !fits(wish, &hub(servers, published, count, each))
-            && hub(servers + 1.0, published, count, each).sent < hub(servers, published, count, each).sent
+            && hub(servers + 1.0, published, count, each).sent
+                < hub(servers, published, count, each).sent
         {
             servers += 1.0;
         }
@@ -215,7 +216,9 @@ fn limits(wish: &Wish, hosts: &[Hosts], bus_cores: f64, replica_cores: f64) -> V
     for one in hosts {
         let (cores, network_of) = match one.name {
             "publisher" => ("the publisher's cores", "the publisher's network"),
-            "NATS, hub" => ("cores of the publisher's NATS server", "network of the publisher's NATS server"),
+            "NATS, hub" => {
+                ("cores of the publisher's NATS server", "network of the publisher's NATS server")
+            }
             "NATS, leaf" => ("cores of a leaf node", "network of a leaf node"),
             _ => ("a gateway's cores", "a gateway's network"),
         };

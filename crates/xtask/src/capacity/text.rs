@@ -52,9 +52,11 @@ pub(super) fn text(wish: &Wish, estimate: &Estimate) -> String {
     }
     let over = estimate.limits.iter().filter(|limit| limit.used > 1.0);
     for limit in over {
-        let _ = writeln!(out, "NOT POSSIBLE: {} is needed {:.1} times over", limit.name, limit.used);
+        let _ =
+            writeln!(out, "NOT POSSIBLE: {} is needed {:.1} times over", limit.name, limit.used);
     }
-    for limit in estimate.limits.iter().filter(|limit| limit.used > wish.load && limit.used <= 1.0) {
+    for limit in estimate.limits.iter().filter(|limit| limit.used > wish.load && limit.used <= 1.0)
+    {
         let share = wish.load * 100.0;
         let _ = writeln!(out, "above --load: {} is used by more than {share:.0} %", limit.name);
     }

@@ -90,7 +90,9 @@ impl Wish {
                 "--gateway-clients" => wish.gateway_clients = whole(flag, &value()?, 1e6)?,
                 "--regions" => wish.regions = whole(flag, &value()?, 100.0)?,
                 "--encoding" => wish.encoding = encoding(&value()?)?,
-                _ => bail!("{flag}: there is no such flag; `cargo xtask capacity --help` lists them"),
+                _ => {
+                    bail!("{flag}: there is no such flag; `cargo xtask capacity --help` lists them")
+                }
             }
         }
         for (flag, value) in [
@@ -146,7 +148,10 @@ mod tests {
     fn flags_are_read_in_both_manners() {
         let wish = read(&format!("{LEAST} --encoding protobuf --max-rate=1 --regions 3")).unwrap();
         assert_eq!((wish.instruments, wish.rate, wish.clients), (500.0, 2.5, 1_000.0));
-        assert_eq!((wish.encoding, wish.max_rate, wish.regions), (Encoding::Protobuf, Some(1.0), 3.0));
+        assert_eq!(
+            (wish.encoding, wish.max_rate, wish.regions),
+            (Encoding::Protobuf, Some(1.0), 3.0)
+        );
         assert_eq!((wish.cores, wish.load), (8.0, 0.5));
     }
 
