@@ -18,27 +18,28 @@ macro_rules! costs {
             unit: $unit,
         };)*
         /// All of them, in the order of the tables.
+        #[cfg(test)]
         pub(super) const ALL: &[Cost] = &[$($name),*];
     };
 }
 
 costs! {
-    PUBLISHER_IDLE: 0.01 "cores",
-    PUBLISHER_EVENT: 1.0 "µs",
-    PUBLISHER_PUBLISHED: 20.0 "µs",
-    GATEWAY_IDLE: 0.01 "cores",
-    GATEWAY_RECEIVED: 10.0 "µs",
-    GATEWAY_SEND: 4.0 "µs",
-    GATEWAY_DELIVERY: 0.1 "µs",
-    NATS_IDLE: 0.001 "cores",
-    NATS_IN: 10.0 "µs",
-    NATS_OUT: 5.0 "µs",
-    GATEWAY_MEMORY: 20.0 "MB",
-    CONNECTION_MEMORY: 500.0 "bytes",
-    SUBSCRIPTION_MEMORY: 20.0 "bytes",
-    INSTRUMENT_MEMORY: 1000.0 "bytes",
-    PUBLISHER_MEMORY: 20.0 "MB",
-    PUBLISHER_INSTRUMENT_MEMORY: 1000.0 "bytes",
+    PUBLISHER_IDLE: 0.0049 "cores",
+    PUBLISHER_EVENT: 27.2202 "µs",
+    PUBLISHER_PUBLISHED: 21.4880 "µs",
+    GATEWAY_IDLE: 0.0076 "cores",
+    GATEWAY_RECEIVED: 27.1799 "µs",
+    GATEWAY_SEND: 5.1441 "µs",
+    GATEWAY_DELIVERY: 0.0000 "µs",
+    NATS_IDLE: 0.0076 "cores",
+    NATS_IN: 0.0000 "µs",
+    NATS_OUT: 51.1616 "µs",
+    GATEWAY_MEMORY: 19.7428 "MB",
+    CONNECTION_MEMORY: 229.1958 "bytes",
+    SUBSCRIPTION_MEMORY: 46.2793 "bytes",
+    INSTRUMENT_MEMORY: 3677.6416 "bytes",
+    PUBLISHER_MEMORY: 23.1937 "MB",
+    PUBLISHER_INSTRUMENT_MEMORY: 6476.2266 "bytes",
 }
 
 impl Cost {
@@ -57,7 +58,7 @@ pub(super) const JSON_BYTES: f64 = 206.0;
 pub(super) const PROTOBUF_BYTES: f64 = 29.0;
 
 /// Bytes of one update on the bus: payload, and NATS's own line with the subject around it.
-pub(super) const BUS_BYTES: f64 = 70.0;
+pub(super) const BUS_BYTES: f64 = 46.5;
 pub(super) const BUS_LINE_BYTES: f64 = 60.0;
 
 /// Ethernet, IP and TCP around each send.
