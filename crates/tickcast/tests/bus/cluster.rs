@@ -5,50 +5,13 @@ use crate::cut::assert_same_states;
 use crate::nats::Nats;
 use crate::processes::{Publisher, gateway_on};
 use crate::seen::{LIVE, Seen, assert_unviolated, subscribe, until};
-use crate::service::PATIENCE;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
-use std::time::{Duration, Instant};
-
-/// The bucket of the lease as it is made while a cluster has one server only.
-fn make_bucket_on_one(nats: &Nats) {
-    let config = serde_json::json!({
-        "name": "KV_tickcast", "subjects": ["$KV.tickcast.>"], "num_replicas": 1,
-        "retention": "limits", "storage": "file", "discard": "new", "max_age": 2_000_000_000_u64,
-        "max_msgs_per_subject": 1, "allow_rollup_hdrs": true, "deny_delete": true,
-        "allow_direct": true,
-    })
-    .to_string();
-    let socket = TcpStream::connect(nats.address()).expect("it listens");
-    socket.set_read_timeout(Some(Duration::from_millis(500))).expect("a time");
-    let mut lines = BufReader::new(socket.try_clone().expect("free"));
-    (&socket).write_all(b"CONNECT {\"verbose\":false}\r\nSUB _INBOX.made 1\r\n").expect("it reads");
-    let deadline = Instant::now() + PATIENCE;
-    let mut answer = String::new();
-    while !answer.contains("stream_create_response") || answer.contains("\"error\"") {
-        assert!(Instant::now() < deadline, "no bucket: {answer}");
-        let ask = "PUB $JS.API.STREAM.CREATE.KV_tickcast _INBOX.made";
-        let ask = format!("{ask} {}\r\n{config}\r\n", config.len());
-        (&socket).write_all(ask.as_bytes()).expect("it reads");
-        answer.clear();
-        while !answer.starts_with('{') {
-            answer.clear();
-            // Without a leader nobody answers.
-            if lines.read_line(&mut answer).is_err() {
-                break;
-            }
-        }
-    }
-}
 
 #[test]
 fn a_cluster_of_three_loses_each_of_its_servers_in_turn() {
     let Some(mut servers) = Nats::cluster("cluster") else { return };
     let url = servers.each_ref().map(Nats::url).join(",");
-    make_bucket_on_one(&servers[0]);
     let first = Publisher::start_on(&url, &SIM);
     first.until_leader();
-    first.until_logged("its bucket is on three servers now");
     let _second = Publisher::start_on(&url, &SIM);
     let gateways = [gateway_on(&url, &[]), gateway_on(&url, &[])];
     let mut clients = gateways.each_ref().map(|gateway| {
