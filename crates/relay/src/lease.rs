@@ -238,17 +238,23 @@ async fn find_or_make(bus: &Bus) -> Result<Store, String> {
 /// would be lost with it. Never ends.
 async fn widen(bus: &Bus, store: &Store) {
     let jetstream = async_nats::jetstream::new(bus.client.clone());
+    let mut is_under_way = false;
     loop {
-        let info = timeout(STEP_DEADLINE, store.stream.get_info()).await;
-        if let Ok(Ok(info)) = info
-            && info.config.num_replicas < REPLICAS
-            && info.cluster.is_some_and(|cluster| cluster.name.is_some())
+        if let Ok(Ok(info)) = timeout(STEP_DEADLINE, store.stream.get_info()).await
+            && let Some(cluster) = info.cluster.filter(|cluster| cluster.name.is_some())
         {
-            let config = Config { num_replicas: REPLICAS, ..info.config };
-            match timeout(STEP_DEADLINE, jetstream.update_stream(config)).await {
-                Ok(Ok(_)) => tracing::info!("lease: its bucket is on three servers now"),
-                Ok(Err(error)) => tracing::debug!(%error, "lease: its bucket is on one server"),
-                Err(_) => {}
+            let current = 1 + cluster.replicas.iter().filter(|replica| replica.current).count();
+            if info.config.num_replicas < REPLICAS {
+                let config = Config { num_replicas: REPLICAS, ..info.config };
+                match timeout(STEP_DEADLINE, jetstream.update_stream(config)).await {
+                    Ok(Ok(_)) => is_under_way = true,
+                    Ok(Err(error)) => tracing::debug!(%error, "lease: its bucket is on one server"),
+                    Err(_) => {}
+                }
+            } else if is_under_way && current >= REPLICAS {
+                // Before the others hold what there is, the loss of the first one loses all of it.
+                tracing::info!("lease: its bucket is on three servers now");
+                is_under_way = false;
             }
         }
         sleep(WIDEN_EVERY).await;

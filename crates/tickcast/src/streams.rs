@@ -46,7 +46,7 @@ pub(crate) struct Streams {
 
 enum From {
     Own(Box<Own>),
-    Bus(FromBus),
+    Bus(Box<FromBus>),
 }
 
 /// Feeds and publisher of this process.
@@ -97,7 +97,7 @@ impl Streams {
     /// Replicas of a publisher's that is found on a bus.
     pub(crate) async fn from_bus(ground: Ground<'_>) -> Result<Streams> {
         let (hub, feeds, from) = bus::follow(ground).await?;
-        Ok(Streams { hub, feeds, from: From::Bus(from) })
+        Ok(Streams { hub, feeds, from: From::Bus(Box::new(from)) })
     }
 
     /// Starts what brings data; `subscribed` says whether anybody has subscribed to anything.
