@@ -4,6 +4,7 @@
 use crate::nats::Nats;
 use crate::processes::{Publisher, gateway};
 use crate::scripts::program;
+use crate::seen::assert_unviolated;
 use crate::service::PATIENCE;
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
@@ -75,4 +76,5 @@ fn every_client_ends_with_what_another_gateway_has() {
     }
     assert_eq!(correctness["compared"], CLIENTS * 4 * 4, "{correctness}");
     assert_eq!(correctness["reconnects"], 0, "{correctness}");
+    [&asked, &witness].into_iter().for_each(assert_unviolated);
 }
