@@ -150,7 +150,7 @@ pub(crate) fn follow(
             show(&line);
             match Notable::of(&line) {
                 Notable::Skipped => {
-                    noted.push(format!("{of_test} {}", line.trim()).trim().to_owned())
+                    noted.push(format!("{of_test} {}", line.trim()).trim().to_owned());
                 }
                 Notable::Failed => noted.push(line.trim().to_owned()),
                 Notable::Passed => of_test = line.trim().to_owned(),
