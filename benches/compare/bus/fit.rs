@@ -1,10 +1,13 @@
 //! Least squares: what each of a few causes costs, from rows of how much there was of each.
 
+/// How much there was of each cause, and what they cost together.
+pub(super) type Row = (Vec<f64>, f64);
+
 /// Coefficients that explain `value` by `causes` best, none below zero; every row weighs by its
 /// relative error, so that small configurations count as much as big ones.
 ///
 /// A cause whose best coefficient would be negative explains nothing and is left out.
-pub(super) fn fit(rows: &[(Vec<f64>, f64)]) -> Vec<f64> {
+pub(super) fn fit(rows: &[Row]) -> Vec<f64> {
     let causes = rows.first().map_or(0, |(causes, _)| causes.len());
     let mut used: Vec<usize> = (0..causes).collect();
     loop {
@@ -25,7 +28,7 @@ pub(super) fn fit(rows: &[(Vec<f64>, f64)]) -> Vec<f64> {
 }
 
 /// The normal equations of these causes, by elimination with pivots.
-fn solve(rows: &[(Vec<f64>, f64)], used: &[usize]) -> Vec<f64> {
+fn solve(rows: &[Row], used: &[usize]) -> Vec<f64> {
     let n = used.len();
     let mut matrix = vec![vec![0.0; n + 1]; n];
     for (causes, value) in rows.iter().filter(|(_, value)| *value > 0.0) {

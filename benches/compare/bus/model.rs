@@ -2,7 +2,7 @@
 //! was observed.
 
 use super::cluster::NATS_SERVERS;
-use super::fit::fit;
+use super::fit::{Row, fit};
 use super::trial::{Layout, Observation};
 
 /// A term of the model: its name in the table of coefficients, its unit, what one unit is in cores
@@ -35,7 +35,7 @@ const PUBLISHER_MEMORY: [Term; 2] =
 pub(super) struct Part {
     pub(super) name: &'static str,
     terms: &'static [Term],
-    rows: fn(&Observation) -> Vec<(Vec<f64>, f64)>,
+    rows: fn(&Observation) -> Vec<Row>,
 }
 
 /// What the model is about, processor time first.
@@ -50,12 +50,12 @@ pub(super) const PARTS: [Part; 5] = [
 /// The parts that are processor time, which is what observations outside the fit are checked by.
 pub(super) const TIMED: usize = 3;
 
-fn publisher(seen: &Observation) -> Vec<(Vec<f64>, f64)> {
+fn publisher(seen: &Observation) -> Vec<Row> {
     let row = |one: &super::trial::Publisher| (vec![1.0, one.events, one.published], one.cores);
     seen.publisher.iter().map(row).collect()
 }
 
-fn gateways(seen: &Observation) -> Vec<(Vec<f64>, f64)> {
+fn gateways(seen: &Observation) -> Vec<Row> {
     if seen.trial.layout == Layout::Alone {
         return Vec::new();
     }
@@ -67,7 +67,7 @@ fn gateways(seen: &Observation) -> Vec<(Vec<f64>, f64)> {
     vec![(causes, mean(|one| one.cores))]
 }
 
-fn nats(seen: &Observation) -> Vec<(Vec<f64>, f64)> {
+fn nats(seen: &Observation) -> Vec<Row> {
     let Some(publisher) = &seen.publisher else { return Vec::new() };
     // The publisher's server hands each message to every other server that has a gateway.
     let others = seen.gateways.len().min(NATS_SERVERS - 1) as f64;
@@ -77,7 +77,7 @@ fn nats(seen: &Observation) -> Vec<(Vec<f64>, f64)> {
     vec![(causes, seen.nats_cores)]
 }
 
-fn memory(seen: &Observation) -> Vec<(Vec<f64>, f64)> {
+fn memory(seen: &Observation) -> Vec<Row> {
     if seen.trial.layout == Layout::Alone {
         return Vec::new();
     }
@@ -91,7 +91,7 @@ fn memory(seen: &Observation) -> Vec<(Vec<f64>, f64)> {
     seen.gateways.iter().map(row).collect()
 }
 
-fn publisher_memory(seen: &Observation) -> Vec<(Vec<f64>, f64)> {
+fn publisher_memory(seen: &Observation) -> Vec<Row> {
     let row = |one: &super::trial::Publisher| {
         (vec![1.0, f64::from(seen.trial.instruments)], one.rss_bytes)
     };
