@@ -1,4 +1,4 @@
-//! The load: a load tester for each gateway, started together, and their reports as one.
+//! The load: load testers, spread over the gateways and started together, and their reports as one.
 
 use super::cluster::Service;
 use super::network::Host;
@@ -7,6 +7,9 @@ use crate::failure::{Failure, Result, while_doing};
 use crate::figures::Report;
 use std::path::Path;
 use std::process::{Child, Stdio};
+
+/// So many load testers in every trial, so that layouts differ by nothing else.
+pub(super) const LOADS: usize = 4;
 
 /// Seconds that the load testers go on around the measured ones.
 const AROUND: u32 = 2;
@@ -42,14 +45,13 @@ impl Drop for Running {
 pub(super) fn start(trial: &Trial, service: &Service, tickcast: &Path) -> Result<Running> {
     let program = tickcast.with_file_name("loadtest").display().to_string();
     let mut running = Running(Vec::new());
-    let loads = trial.loads();
-    for n in 0..loads {
+    for n in 0..LOADS {
         let gateway = service.gateways[n % service.gateways.len()].1.address();
         let mut command = Host::Load.command(&program);
         let mut push = |name: &str, value: u32| {
             command.args([format!("--{name}"), value.to_string()]);
         };
-        push("connections", trial.clients / loads as u32);
+        push("connections", trial.clients / LOADS as u32);
         push("symbols-per-connection", trial.symbols);
         push("symbols-count", trial.instruments);
         push("seconds", trial.seconds + AROUND);

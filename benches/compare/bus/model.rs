@@ -9,19 +9,30 @@ use super::trial::{Layout, Observation};
 /// or bytes.
 pub(super) type Term = (&'static str, &'static str, f64);
 
-const PUBLISHER: [Term; 3] = [
+/// Wakes a second that a thread comes near to under any load: what comes while it works waits, and is
+/// taken with the next.
+pub(super) const WAKES_MAX: f64 = 1_000.0;
+
+/// How often somebody wakes up to whom so many messages a second come.
+fn wakes(rate: f64) -> f64 {
+    rate / (1.0 + rate / WAKES_MAX)
+}
+
+const PUBLISHER: [Term; 4] = [
     ("publisher_idle", "cores", 1.0),
+    ("publisher_wake", "µs", 1e-6),
     ("publisher_event", "µs", 1e-6),
     ("publisher_published", "µs", 1e-6),
 ];
-const GATEWAY: [Term; 4] = [
+const GATEWAY: [Term; 5] = [
     ("gateway_idle", "cores", 1.0),
+    ("gateway_wake", "µs", 1e-6),
     ("gateway_received", "µs", 1e-6),
     ("gateway_send", "µs", 1e-6),
     ("gateway_delivery", "µs", 1e-6),
 ];
 const NATS: [Term; 3] =
-    [("nats_idle", "cores", 1.0), ("nats_in", "µs", 1e-6), ("nats_out", "µs", 1e-6)];
+    [("nats_idle", "cores", 1.0), ("nats_wake", "µs", 1e-6), ("nats_message", "µs", 1e-6)];
 const MEMORY: [Term; 4] = [
     ("gateway_memory", "MB", 1e6),
     ("connection_memory", "bytes", 1.0),
@@ -51,7 +62,9 @@ pub(super) const PARTS: [Part; 5] = [
 pub(super) const TIMED: usize = 3;
 
 fn publisher(seen: &Observation) -> Vec<Row> {
-    let row = |one: &super::trial::Publisher| (vec![1.0, one.events, one.published], one.cores);
+    let row = |one: &super::trial::Publisher| {
+        (vec![1.0, wakes(one.events), one.events, one.published], one.cores)
+    };
     seen.publisher.iter().map(row).collect()
 }
 
@@ -62,8 +75,9 @@ fn gateways(seen: &Observation) -> Vec<Row> {
     // The mean gateway: what one is dealt by chance says nothing.
     let many = seen.gateways.len() as f64;
     let mean = |pick: fn(&super::trial::Gateway) -> f64| seen.sum(pick) / many;
-    let causes =
-        vec![1.0, mean(|one| one.received), mean(|one| one.sends), mean(|one| one.delivered)];
+    let received = mean(|one| one.received);
+    let (sends, delivered) = (mean(|one| one.sends), mean(|one| one.delivered));
+    let causes = vec![1.0, wakes(received), received, sends, delivered];
     vec![(causes, mean(|one| one.cores))]
 }
 
@@ -72,8 +86,11 @@ fn nats(seen: &Observation) -> Vec<Row> {
     // The publisher's server hands each message to every other server that has a gateway.
     let others = seen.gateways.len().min(NATS_SERVERS - 1) as f64;
     let routed = publisher.published * others;
-    let received = seen.sum(|one| one.received);
-    let causes = vec![NATS_SERVERS as f64, publisher.published + routed, received + routed];
+    // Each server that takes the updates, and the connection of each gateway, wakes somebody.
+    let woken = wakes(publisher.published) * (1.0 + others) + seen.sum(|one| wakes(one.received));
+    // Taken and handed on, by each server that has to do with it.
+    let messages = publisher.published + 2.0 * routed + seen.sum(|one| one.received);
+    let causes = vec![NATS_SERVERS as f64, woken, messages];
     vec![(causes, seen.nats_cores)]
 }
 
@@ -147,7 +164,11 @@ mod tests {
         let delivered = published * clients;
         let sends = delivered / together;
         let one = Gateway {
-            cores: 0.01 + 5e-6 * published + 3e-6 * sends + 1e-7 * delivered,
+            cores: 0.01
+                + 4e-5 * wakes(published)
+                + 5e-6 * published
+                + 3e-6 * sends
+                + 1e-7 * delivered,
             received: published,
             delivered,
             sends,
@@ -175,11 +196,12 @@ mod tests {
             seen(2, 500.0, 40.0, 2.0),
             seen(4, 50.0, 100.0, 1.5),
             seen(4, 900.0, 3.0, 4.0),
+            seen(1, 5_000.0, 2.0, 1.1),
         ];
         let all: Vec<&Observation> = all.iter().collect();
         let fitted = Fitted::to(&PARTS[1], &all);
         let found: Vec<f64> = fitted.coefficients().map(|(_, value, _)| value).collect();
-        for (found, expect) in found.iter().zip([0.01, 5.0, 3.0, 0.1]) {
+        for (found, expect) in found.iter().zip([0.01, 40.0, 5.0, 3.0, 0.1]) {
             assert!((found / expect - 1.0).abs() < 1e-3, "{found} is not {expect}");
         }
         let (said, measured) = fitted.check(&seen(3, 300.0, 50.0, 3.0))[0];

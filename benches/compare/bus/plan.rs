@@ -6,7 +6,7 @@ use super::trial::{Layout, Trial};
 /// What a trial is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// All in one beside four gateways, in every round.
+    /// All in one, one gateway and four gateways under the same load, in every round.
     Pair,
     /// The same market, more and more clients, in every round.
     Publisher,
@@ -22,12 +22,13 @@ const fn trial(gateways: usize, instruments: u32, rate: u32, clients: u32, symbo
     Trial { layout: Layout::Bus { gateways }, instruments, rate, clients, symbols, seconds: 5 }
 }
 
-/// What is compared with all in one.
+/// What all in one is compared under.
 const PAIR: Trial = trial(4, 100, 100, 1_000, 20);
 
 /// Loads that leave both of two cores some rest: what is saturated measures something else.
-pub(super) const TRIALS: [(Purpose, Trial); 17] = [
+pub(super) const TRIALS: [(Purpose, Trial); 18] = [
     (Purpose::Pair, Trial { layout: Layout::Alone, ..PAIR }),
+    (Purpose::Pair, Trial { layout: Layout::Bus { gateways: 1 }, ..PAIR }),
     (Purpose::Pair, PAIR),
     (Purpose::Publisher, trial(4, 100, 200, 100, 2)),
     (Purpose::Publisher, trial(4, 100, 200, 1_000, 2)),
@@ -58,16 +59,17 @@ pub(super) fn is_due(purpose: Purpose, round: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bus::load::LOADS;
 
     #[test]
     fn what_checks_the_model_is_no_part_of_it() {
         let of = |purpose| TRIALS.iter().filter(move |(other, _)| *other == purpose);
-        assert_eq!((of(Purpose::Pair).count(), of(Purpose::Check).count()), (2, 2));
+        assert_eq!((of(Purpose::Pair).count(), of(Purpose::Check).count()), (3, 2));
         for (_, check) in of(Purpose::Check) {
             assert!(TRIALS.iter().filter(|(_, trial)| trial == check).count() == 1);
         }
         for (_, trial) in TRIALS {
-            assert_eq!(trial.clients as usize % trial.loads(), 0, "every tester has as many");
+            assert_eq!(trial.clients as usize % LOADS, 0, "every tester has as many");
         }
         assert!(is_due(Purpose::Pair, 9) && !is_due(Purpose::Fit, 2));
     }

@@ -31,16 +31,6 @@ pub(super) struct Trial {
     pub(super) seconds: u32,
 }
 
-impl Trial {
-    /// Load testers: as many as gateways; all in one gets as many as the bus layout beside it has.
-    pub(super) fn loads(&self) -> usize {
-        match self.layout {
-            Layout::Alone => 4,
-            Layout::Bus { gateways } => gateways,
-        }
-    }
-}
-
 /// Per second, unless it says otherwise.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Publisher {

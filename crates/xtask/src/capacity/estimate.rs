@@ -55,6 +55,12 @@ fn distinct(all: f64, picks: f64) -> f64 {
     all * (1.0 - (picks * (-1.0 / all).ln_1p()).exp())
 }
 
+/// How often a second somebody wakes up to whom so many messages a second come: what comes while it
+/// works waits, and is taken with the next.
+fn wakes(rate: f64) -> f64 {
+    rate / (1.0 + rate / WAKES_MAX.get())
+}
+
 /// One gateway with so many clients.
 struct Gateway {
     hosts: Hosts,
@@ -76,7 +82,7 @@ fn gateway(wish: &Wish, clients: f64) -> Gateway {
     // Whatever else comes for a client while its shard gathers goes with the same send.
     let in_a_send = 1.0 + of_client * wish.flush_ms / 1e3;
     let sends = delivered / in_a_send;
-    let replica_cores = received * GATEWAY_RECEIVED.get();
+    let replica_cores = wakes(received) * GATEWAY_WAKE.get() + received * GATEWAY_RECEIVED.get();
     let cores = GATEWAY_IDLE.get()
         + replica_cores
         + sends * GATEWAY_SEND.get()
@@ -128,10 +134,13 @@ fn gateways(wish: &Wish) -> f64 {
     (enough / wish.regions).ceil() * wish.regions
 }
 
-/// A NATS server that takes so many messages a second and hands on so many.
-fn nats(name: &'static str, count: f64, taken: f64, handed: f64) -> Hosts {
+/// A NATS server that takes so many messages a second, hands `each` to every one of `below`, and
+/// `routed` to servers of its cluster.
+fn nats(name: &'static str, count: f64, taken: f64, routed: f64, below: f64, each: f64) -> Hosts {
     let bytes = BUS_BYTES + BUS_LINE_BYTES;
-    let cores = NATS_IDLE.get() + taken * NATS_IN.get() + handed * NATS_OUT.get();
+    let handed = routed + below * each;
+    let woken = wakes(taken) + below * wakes(each);
+    let cores = NATS_IDLE.get() + woken * NATS_WAKE.get() + (taken + handed) * NATS_MESSAGE.get();
     Hosts { name, count, cores, memory: f64::NAN, received: taken * bytes, sent: handed * bytes }
 }
 
@@ -140,12 +149,12 @@ fn nats(name: &'static str, count: f64, taken: f64, handed: f64) -> Hosts {
 fn hub(servers: f64, published: f64, below: f64, each: f64) -> Hosts {
     let own = (below / servers).ceil();
     let routed = published * (servers - 1.0);
-    nats("NATS, hub", servers, published, routed + own * each)
+    nats("NATS, hub", servers, published, routed, own, each)
 }
 
 /// Leaf nodes of one region with so many gateways.
 fn leaves(wish: &Wish, gateways: f64, union: f64, each: f64) -> Hosts {
-    let with = |count: f64| nats("NATS, leaf", count, union, (gateways / count).ceil() * each);
+    let with = |count: f64| nats("NATS, leaf", count, union, 0.0, (gateways / count).ceil(), each);
     let mut count = LEAVES_MIN;
     while !fits(wish, &with(count)) && count < gateways {
         count += 1.0;
@@ -163,7 +172,8 @@ pub(super) fn estimate(wish: &Wish) -> Estimate {
     let events = wish.instruments * wish.rate;
     let published = union(wish.clients) * wish.rate;
     let bus_cores = published * PUBLISHER_PUBLISHED.get();
-    let cores = PUBLISHER_IDLE.get() + events * PUBLISHER_EVENT.get() + bus_cores;
+    let own_cores = wakes(events) * PUBLISHER_WAKE.get() + events * PUBLISHER_EVENT.get();
+    let cores = PUBLISHER_IDLE.get() + own_cores + bus_cores;
     let publisher = Hosts {
         name: "publisher",
         count: 2.0,

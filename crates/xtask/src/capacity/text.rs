@@ -20,7 +20,9 @@ fn number(value: f64) -> String {
 }
 
 fn bits(bytes: f64) -> String {
-    format!("{}bit/s", number(bytes * 8.0)).replace(" bit", " bit")
+    let number = number(bytes * 8.0);
+    let gap = if number.ends_with(|last: char| last.is_ascii_digit()) { " " } else { "" };
+    format!("{number}{gap}bit/s")
 }
 
 /// All of it.
