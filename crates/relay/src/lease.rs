@@ -16,6 +16,8 @@ use async_nats::jetstream::context::CreateStreamErrorKind;
 use async_nats::jetstream::kv::{CreateErrorKind, Operation, Store};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
 use async_nats::jetstream::{Context, ErrorCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -56,6 +58,8 @@ pub struct Lease {
     bus: Bus,
     holder: String,
     run: watch::Sender<Option<u64>>,
+    /// Whether JetStream lately said who holds it.
+    answers: Arc<AtomicBool>,
 }
 
 impl Lease {
@@ -63,7 +67,18 @@ impl Lease {
     /// lease.
     pub fn new(bus: Bus, holder: String) -> (Lease, watch::Receiver<Option<u64>>) {
         let (run, held) = watch::channel(None);
-        (Lease { bus, holder, run }, held)
+        (Lease { bus, holder, run, answers: Arc::default() }, held)
+    }
+
+    /// Becomes true while it is known who holds the lease, this process or another one; without that
+    /// nobody can take over.
+    pub fn is_known(&self) -> Arc<AtomicBool> {
+        self.answers.clone()
+    }
+
+    /// Relaxed: requests look at it, it orders nothing.
+    fn answered(&self, is_known: bool) {
+        self.answers.store(is_known, Ordering::Relaxed);
     }
 
     /// Tries to hold it until `stop`, and then gives it back, so that another takes over at once.
@@ -88,16 +103,18 @@ impl Lease {
             let store = match find_or_make(&self.bus).await {
                 Ok(store) => store,
                 Err(error) => {
+                    self.answered(false);
                     trouble.tell(&error);
                     sleep(TRY_EVERY).await;
                     continue;
                 }
             };
-            trouble.is_over();
             let asked = Instant::now();
             let value = self.holder.clone().into_bytes().into();
             match timeout(STEP_DEADLINE, store.create(KEY, value)).await {
                 Ok(Ok(run)) => {
+                    trouble.is_over();
+                    self.answered(true);
                     *revision = Some(run);
                     self.tell(Some(run));
                     tokio::select! {
@@ -108,13 +125,20 @@ impl Lease {
                     self.tell(None);
                 }
                 Ok(Err(error)) if error.kind() == CreateErrorKind::AlreadyExists => {
+                    trouble.is_over();
+                    self.answered(true);
                     sleep(TRY_EVERY).await;
                 }
                 Ok(Err(error)) => {
+                    self.answered(false);
                     trouble.tell(&error.to_string());
                     sleep(TRY_EVERY).await;
                 }
-                Err(_) => sleep(TRY_EVERY).await,
+                Err(_) => {
+                    self.answered(false);
+                    trouble.tell("JetStream does not answer");
+                    sleep(TRY_EVERY).await;
+                }
             }
         }
     }

@@ -90,6 +90,8 @@ pub(crate) struct ToBus {
     bus: Bus,
     stop: watch::Sender<bool>,
     lease: tokio::task::JoinHandle<()>,
+    /// Who holds the lease is known.
+    is_lease_known: Arc<AtomicBool>,
 }
 
 /// Puts the streams on the bus of the settings while this publisher counts.
@@ -109,17 +111,20 @@ pub(crate) async fn publish(
     let reader = (ShardIndex(0), feed);
     let outlet = Outlet::new(bus.clone(), streams.hub.clone(), reader, arrived, clock::now);
     runtime.spawn(outlet.run(run, stopping.clone()));
+    let is_lease_known = lease.is_known();
     let lease = runtime.spawn(lease.keep(stopping));
-    Ok(ToBus { bus, stop, lease })
+    Ok(ToBus { bus, stop, lease, is_lease_known })
 }
 
 impl ToBus {
-    /// Whether NATS is there; without it nobody hears this publisher.
+    /// Whether NATS is there and somebody holds the lease, this publisher or another one: without
+    /// either nobody hears it, and it could not take over.
     pub(crate) fn health(&self) -> Health {
-        let bus = self.bus.clone();
+        let (bus, is_lease_known) = (self.bus.clone(), self.is_lease_known.clone());
         let has_been = AtomicBool::new(false);
         Box::new(move || {
-            let is_live = bus.is_connected() && !bus.is_refused();
+            let is_lease_known = is_lease_known.load(Ordering::Relaxed);
+            let is_live = bus.is_connected() && !bus.is_refused() && is_lease_known;
             // Relaxed: requests look at it, it orders nothing.
             let has_data = has_been.fetch_or(is_live, Ordering::Relaxed) || is_live;
             FeedReport { feed: "bus".into(), has_data, is_live }

@@ -108,9 +108,9 @@ impl NatsTask {
                     Event::SlowConsumer(_) => {
                         return Some("messages were dropped, they are taken too slowly".into());
                     }
-                    Event::ServerError(error) => {
-                        tracing::error!(venue = "nats", %error, "the server refuses it");
-                    }
+                    // A subject that is refused, or not granted any more: what came of it is not
+                    // current, and only a new subscription would tell when it is granted again.
+                    Event::ServerError(error) => return Some(format!("the server refuses it: {error}")),
                     event => tracing::debug!(venue = "nats", ?event, "connection"),
                 },
                 _ = look.tick() => {

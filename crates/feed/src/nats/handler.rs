@@ -114,6 +114,7 @@ impl NatsHandler {
     fn take(&mut self, written: &Written<'_>, io: &mut Io<'_>) -> Result<(), Refusal> {
         if written.body == Body::Heartbeat && written.symbol.is_empty() {
             io.tally.message(written.body.name());
+            self.instruments.heartbeat(written.venue, io);
             return Ok(());
         }
         judge::name(written, &mut self.name)?;
@@ -144,6 +145,7 @@ impl NatsHandler {
         if known.is_none() {
             self.declare(written, io)?;
         }
+        self.instruments.heard(&self.name, io);
         let Some(entry) = self.instruments.find(&self.name) else { return Err(unknown()) };
         entry.scales = scales;
         io.tally.message(written.body.name());
@@ -169,7 +171,7 @@ impl NatsHandler {
             lot_size: declared.lot_size,
             scales: judge::scales(declared.price_scale, declared.size_scale, None)?,
         };
-        self.instruments.add(&spec, io);
+        self.instruments.add(written.venue, &spec, io);
         Ok(())
     }
 
@@ -269,6 +271,9 @@ impl Handler for NatsHandler {
 
     fn timer(&mut self, io: &mut Io<'_>) {
         let since = self.opened_at.map(|at| io.now.since(at));
+        if self.serving.is_some() {
+            self.instruments.watch(self.config.silence_max, io);
+        }
         self.is_complete |= since.is_some_and(|since| since >= LIST_SPAN);
         if self.reports > REPORTS_MAX {
             let text = format!("refused: {} more in the last second", self.reports - REPORTS_MAX);

@@ -18,6 +18,8 @@ use tickcast_market::{
 #[derive(Debug)]
 pub(crate) struct Entry {
     index: InstrumentIndex,
+    /// Its place among the venues.
+    venue: usize,
     pub(crate) scales: Scales,
     /// 0: nothing was counted yet on this connection.
     last_seq: u64,
@@ -153,10 +155,20 @@ impl Entry {
     }
 }
 
+/// A venue in the publisher's words; one that is silent beside others that are not has no publisher
+/// any more.
+#[derive(Debug)]
+struct Life {
+    heard: Nanos,
+    is_silent: bool,
+}
+
 /// All of them, by their symbols.
 #[derive(Debug, Default)]
 pub(crate) struct Instruments {
     entries: Vec<Entry>,
+    venues: Vec<Life>,
+    by_venue: FxHashMap<Box<[u8]>, usize>,
     by_symbol: FxHashMap<Box<[u8]>, usize>,
     by_index: FxHashMap<InstrumentIndex, usize>,
 }
@@ -175,10 +187,15 @@ impl Instruments {
     }
 
     /// Makes one known that was not.
-    pub(crate) fn add(&mut self, spec: &InstrumentSpec, io: &mut Io<'_>) {
+    pub(crate) fn add(&mut self, venue: &[u8], spec: &InstrumentSpec, io: &mut Io<'_>) {
         let (index, at) = (io.sink.instrument(spec), self.entries.len());
+        let venue = *self.by_venue.entry(venue.into()).or_insert_with(|| {
+            self.venues.push(Life { heard: io.now, is_silent: false });
+            self.venues.len() - 1
+        });
         self.entries.push(Entry {
             index,
+            venue,
             scales: spec.scales,
             last_seq: 0,
             book: Holding::None,
@@ -193,6 +210,49 @@ impl Instruments {
         self.by_index.insert(index, at);
     }
 
+    /// Something usable was said of an instrument.
+    pub(crate) fn heard(&mut self, symbol: &[u8], io: &mut Io<'_>) {
+        if let Some(at) = self.by_symbol.get(symbol) {
+            self.alive(self.entries[*at].venue, io);
+        }
+    }
+
+    /// Proof of life of a venue, or of all where none is named.
+    pub(crate) fn heartbeat(&mut self, venue: &[u8], io: &mut Io<'_>) {
+        if let Some(at) = self.by_venue.get(venue) {
+            self.alive(*at, io);
+        }
+        if venue.is_empty() {
+            (0..self.venues.len()).for_each(|at| self.alive(at, io));
+        }
+    }
+
+    /// After a silence nobody knows what was missed: everything is to be said again.
+    fn alive(&mut self, venue: usize, io: &mut Io<'_>) {
+        let life = &mut self.venues[venue];
+        life.heard = io.now;
+        if std::mem::take(&mut life.is_silent) {
+            for entry in self.entries.iter_mut().filter(|entry| entry.venue == venue) {
+                entry.is_stale = false;
+                entry.doubt(io);
+            }
+        }
+    }
+
+    /// Makes those stale whose venue has not been heard for longer than this.
+    pub(crate) fn watch(&mut self, silence_max: Nanos, io: &mut Io<'_>) {
+        for (at, life) in self.venues.iter_mut().enumerate() {
+            if life.is_silent || io.now.since(life.heard) <= silence_max {
+                continue;
+            }
+            life.is_silent = true;
+            for entry in self.entries.iter_mut().filter(|entry| entry.venue == at) {
+                entry.is_stale = true;
+                entry.settle(io.now, io);
+            }
+        }
+    }
+
     /// The line is silent or cut.
     pub(crate) fn turn_stale(&mut self, io: &mut Io<'_>) {
         for entry in &mut self.entries {
@@ -203,6 +263,9 @@ impl Instruments {
 
     /// A new connection: everything is to be said again, and counted from there.
     pub(crate) fn begin(&mut self, io: &mut Io<'_>) {
+        for life in &mut self.venues {
+            *life = Life { heard: io.now, is_silent: false };
+        }
         for entry in &mut self.entries {
             entry.is_stale = false;
             entry.last_seq = 0;

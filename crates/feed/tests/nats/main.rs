@@ -219,6 +219,43 @@ fn a_lost_connection_is_stale_and_then_resync_until_everything_was_said_again() 
 }
 
 #[test]
+fn a_venue_without_a_publisher_is_stale_beside_others_and_refused_events_are_no_life() {
+    let mut stage = Stage::open();
+    let other = |seq| Event { venue: "lse".into(), ..snapshot(seq) };
+    stage.publish(&[snapshot(1), other(1)]);
+    stage.take();
+    stage.after(20);
+    stage.publish(&[other(2)]);
+    // One that cannot be used says nothing of the venue, nor does what is no event.
+    stage.publish(&[quote(2, -5, 1)]);
+    stage.payload(b"{oops");
+    assert_eq!(kinds(&stage.take()), ["BookSnapshot"]);
+    stage.after(20);
+    assert_eq!(stage.take(), ["xetra.SAP stale"]);
+    stage.publish(&[other(3)]);
+    assert_eq!(kinds(&stage.take()), ["BookSnapshot"]);
+    // Back again, its prices are old until it has said them.
+    let heartbeat = |venue: &str| Event {
+        venue: venue.into(),
+        body: Some(Body::Heartbeat(Heartbeat {})),
+        ..Event::default()
+    };
+    stage.publish(&[heartbeat("xetra")]);
+    assert_eq!(stage.take(), ["xetra.SAP resync"]);
+    stage.publish(&[snapshot(3)]);
+    assert_eq!(kinds(&stage.take()), ["BookSnapshot", "live"]);
+    // A heartbeat of nobody is everybody's.
+    stage.after(20);
+    stage.publish(&[heartbeat("")]);
+    stage.after(20);
+    assert_eq!(stage.take(), [""; 0]);
+    stage.after(20);
+    let mut said = stage.take();
+    said.sort();
+    assert_eq!(said, ["lse.SAP stale", "xetra.SAP stale"]);
+}
+
+#[test]
 fn scales_may_grow_and_unwanted_symbols_are_passed_over() {
     let symbols = vec!["xetra.SAP".to_owned()];
     let mut stage = Stage::with(NatsConfig { symbols, ..NatsConfig::default() });

@@ -231,3 +231,30 @@ fn the_documents_example_publishes_what_it_says() {
     let errors = service.metric("tickcast_feed_decode_errors_total", "nats");
     assert_eq!((errors, service.metric("tickcast_feed_gaps_total", "nats")), (0.0, 0.0));
 }
+
+#[test]
+fn a_subject_that_is_not_granted_any_more_is_stale_until_it_is() {
+    let users = |subject: &str| {
+        format!(
+            "authorization {{ users: [ {{ user: open, password: open }}, {{ user: feed, password: feed, \
+             permissions: {{ publish: \">\", subscribe: \"{subject}\" }} }} ] }}\nno_auth_user: open"
+        )
+    };
+    let Some(nats) = Nats::start_with("feed-refused", &users("prices.>")) else { return };
+    let url = format!("nats://feed:feed@{}", nats.address());
+    let own = ["--feed", "nats", "--subject", "prices.>", "--feed-nats-url", &url];
+    let (service, mut source) = (Service::start(&own), Source::connect(&nats));
+    let is_live = |service: &Service, source: &mut Source| {
+        source.publish(SUBJECT, &binary(&[snapshot("xetra", "SAP", 1, 1000)]));
+        is(service, SAP, "live")
+    };
+    until("it is live", || is_live(&service, &mut source));
+    service.until_ready();
+    let is_strictly_ready = || service::get(service.admin, "/readyz?strict").0 == 200;
+    until("it is strictly ready", || is_live(&service, &mut source) && is_strictly_ready());
+    nats.reload(&users("other.>"));
+    service.until_logged("the server refuses it");
+    until("it is stale", || is(&service, SAP, "stale") && !is_strictly_ready());
+    nats.reload(&users("prices.>"));
+    until("it is live again", || is_live(&service, &mut source) && is_strictly_ready());
+}
