@@ -264,7 +264,8 @@ fn start_log(json: bool) -> WorkerGuard {
         .thread_name("log")
         .finish(std::io::stderr());
     let filter = tracing_subscriber::EnvFilter::try_from_env("TICKCAST_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,async_nats=warn"));
+        // What the client says of a connection is said by ours too, in words of the service.
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,async_nats=off"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)

@@ -11,7 +11,7 @@ use prometheus::Registry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tickcast_gateway::{Admin, FeedReport, NoClients, Readiness};
-use tickcast_market::Epoch;
+use tickcast_market::{Epoch, Venue};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -45,6 +45,9 @@ async fn publish(settings: Resolved, venues: Handle) -> Result<()> {
         first: Epoch::default(),
         wakes: vec![wake],
     };
+    if settings.feeds == [Venue::Sim] {
+        tracing::warn!("this publisher has no feed but the simulator: --feed names others");
+    }
     let mut streams = Streams::own(ground)?;
     let outlet = bus::publish(place, metrics, &mut streams, arrived, &venues).await?;
     // A replay that waits for a subscriber would wait for ever: gateways do not tell of theirs.

@@ -109,6 +109,10 @@ impl NatsSettings {
                 is_subject(subject),
                 "nats.subject: {subject:?} is not a subject such as prices.eu.* or prices.>"
             );
+            ensure!(
+                !is_of_nats(subject),
+                "nats.subject: {subject:?} matches NATS's own subjects; begin it with a name of yours"
+            );
             for other in &subjects[..at] {
                 ensure!(
                     !overlap(subject, other),
@@ -154,6 +158,11 @@ fn is_subject(text: &str) -> bool {
     })
 }
 
+/// Whether requests and answers of NATS itself would match: `$JS.…`, `_INBOX.…`.
+fn is_of_nats(subject: &str) -> bool {
+    subject.starts_with(['>', '*', '$', '_'])
+}
+
 /// Whether a message may match both.
 fn overlap(one: &str, other: &str) -> bool {
     let (mut one, mut other) = (one.split('.'), other.split('.'));
@@ -181,7 +190,10 @@ mod tests {
         for (subjects, part) in [
             (&[][..], "nats.subject: the feed nats needs one"),
             (&["prices.>", "prices.eu"], "match the same messages"),
-            (&["prices.*", "*.eu"], "match the same messages"),
+            (&["prices.*", "prices.eu"], "match the same messages"),
+            (&[">"], "nats.subject: \">\" matches NATS's own subjects"),
+            (&["*.eu"], "matches NATS's own subjects"),
+            (&["$JS.>"], "matches NATS's own subjects"),
             (&["prices..eu"], "nats.subject: \"prices..eu\" is not a subject"),
             (&["prices.>.eu"], "is not a subject"),
             (&["prices. eu"], "is not a subject"),
