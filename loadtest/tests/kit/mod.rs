@@ -105,18 +105,8 @@ impl Service {
 
     /// The same on these addresses.
     pub(crate) fn start_at(public: SocketAddr, admin: SocketAddr, args: &[&str]) -> Service {
-        Service::start_shape("serve", public, admin, args)
-    }
-
-    /// Starts a gateway on this bus.
-    pub(crate) fn start_gateway(bus: &str) -> Service {
-        let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        Service::start_shape("gateway", free, free, &["--bus", bus])
-    }
-
-    fn start_shape(shape: &str, public: SocketAddr, admin: SocketAddr, args: &[&str]) -> Service {
         let mut child = Command::new(tickcast())
-            .args([shape, "--listen", &public.to_string(), "--admin", &admin.to_string()])
+            .args(["serve", "--listen", &public.to_string(), "--admin", &admin.to_string()])
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -179,26 +169,6 @@ impl Drop for Service {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// A running `tickcast publish`.
-pub(crate) struct Publisher(Child);
-
-impl Publisher {
-    /// Starts it on this bus.
-    pub(crate) fn start(bus: &str, args: &[&str]) -> Publisher {
-        let mut command = Command::new(tickcast());
-        command.args(["publish", "--bus", bus, "--admin", "127.0.0.1:0"]).args(args);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Publisher(command.spawn().expect("the service's binary starts"))
-    }
-}
-
-impl Drop for Publisher {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 
