@@ -106,21 +106,20 @@ impl Stage {
     fn message(&mut self, message: &[u8]) {
         let space = message.iter().position(|byte| *byte == b' ').unwrap_or(message.len());
         let (subject, payload) = message.split_at(space);
-        let mut lines = vec![payload];
+        // What does not begin with a brace is protobuf, whatever stands in it.
+        let is_text = payload.get(1) == Some(&b'{');
         // A message of more lines than are taken is refused as a whole.
         let is_few = payload.iter().filter(|byte| **byte == b'\n').count() < LINES_MAX;
-        if self.is_by_line && is_few && payload.get(1) == Some(&b'{') {
+        let mut lines = vec![&payload[payload.len().min(1)..]];
+        if self.is_by_line && is_few && is_text {
             lines = payload[1..].split(|byte| *byte == b'\n').collect();
         }
         for line in lines {
-            // Only what begins with a brace is a line of JSON.
-            let line = line.trim_ascii_start();
             let mut bytes = match line.first() {
-                Some(b'{') if self.is_by_line => [subject, b" ", line].concat(),
-                _ if self.is_by_line && message.get(space + 1) == Some(&b'{') => {
-                    [subject, b" {}\n", line].concat()
-                }
-                _ => message.to_vec(),
+                _ if !self.is_by_line || !is_text => message.to_vec(),
+                Some(b'{') => [subject, b" ", line].concat(),
+                // Only what begins with a brace is a line of JSON.
+                _ => [subject, b" {}\n", line].concat(),
             };
             self.with(|handler, connection, io| handler.message(connection, &mut bytes, io));
         }
