@@ -20,6 +20,9 @@ const BEAT_EVERY: Duration = Duration::from_millis(250);
 /// How often streams that nobody wants any more are let go.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
+/// Turns in one pass; whatever else is due waits no longer.
+const TURNS_MAX: usize = 64;
+
 /// The publisher's end of the bus.
 #[derive(Debug)]
 pub struct Outlet {
@@ -64,9 +67,7 @@ impl Outlet {
                     let run = *lease.borrow_and_update();
                     (asks, lists) = self.begin(run).await.unzip();
                 }
-                () = arrived.notified() => while self.teller.turn((self.clock)()) {
-                    self.publish_all().await;
-                },
+                () = arrived.notified() => self.turns().await,
                 Some(request) = next(asks.as_mut()) => {
                     let payload_max = self.bus.payload_max();
                     let (reply, asks) = (request.reply, request.payload);
@@ -81,6 +82,18 @@ impl Outlet {
                 _ = sweep.tick() => self.teller.let_go((self.clock)()),
             }
         }
+    }
+
+    /// Tells what has arrived; what is left after some turns waits for the next pass, so that signs of
+    /// life and answers have their turn.
+    async fn turns(&mut self) {
+        for _ in 0..TURNS_MAX {
+            if !self.teller.turn((self.clock)()) {
+                return;
+            }
+            self.publish_all().await;
+        }
+        self.arrived.notify_one();
     }
 
     /// Becomes the publisher that counts, or ceases to be it.
