@@ -5,7 +5,7 @@ mod scripted;
 mod service;
 
 use scripted::{Peer, serve};
-use service::{Service, binary, free_address, soon, until};
+use service::{Service, binary, own_address, soon, until};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -173,7 +173,7 @@ async fn what_is_dropped_at_once_ends_in_a_few_requests() {
 #[tokio::test]
 async fn the_service_sees_few_requests_and_serves_them_all_also_after_it_was_killed() {
     let Some(binary) = binary() else { return };
-    let address = free_address();
+    let address = own_address();
     let arguments = ["--sim-instruments", "300", "--sim-rate", "100"];
     let mut service = Service::start_at(&binary, address, &arguments);
     let tick = connected(address).await;

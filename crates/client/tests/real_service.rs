@@ -3,7 +3,7 @@
 
 mod service;
 
-use service::{Service, binary, free_address, soon, until};
+use service::{Service, binary, own_address, soon, until};
 use std::time::{Duration, Instant};
 use tickcast_client::{
     Backoff, ConnectionState, Depth, Encoding, Error, ErrorKind, Event, Interval, Options,
@@ -227,7 +227,7 @@ async fn nothing_is_left_when_everything_is_dropped() {
     until("no task", || (metrics.num_alive_tasks() == 0).then_some(())).await;
     while soon("the last event", events.next()).await.is_some() {}
     // And one that never found a service.
-    let lazy = Options::new(format!("ws://{}", free_address())).connect_lazily().unwrap();
+    let lazy = Options::new(format!("ws://{}", own_address())).connect_lazily().unwrap();
     let reconnecting =
         |state: &ConnectionState| matches!(state, ConnectionState::Reconnecting { .. });
     soon("an attempt", lazy.until(reconnecting)).await;
@@ -247,7 +247,7 @@ async fn closing_is_in_order_and_ends_everything() {
     assert_eq!(soon("stats", tick.stats()).await, Err(Error::NotConnected));
     assert_eq!(tick.ticker([SYMBOL]).begin().unwrap_err(), Error::ClientClosed);
     // A first attempt that fails says how.
-    let error = soon("an error", connect(format!("ws://{}", free_address()))).await.unwrap_err();
+    let error = soon("an error", connect(format!("ws://{}", own_address()))).await.unwrap_err();
     assert!(matches!(error, Error::Tcp { .. }), "{error}");
     assert_eq!(error.kind(), ErrorKind::Retry);
 }

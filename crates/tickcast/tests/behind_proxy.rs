@@ -8,10 +8,11 @@
 mod service;
 
 use serde_json::Value;
+use service::place::own_address;
 use service::tls::{BOTH, Files, Tls, client, trusting};
 use service::{PATIENCE, Service, get};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -108,7 +109,7 @@ impl Proxy {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
         std::fs::create_dir_all(&folder).expect("a writable target folder");
         for _ in 0..STARTS_MAX {
-            let (https, tcp) = (free(), free());
+            let (https, tcp) = (own_address(), own_address());
             write(&folder, &https.to_string(), &tcp.to_string());
             let checked = command(&folder).args(check).output().expect("the proxy starts");
             let said = String::from_utf8_lossy(&checked.stderr);
@@ -202,11 +203,6 @@ fn deployed(name: &str) -> String {
 fn replace(text: &str, from: &str, to: &str) -> String {
     assert!(text.contains(from), "{from} stands in the configuration");
     text.replace(from, to)
-}
-
-fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address")
 }
 
 /// A connection from this address of the machine.

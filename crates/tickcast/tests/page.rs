@@ -8,6 +8,7 @@ mod scripts;
 mod service;
 
 use scripts::{Script, browser, root, skip};
+use service::place::{ANY, own_address};
 use service::{Service, feeds};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -33,8 +34,8 @@ fn the_page_shows_what_the_service_shows() {
 fn the_page_survives_the_death_and_the_end_of_its_service() {
     let Some(node) = browser() else { return };
     let args = ["--sim-instruments", "20", "--sim-rate", "200", "--drain-window", "1s"];
-    let Some(mut service) = start(&args) else { return };
-    let public = service.public;
+    let public = own_address();
+    let Some(mut service) = start_at(public, &args) else { return };
     let mut wishes = Vec::new();
     Script::new(&node, "page_faults.mjs").arg(service.url()).run(|wish| {
         wishes.push(wish.to_owned());
@@ -44,8 +45,7 @@ fn the_page_survives_the_death_and_the_end_of_its_service() {
                 Some("killed")
             }
             "START" => {
-                let any = SocketAddr::from(([127, 0, 0, 1], 0));
-                service = Service::begin(public, any, &args).listening();
+                service = Service::begin(public, ANY, &args).listening();
                 Some("started")
             }
             "READY" => {
@@ -144,7 +144,11 @@ fn unknown(wish: &str) -> Option<&'static str> {
 
 /// A service with these arguments, where the binary has the dashboard in it.
 fn start(args: &[&str]) -> Option<Service> {
-    let service = Service::start(args);
+    start_at(ANY, args)
+}
+
+fn start_at(public: SocketAddr, args: &[&str]) -> Option<Service> {
+    let service = Service::begin(public, ANY, args).listening();
     let (status, page) = service.get("/");
     assert_eq!(status, 200, "{page}");
     if page.contains("built without the dashboard") {

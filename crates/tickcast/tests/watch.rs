@@ -3,9 +3,9 @@
 
 mod service;
 
+use service::place::own_address;
 use service::{PATIENCE, Service};
 use std::io::{Read, Write};
-use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -92,14 +92,9 @@ impl Drop for Terminal {
     }
 }
 
-fn free_address() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
-    listener.local_addr().expect("it is bound")
-}
-
 #[test]
 fn the_screen_survives_its_service_and_gives_the_terminal_back() {
-    let (public, admin) = (free_address(), free_address());
+    let (public, admin) = (own_address(), own_address());
     let mut service = Service::begin(public, admin, &SIM).listening();
     let binary = env!("CARGO_BIN_EXE_tickcast");
     let command = format!("{binary} watch ws://{public} ticker 'sim:*' --max-rate 4");
@@ -119,8 +114,8 @@ fn the_screen_survives_its_service_and_gives_the_terminal_back() {
 
 #[test]
 fn signals_give_the_terminal_back() {
-    let public = free_address();
-    let _service = Service::begin(public, free_address(), &SIM).listening();
+    let public = own_address();
+    let _service = Service::begin(public, own_address(), &SIM).listening();
     let binary = env!("CARGO_BIN_EXE_tickcast");
     for signal in ["INT", "TERM", "HUP"] {
         // Its number is told before it takes the terminal.
@@ -139,8 +134,8 @@ fn signals_give_the_terminal_back() {
 
 #[test]
 fn a_service_that_refuses_is_named_when_the_screen_is_left() {
-    let public = free_address();
-    let service = Service::begin(public, free_address(), &SIM).listening();
+    let public = own_address();
+    let service = Service::begin(public, own_address(), &SIM).listening();
     let binary = env!("CARGO_BIN_EXE_tickcast");
     let command = format!("{binary} watch ws://{public}/nowhere ticker 'sim:*'");
     let Some(mut terminal) = Terminal::run(&command) else { return };

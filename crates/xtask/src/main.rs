@@ -15,6 +15,7 @@ mod direction;
 mod fuzz;
 mod fuzz_report;
 mod javascript;
+mod notes;
 mod packages;
 mod rules;
 mod suite;

@@ -2,7 +2,8 @@
 //! parts in other languages and the fuzz targets for a while, and says in one line how it went.
 
 use crate::bring::bring;
-use crate::tally::{Libtest, Nextest, Notable, Reader, Tally};
+use crate::notes::Notes;
+use crate::tally::{Libtest, Nextest, Reader, Tally};
 use crate::{command, fuzz, packages};
 use anyhow::{Context, Result};
 use std::io::{BufRead, BufReader, Read};
@@ -141,23 +142,15 @@ pub(crate) fn follow(
         Report::Stderr => child.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read>),
     };
     let lines = BufReader::new(pipe.expect("the stream was just made a pipe")).split(b'\n');
-    let mut noted = Vec::new();
-    let mut of_test = String::new();
+    let mut notes = Notes::default();
     for line in lines {
         let line = line.with_context(|| format!("cannot read what {name} prints"))?;
         let line = String::from_utf8_lossy(&line);
         if reader.line(&line) {
             show(&line);
-            match Notable::of(&line) {
-                Notable::Skipped => {
-                    noted.push(format!("{of_test} {}", line.trim()).trim().to_owned());
-                }
-                Notable::Failed => noted.push(line.trim().to_owned()),
-                Notable::Passed => of_test = line.trim().to_owned(),
-                Notable::Other => {}
-            }
+            notes.take(&line);
         }
     }
     let status = child.wait().with_context(|| format!("cannot wait for {name}"))?;
-    Ok(Outcome { tally: reader.tally(), is_good: status.success(), noted })
+    Ok(Outcome { tally: reader.tally(), is_good: status.success(), noted: notes.lines })
 }

@@ -48,36 +48,6 @@ pub(crate) trait Reader {
     fn tally(&self) -> Tally;
 }
 
-/// What a line of a report means for its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Notable {
-    /// A test could not run.
-    Skipped,
-    /// A test has failed.
-    Failed,
-    /// A test has passed; what it printed follows.
-    Passed,
-    Other,
-}
-
-impl Notable {
-    /// Of a line of any of the runners.
-    pub(crate) fn of(line: &str) -> Notable {
-        let words = line.trim_start();
-        if words.starts_with("SKIPPED") {
-            return Notable::Skipped;
-        }
-        if words.starts_with("not ok ") || words.starts_with("FAILED ") {
-            return Notable::Failed;
-        }
-        match nextest_status(line) {
-            Some(("PASS", _)) => Notable::Passed,
-            Some(_) => Notable::Failed,
-            None => Notable::Other,
-        }
-    }
-}
-
 /// Remembers for one test whether it said that it was skipped.
 #[derive(Debug, Default)]
 struct Said {
@@ -145,7 +115,7 @@ impl Reader for Nextest {
 }
 
 /// `        PASS [   0.010s] crate name` into `PASS` and the rest.
-fn nextest_status(line: &str) -> Option<(&str, &str)> {
+pub(crate) fn nextest_status(line: &str) -> Option<(&str, &str)> {
     let (status, rest) = line.split_once(" [")?;
     let is_padded = line.starts_with(' ') && rest.contains("s] ");
     let word = status.trim_start();
@@ -277,23 +247,6 @@ error: test run failed";
             "error: test run failed",
         ];
         check(Nextest::default(), text, Tally { passed: 1, failed: 2, skipped: 1 }, &shown);
-    }
-
-    #[test]
-    fn what_the_end_repeats_is_known_in_every_report() {
-        for (line, notable) in [
-            ("        PASS [   0.010s] crate name", Notable::Passed),
-            ("        FAIL [   0.010s] crate name", Notable::Failed),
-            ("     TIMEOUT [   9.010s] crate name", Notable::Failed),
-            ("    SKIPPED: no such tool", Notable::Skipped),
-            ("SKIPPED [1] tests/test_a.py:1: no such tool", Notable::Skipped),
-            ("not ok 3 - a test", Notable::Failed),
-            ("FAILED tests/test_a.py::test_b - assert 1 == 2", Notable::Failed),
-            ("ok 3 - a test", Notable::Other),
-            ("FAILED. 3 passed", Notable::Other),
-        ] {
-            assert_eq!(Notable::of(line), notable, "{line}");
-        }
     }
 
     #[test]

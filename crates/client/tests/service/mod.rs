@@ -7,8 +7,12 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code)]
 
+#[path = "../../../tickcast/tests/service/place.rs"]
+mod place;
+
+pub(crate) use place::own_address;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -39,16 +43,10 @@ pub(crate) struct Service {
     admin: SocketAddr,
 }
 
-/// An address of which the port was free a moment ago.
-pub(crate) fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
-    listener.local_addr().expect("it is bound")
-}
-
 impl Service {
     /// Starts it at an address and waits until it listens.
     pub(crate) fn start_at(binary: &Path, address: SocketAddr, arguments: &[&str]) -> Service {
-        let admin = free_address();
+        let admin = own_address();
         let mut child = Command::new(binary)
             .args(["serve", "--listen", &address.to_string(), "--admin", &admin.to_string()])
             .args(arguments)
@@ -66,7 +64,7 @@ impl Service {
 
     /// Starts it somewhere.
     pub(crate) fn start(binary: &Path, arguments: &[&str]) -> Service {
-        Service::start_at(binary, free_address(), arguments)
+        Service::start_at(binary, own_address(), arguments)
     }
 
     pub(crate) fn url(&self) -> String {

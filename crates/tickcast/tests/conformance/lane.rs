@@ -38,6 +38,7 @@ pub(crate) struct Lane {
     accepted_before: u64,
     tokens_before: u64,
     messages_before: u64,
+    checksum_failures_before: u64,
 }
 
 impl Lane {
@@ -67,6 +68,7 @@ impl Lane {
             accepted_before: 0,
             tokens_before: 0,
             messages_before: 0,
+            checksum_failures_before: 0,
         }
     }
 
@@ -80,6 +82,7 @@ impl Lane {
         self.accepted_before = self.proxy.accepted();
         self.tokens_before = tokens.given(&self.entry.name);
         self.messages_before = self.messages();
+        self.checksum_failures_before = self.counted("checksum_failures");
     }
 
     /// Asks what it holds and judges it.
@@ -134,6 +137,11 @@ impl Lane {
     /// Data messages that have passed since the step began.
     pub(crate) fn new_messages(&self) -> u64 {
         self.messages() - self.messages_before
+    }
+
+    /// Books that it found wrong since the step began.
+    pub(crate) fn new_checksum_failures(&self) -> u64 {
+        self.counted("checksum_failures").saturating_sub(self.checksum_failures_before)
     }
 
     /// One of its own counts.

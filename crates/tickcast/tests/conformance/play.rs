@@ -3,9 +3,9 @@
 use crate::lane::{Entry, Lane};
 use crate::script::{Script, Step};
 use crate::service::Service;
+use crate::service::place::{ANY, own_address};
 use crate::tokens::TokenDesk;
 use serde_json::Value;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -46,7 +46,8 @@ impl Play {
             text(secret),
         ];
         let args = Vec::from(args);
-        let service = Service::start(&args.iter().map(String::as_str).collect::<Vec<_>>());
+        let own: Vec<&str> = args.iter().map(String::as_str).collect();
+        let service = Service::begin(own_address(), ANY, &own).listening();
         let tokens =
             TokenDesk::start(script.tokens, entries.iter().map(|entry| entry.name.clone()));
         let wanted = serde_json::to_string(&script.subscriptions).expect("JSON");
@@ -81,7 +82,15 @@ impl Play {
         let what = format!("{step:?}");
         match *step {
             Step::Flow { messages } => self.until(&what, |lane, _| lane.new_messages() >= messages),
-            Step::Delay { .. } | Step::Repeat { .. } | Step::Lose { .. } | Step::Falsify { .. } => {
+            Step::Falsify { .. } => self.until(&what, |lane, _| {
+                let is_noticed = lane.new_checksum_failures() > 0 || lane.entry.is_wrong;
+                // All may have come while their symbols were asked for again, and been left aside.
+                if lane.proxy.is_idle() && !is_noticed {
+                    lane.proxy.begin(step);
+                }
+                lane.proxy.is_idle() && is_noticed
+            }),
+            Step::Delay { .. } | Step::Repeat { .. } | Step::Lose { .. } => {
                 self.until(&what, |lane, _| lane.proxy.is_idle());
             }
             Step::Cut { .. } | Step::Close { .. } | Step::Stall {} => {
@@ -111,8 +120,7 @@ impl Play {
     /// Starts the service again where it was, and waits until everybody has come back.
     fn again(&mut self, what: &str) {
         let args: Vec<&str> = self.args.iter().map(String::as_str).collect();
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        self.service = Service::begin(self.service.public, any, &args).listening();
+        self.service = Service::begin(self.service.public, ANY, &args).listening();
         self.until(what, |lane, _| lane.is_back());
     }
 

@@ -54,7 +54,7 @@ pub(crate) enum Step {
     Repeat { one_of: u64, times: u64, back: usize },
     /// Of each channel so many updates are lost, one of so many.
     Lose { one_of: u64, ticker: u64, book: u64, trades: u64, bars: u64 },
-    /// So many books come with a wrong checksum, one of so many.
+    /// So many books come with a wrong checksum, one of so many; as many again until one is noticed.
     Falsify { one_of: u64, times: u64 },
     /// All connections are cut, and so many attempts to come back refused.
     Cut { how: How, refuse: u64 },

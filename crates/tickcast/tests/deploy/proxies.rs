@@ -6,8 +6,9 @@
 
 use crate::files::{deployed, temporary};
 use crate::scripts::tool;
+use crate::service::place::own_address;
 use crate::service::{PATIENCE, Service, get};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -35,9 +36,7 @@ fn replace(text: &str, from: &str, to: &str) -> String {
 fn start(program: &PathBuf, gateways: [&Service; 2]) -> Haproxy {
     let file = temporary("split.cfg");
     for _ in 0..5 {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let public = free.local_addr().expect("an address");
-        drop(free);
+        let public = own_address();
         let mut text =
             replace(&deployed("haproxy/split.cfg"), "bind :8080", &format!("bind {public}"));
         text = replace(&text, "check port 8081 ", "check ");

@@ -7,11 +7,12 @@
 use crate::container::environment;
 use crate::files::{deployed, temporary, texts};
 use crate::kubernetes::{name, of_kind, resources};
+use crate::service::place::{own_address, own_ip};
 use crate::service::{PATIENCE, get};
 use crate::tools::nats_server;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -40,15 +41,14 @@ impl Drop for Running {
 fn bus(folder: &Path) -> Option<(Running, [SocketAddr; 2])> {
     let program = nats_server()?;
     let compose = crate::compose::services("split")?;
-    let free = || TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let free = [free(), free()].map(|free| free.local_addr().expect("an address"));
+    let free = [own_address(), own_address()];
     let words = texts(&compose["nats"]["command"]).into_iter().map(|word| match word.as_str() {
         "/data" => folder.join("nats").to_str().expect("text").to_owned(),
         "8222" => free[1].port().to_string(),
         _ => word,
     });
     let mut command = Command::new(program);
-    command.args(words).args(["-a", "127.0.0.1", "-p", &free[0].port().to_string()]);
+    command.args(words).args(["-a", &own_ip().to_string(), "-p", &free[0].port().to_string()]);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut running = Running(command.spawn().expect("NATS starts"));
     let deadline = Instant::now() + PATIENCE;

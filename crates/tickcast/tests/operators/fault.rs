@@ -6,6 +6,7 @@
 
 use crate::dashboards;
 use crate::prometheus::{Prometheus, program};
+use crate::service::place::{ANY, own_address};
 use crate::service::{self, Service, Socket};
 use crate::shipped::Shipped;
 use serde_json::Value;
@@ -24,8 +25,7 @@ fn an_alert_fires_when_the_venue_is_cut_off_and_clears_when_it_is_back() {
     let (Some(program), Some(feeds)) = (program(), service::feeds()) else { return };
     let recording = feeds.join("recordings").join(RECORDING);
     let runtime = Runtime::new().expect("a runtime");
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let venue = open(&runtime, &recording, any);
+    let venue = open(&runtime, &recording, ANY);
     let address = venue.address();
     let file = configuration(&venue);
     let service = Service::start(&["--feed", "sim", "--feed", VENUE, "--config", &file]);
@@ -63,8 +63,8 @@ const LEAVERS: usize = 20;
 fn a_drain_and_a_restart_are_marked() {
     let Some(program) = program() else { return };
     let args = ["--sim-instruments", "5", "--drain-window", "10s"];
-    let mut service = Service::start(&args);
-    let (public, admin) = (service.public, service.admin);
+    let (public, admin) = (own_address(), own_address());
+    let mut service = Service::begin(public, admin, &args).listening();
     let prometheus = Prometheus::start(&program, Shipped::copy("marks", &[admin]));
     let mark = |name: &str| {
         let place = format!("tickcast-fresh / annotation / {name}");

@@ -2,11 +2,12 @@
 
 use crate::scripts::tool;
 use crate::service::PATIENCE;
+use crate::service::place::own_address;
 use crate::shipped::Shipped;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -47,9 +48,7 @@ impl Prometheus {
     }
 
     fn spawn(program: &Path, shipped: &Arc<Shipped>) -> Prometheus {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = free.local_addr().expect("it is bound");
-        drop(free);
+        let address = own_address();
         let child = Command::new(program)
             .arg(format!("--config.file={}", shipped.folder.join("prometheus.yml").display()))
             .arg(format!("--storage.tsdb.path={}", shipped.folder.join("data").display()))

@@ -8,6 +8,7 @@ mod service;
 mod takeover;
 
 use serde_json::Value;
+use service::place::ANY;
 use service::{PATIENCE, Service, Socket, get};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -96,7 +96,6 @@ fn listeners_of_a_service_manager_are_used_and_it_is_told_how_far_the_service_is
 
 #[test]
 fn what_a_service_manager_passes_must_make_sense() {
-    let free = SocketAddr::from(([127, 0, 0, 1], 0));
     for (variables, part) in [
         ("LISTEN_FDS=x", "LISTEN_FDS: \"x\""),
         ("LISTEN_FDS=999", "LISTEN_FDS: \"999\""),
@@ -104,7 +103,7 @@ fn what_a_service_manager_passes_must_make_sense() {
     ] {
         let script = format!("exec 3</dev/null; export LISTEN_PID=$$ {variables}; exec \"$@\"");
         let mut command = Command::new("sh");
-        let (listen, admin) = (free.to_string(), free.to_string());
+        let (listen, admin) = (ANY.to_string(), ANY.to_string());
         command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_tickcast"), "serve"]);
         command.args(["--listen", &listen, "--admin", &admin]);
         let (code, log) = Service::spawn(command).ended();

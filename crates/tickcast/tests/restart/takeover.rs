@@ -251,8 +251,7 @@ fn a_socket_that_was_left_behind_is_replaced_and_anything_else_is_left_alone() {
     drop((new, next));
     std::fs::remove_file(&meeting.0).expect("the socket");
     std::fs::write(&meeting.0, "somebody's").expect("a writable folder");
-    let free = SocketAddr::from(([127, 0, 0, 1], 0));
-    let (code, log) = Service::begin(free, free, &meeting.args(&[])).ended();
+    let (code, log) = Service::begin(ANY, ANY, &meeting.args(&[])).ended();
     assert_eq!(code, Some(1));
     let is_reason = |line: &String| line.contains(meeting.path()) && line.contains("not a socket");
     assert!(log.iter().any(is_reason), "{log:?}");
@@ -265,8 +264,7 @@ fn where_the_addresses_differ_the_new_process_listens_at_its_own() {
     let args = meeting.args(&["--drain-window", "1s"]);
     let mut old = Service::start(&args);
     let held = subscribed(&old);
-    let free = SocketAddr::from(([127, 0, 0, 1], 0));
-    let new = Service::begin(free, old.admin, &args).listening();
+    let new = Service::begin(ANY, old.admin, &args).listening();
     assert!(new.public != old.public && new.admin == old.admin);
     assert_eq!(until_sent_away(held).code, 1001);
     assert_eq!(old.wait(), Some(0));

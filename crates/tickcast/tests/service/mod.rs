@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 use tungstenite::{Message, WebSocket};
 
+pub(crate) mod place;
 pub(crate) mod tls;
 
 /// Nothing that is waited for in a test takes longer, on any machine.
@@ -36,8 +37,7 @@ impl Service {
 
     /// The same with variables in its environment.
     pub(crate) fn start_with_env(args: &[&str], variables: &[(&str, &str)]) -> Service {
-        let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut command = Service::command(free, free, args);
+        let mut command = Service::command(place::ANY, place::ANY, args);
         command.envs(variables.iter().copied());
         Service::spawn(command).listening()
     }
