@@ -123,6 +123,11 @@ impl Cells {
         self.chunks.get(index.index() / CHUNK)?.get()?[index.index() % CHUNK].get()
     }
 
+    /// Whether these are copies of another process's.
+    pub(crate) fn is_replica(&self) -> bool {
+        self.interest.is_some()
+    }
+
     /// The instrument's cell, made when the directory knows it; `None` when it does not or the
     /// table is full.
     pub(crate) fn get_or_make(&self, index: InstrumentIndex) -> Option<&Cell> {

@@ -261,8 +261,10 @@ impl Hub {
     /// Whether there is something to read of a stream: always beside a publisher; of a replica once
     /// it has been told of.
     pub fn is_told(&self, instrument: InstrumentIndex, view: View) -> bool {
-        let cell = self.cells.get_or_make(instrument);
-        cell.is_none_or(|cell| !cell.guarded.read().streams.awaited.has(view))
+        match self.cells.get(instrument) {
+            Some(cell) => !cell.guarded.read().streams.awaited.has(view),
+            None => !self.cells.is_replica(),
+        }
     }
 
     /// The views of a replica's instrument that somebody wants, the deepest book for any depth;

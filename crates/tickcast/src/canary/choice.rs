@@ -15,7 +15,7 @@ pub(super) const INSTRUMENTS_MAX: usize = 4;
 /// Others have to be so many times as busy to take an instrument's place.
 const LOYALTY: u64 = 4;
 
-/// An instrument that something was heard of.
+/// An instrument that something was heard of, or that would be if it were asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
     pub(super) index: InstrumentIndex,
@@ -33,7 +33,7 @@ pub(super) struct Scout {
 impl Scout {
     /// Looks at all instruments of a venue.
     ///
-    /// *Cost:* a read lock per instrument for a moment, for each that something was heard of.
+    /// *Cost:* a few read locks per instrument, each for a moment.
     pub(super) fn look(&mut self, hub: &Hub, venue: Venue) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         for instrument in hub.directory().list_from(0) {
@@ -43,11 +43,13 @@ impl Scout {
                 continue;
             }
             let now = seq(View::Ticker) + seq(View::Book(Depth::TEN));
-            if now == 0 {
+            // A gateway is told only of what somebody on it wants; one without clients of nothing.
+            if now == 0 && hub.is_told(index, View::Ticker) {
                 continue;
             }
             let before = self.seqs.insert(index, now).unwrap_or(0);
-            let is_live = hub.status(index).is_some_and(|s| s.state == TradingState::Live);
+            let is_live =
+                now > 0 && hub.status(index).is_some_and(|s| s.state == TradingState::Live);
             candidates.push(Candidate { index, is_live, changes: now.saturating_sub(before) });
         }
         candidates
@@ -102,6 +104,8 @@ mod tests {
             [(0, true, 0), (1, true, 5), (2, false, 99), (3, true, 7), (4, true, 0), (5, true, 5)];
         check(&[], &all, &[3, 1, 5, 0]);
         check(&[], &[(9, false, 0)], &[9]);
+        // Of those that nobody has asked for nothing is known: they come last.
+        check(&[], &[(0, false, 0), (1, false, 0), (2, true, 3)], &[2, 0, 1]);
         check(&[], &[], &[]);
     }
 

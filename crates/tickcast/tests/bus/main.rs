@@ -99,6 +99,21 @@ fn live(nats: &Nats) -> (Publisher, Service, Socket, Seen) {
 }
 
 #[test]
+fn the_canary_of_a_gateway_without_clients_follows_instruments_of_its_own() {
+    let Some(nats) = Nats::start("alone") else { return };
+    let _publisher = Publisher::start(&nats, &SIM);
+    let gateway = gateway(&nats);
+    let deadline = Instant::now() + PATIENCE;
+    while gateway.metric("tickcast_canary_age_seconds_count", "") == 0.0 {
+        assert!(Instant::now() < deadline, "it sees nothing: {:?}", gateway.log());
+    }
+    // Ticker and book of four of the five.
+    let streams = gateway.metric("tickcast_bus_streams", "");
+    assert!((1.0..=8.0).contains(&streams), "{streams}");
+    assert_unviolated(&gateway);
+}
+
+#[test]
 fn another_publisher_takes_over_and_the_deposed_one_is_not_heard() {
     let Some(nats) = Nats::start("takeover") else { return };
     let first = Publisher::start(&nats, &SIM);
