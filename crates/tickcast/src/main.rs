@@ -38,6 +38,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::EnvFilter;
 
 // Many small objects come and go beside the hot paths (subscriptions, requests, REST bodies).
 #[global_allocator]
@@ -209,6 +210,14 @@ fn with_bus(settings: Resolved) -> anyhow::Result<Resolved> {
     Ok(settings)
 }
 
+/// *Errors:* clients and operators would be answered at one address.
+fn with_two_addresses(settings: Resolved) -> anyhow::Result<Resolved> {
+    let Resolved { listen, admin, .. } = settings;
+    // Two ports that the system chooses are two.
+    anyhow::ensure!(listen != admin || admin.port() == 0, "admin: {admin} is listen's address too");
+    Ok(settings)
+}
+
 fn run_publish(args: &ServeArgs) -> ExitCode {
     match args.clone().resolve_publisher().and_then(with_bus) {
         Ok(settings) => {
@@ -225,6 +234,7 @@ fn run_serve(shape: Shape, args: ServeArgs) -> ExitCode {
         Shape::Gateway => with_bus(settings),
         Shape::AllInOne | Shape::Publisher => Ok(settings),
     });
+    let settings = settings.and_then(with_two_addresses);
     match settings.and_then(|settings| Ok((keys::Keys::load(&settings)?, settings))) {
         Ok((keys, settings)) => {
             let _log = start_log(settings.log_json);
@@ -237,7 +247,7 @@ fn run_serve(shape: Shape, args: ServeArgs) -> ExitCode {
 }
 
 fn usage(error: &anyhow::Error) -> ExitCode {
-    eprintln!("tickcast: {error:#}");
+    eprintln!("tickcast: {}", in_one_line(error));
     ExitCode::from(2)
 }
 
@@ -245,14 +255,33 @@ fn finish(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tickcast: {error:#}");
+            eprintln!("tickcast: {}", in_one_line(&error));
             ExitCode::FAILURE
         }
     }
 }
 
+/// An error with its causes, each said once: many errors end with their cause's words already.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for words in error.chain().map(ToString::to_string).filter(|words| !words.is_empty()) {
+        if line.is_empty() {
+            line = words;
+        } else if !line.ends_with(&words) {
+            line = format!("{line}: {words}");
+        }
+    }
+    line
+}
+
 /// Lines of the log that wait to be written; beyond it they are lost, and nobody waits.
 const LOG_LINES_MAX: usize = 16_384;
+
+/// Says what is logged.
+const LOG_VARIABLE: &str = "TICKCAST_LOG";
+
+/// What the client of NATS says of a connection is said by ours too, in words of the service.
+const LOG_DEFAULT: &str = "info,async_nats=off";
 
 /// Logs go to standard error, so that standard output has just the line with the addresses. They
 /// are written by a thread of their own, which ends with what is returned: whoever logs must not
@@ -263,9 +292,11 @@ fn start_log(json: bool) -> WorkerGuard {
         .buffered_lines_limit(LOG_LINES_MAX)
         .thread_name("log")
         .finish(std::io::stderr());
-    let filter = tracing_subscriber::EnvFilter::try_from_env("TICKCAST_LOG")
-        // What the client says of a connection is said by ours too, in words of the service.
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,async_nats=off"));
+    let asked = std::env::var(LOG_VARIABLE).ok().filter(|asked| !asked.is_empty());
+    let (filter, refused) = match asked.as_deref().map(str::parse::<EnvFilter>) {
+        Some(Ok(filter)) => (filter, None),
+        asked => (EnvFilter::new(LOG_DEFAULT), asked.and_then(Result::err)),
+    };
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
@@ -274,6 +305,10 @@ fn start_log(json: bool) -> WorkerGuard {
         log.json().init();
     } else {
         log.with_target(false).init();
+    }
+    if let Some(error) = refused {
+        let asked = asked.unwrap_or_default();
+        tracing::error!("{LOG_VARIABLE}: {asked:?}: {error}; it is taken for {LOG_DEFAULT:?}");
     }
     guard
 }

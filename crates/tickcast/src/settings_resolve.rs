@@ -69,6 +69,12 @@ impl Settings {
     /// Fills in defaults and checks every value. *Errors* name the setting and the value.
     pub(crate) fn resolve(self) -> Result<Resolved> {
         let feeds = resolve_feeds(&self.feed, &self.replay)?;
+        let symbols: Vec<String> = non_empty(&self.symbols).map(str::to_owned).collect();
+        let has_venue = feeds.iter().any(has_symbols_chosen);
+        ensure!(
+            symbols.is_empty() || has_venue,
+            "symbols: {symbols:?} are asked of no venue: say of which, such as --feed coinbase"
+        );
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let canary = match self.canary.as_deref() {
             None | Some("on") => true,
@@ -107,7 +113,7 @@ impl Settings {
                 Some(other) => bail!("sim_pace: {other:?} is not one of natural, steady"),
             },
         };
-        sim.check()?;
+        sim.check().map_err(|error| anyhow!("sim_{error}"))?;
         let tls = match (self.tls_cert, self.tls_key) {
             (None, None) => None,
             (Some(certificate), Some(key)) => Some((certificate, key)),
@@ -119,7 +125,7 @@ impl Settings {
         self.allow_origin.iter().try_for_each(|origin| check_origin(origin))?;
         let bus = self.bus.resolve()?;
         Ok(Resolved {
-            symbols: self.symbols,
+            symbols,
             replay: self.replay,
             replay_speed: match self.replay_speed {
                 None => ReplaySpeed::Times(1.0),
@@ -209,13 +215,17 @@ fn resolve_feeds(names: &[String], replay: &[PathBuf]) -> Result<Vec<Venue>> {
     Ok(feeds)
 }
 
+/// Whether it is for the operator to say which of the venue's symbols there are.
+fn has_symbols_chosen(venue: &Venue) -> bool {
+    !matches!(venue, Venue::Sim | Venue::Nats)
+}
+
 fn resolve_venues(
     settings: BTreeMap<String, VenueSettings>,
 ) -> Result<BTreeMap<Venue, VenueSettings>> {
     let mut venues = BTreeMap::new();
     for (name, venue_settings) in settings {
-        let has_urls = |venue: &Venue| !matches!(venue, Venue::Sim | Venue::Nats);
-        let Some(venue) = Venue::from_name(&name).filter(has_urls) else {
+        let Some(venue) = Venue::from_name(&name).filter(has_symbols_chosen) else {
             bail!("venues.{name}: not one of coinbase, coinbase-exchange, binance, kraken");
         };
         for (key, url, schemes) in [
@@ -288,6 +298,9 @@ mod tests {
             ("tiers = [0.0]", "tiers: 0 "),
             ("drain_window = \"soon\"", "drain_window: \"soon\""),
             ("sim_pace = \"wild\"", "sim_pace: \"wild\""),
+            ("sim_instruments = 0", "sim_instruments: 0 is not from 1 to"),
+            ("sim_zipf = -1.0", "sim_zipf: -1 is not from 0"),
+            ("symbols = [\"BTC-USD\"]", "symbols: [\"BTC-USD\"] are asked of no venue"),
             ("flush_mode = \"epoll\"", "flush_mode: \"epoll\" is not one of auto, uring, send"),
             ("deflate = \"yes\"", "deflate: \"yes\" is not one of on, off"),
             ("log_format = \"xml\"", "log_format: \"xml\""),

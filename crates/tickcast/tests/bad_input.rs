@@ -191,6 +191,13 @@ fn wrong_usage_and_configuration_end_with_2_and_name_what_is_wrong() {
         (vec!["serve", "--replay-speed", "fast"], 2, vec!["replay_speed", "fast"]),
         (vec!["serve", "--no-such-flag"], 2, vec!["--no-such-flag"]),
         (vec!["serve", "--listen", "nowhere"], 2, vec!["nowhere"]),
+        (vec!["serve", "--symbols", "BTC-USD"], 2, vec!["symbols", "BTC-USD", "--feed"]),
+        (vec!["serve", "--listen", "127.0.0.1:8081"], 2, vec!["admin", "127.0.0.1:8081"]),
+        (
+            vec!["gateway", "--bus-creds", "nowhere", "--bus", "nats://127.0.0.1:1"],
+            2,
+            vec!["nowhere"],
+        ),
         (vec!["serve", "--listen", "127.0.0.1:0", "--replay", &misspelt], 1, vec!["misspelt.toml"]),
         (vec!["record", "--feed", "sim", "--output", "x"], 2, vec!["sim"]),
         (
@@ -203,6 +210,7 @@ fn wrong_usage_and_configuration_end_with_2_and_name_what_is_wrong() {
         let output = run(&args);
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        assert!(said.matches("(os error").count() < 2, "the cause is said once: {said}");
         for part in parts {
             assert!(said.contains(part), "{args:?} names {part}: {said}");
         }
