@@ -54,8 +54,8 @@ pub(super) fn text(wish: &Wish, estimate: &Estimate) -> String {
     }
     let over = estimate.limits.iter().filter(|limit| limit.used > 1.0);
     for limit in over {
-        let _ =
-            writeln!(out, "NOT POSSIBLE: {} is needed {:.1} times over", limit.name, limit.used);
+        let (name, percent) = (limit.name, limit.used * 100.0);
+        let _ = writeln!(out, "NOT POSSIBLE: {name}: {percent:.0} % of what there is are needed");
     }
     for limit in estimate.limits.iter().filter(|limit| limit.used > wish.load && limit.used <= 1.0)
     {
