@@ -16,6 +16,7 @@ const SIGNS = { "-1": "down", 0: "", 1: "up" } as const;
 export class WatchRow implements RowView {
   readonly element = make("div", "row");
   row: Row | null = null;
+  readonly #symbol = make("div", "c-symbol");
   readonly #name: Words;
   readonly #venue: Words;
   readonly #last: PriceCell;
@@ -37,11 +38,10 @@ export class WatchRow implements RowView {
     const { element } = this;
     element.id = `row-${slot}`;
     element.setAttribute("role", "row");
-    const symbol = make("div", "c-symbol");
-    symbol.setAttribute("role", "rowheader");
+    this.#symbol.setAttribute("role", "rowheader");
     const [name, venue] = [make("span", "name"), make("span", "venue")];
-    symbol.append(name, venue);
-    element.append(symbol);
+    this.#symbol.append(name, venue);
+    element.append(this.#symbol);
     this.#name = new Words(name);
     this.#venue = new Words(venue);
     this.#last = new PriceCell(element, "c-last", "gridcell");
@@ -74,6 +74,7 @@ export class WatchRow implements RowView {
     const { element } = this;
     if (isOther) {
       element.dataset.symbol = row.symbol;
+      this.#symbol.title = row.symbol; // where there is no room for all of it
       this.#name.set(row.name);
       this.#venue.set(row.venue);
     }

@@ -193,6 +193,8 @@ function subscribe(tick: Tickcast, wishes: Wishes): void {
   } else if (old) {
     if (old.rate !== wanted.rate) watch.change({ maxRate: maxRate(wanted) });
     if (old.symbols.join() !== wanted.symbols.join()) {
+      fault = undefined; // what was wrong with other symbols
+      linkChanged = true;
       watch.setSymbols(wanted.symbols);
       if (slow.isOn && isLasting(tick)) slow.begin(tick, loaded());
     }

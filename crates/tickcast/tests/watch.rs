@@ -133,6 +133,31 @@ fn signals_give_the_terminal_back() {
 }
 
 #[test]
+fn a_window_that_is_closed_ends_it_in_order() {
+    let public = free_address();
+    let _service = Service::begin(public, free_address(), &SIM).listening();
+    let told = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("code-of-a-closed-window");
+    let _ = std::fs::remove_file(&told);
+    let binary = env!("CARGO_BIN_EXE_tickcast");
+    let command = format!(
+        "sh -c 'trap \"\" HUP; {binary} watch ws://{public} ticker \"sim:*\"; echo $? > {}'",
+        told.display()
+    );
+    let Some(mut terminal) = Terminal::run(&command) else { return };
+    terminal.until(0, &["\x1b[?1049h", "sim:S4-USD", "live"]);
+    terminal.child.kill().expect("script can be killed, and its terminal goes with it");
+    let deadline = Instant::now() + PATIENCE;
+    let code = loop {
+        match std::fs::read_to_string(&told) {
+            Ok(code) if code.ends_with('\n') => break code,
+            _ => assert!(Instant::now() < deadline, "it ends"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(code, "0\n");
+}
+
+#[test]
 fn a_service_that_refuses_is_named_when_the_screen_is_left() {
     let public = own_address();
     let service = Service::begin(public, own_address(), &SIM).listening();

@@ -133,8 +133,13 @@ pub(super) async fn run(args: &WatchArgs, asked: Asked) -> Result<()> {
     // Before the terminal is taken: from then on it has to be given back.
     let ended = signals()?;
     // Its hook gives the terminal back before a panic is told.
-    let terminal = ratatui::try_init().context("the terminal cannot be used")?;
-    let ran = show(terminal, watching, &tick, ended).await;
+    let mut terminal = ratatui::try_init().context("the terminal cannot be used")?;
+    let ran = show(&mut terminal, watching, &tick, ended).await;
+    if terminal.show_cursor().is_err() {
+        // Its window was closed: nobody can be told anything, and what tries to panics.
+        std::mem::forget(terminal);
+        return Ok(());
+    }
     ratatui::restore();
     ran?;
     match tick.connection().state {
@@ -149,7 +154,7 @@ pub(super) async fn run(args: &WatchArgs, asked: Asked) -> Result<()> {
 }
 
 async fn show(
-    mut terminal: DefaultTerminal,
+    terminal: &mut DefaultTerminal,
     mut watching: Watching,
     tick: &Tickcast,
     mut ended: Ended,
