@@ -167,6 +167,7 @@ async fn a_service_that_goes_away_is_served_from_until_its_moment_and_not_bother
 async fn symbols_that_are_not_served_are_told() {
     let Some(binary) = binary() else { return };
     let service = Service::start(&binary, &SIM);
+    service.until_ready();
     let tick = soon("a connection", connect(service.url())).await.unwrap();
     let none = soon("an answer", tick.ticker(["sim:NOPE"]).subscribe()).await;
     let error = none.expect_err("nothing is served");

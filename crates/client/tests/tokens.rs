@@ -2,7 +2,7 @@
 
 mod service;
 
-use service::{Service, binary, soon, until};
+use service::{Service, binary, own_address, soon, until};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ async fn a_token_is_fetched_anew_before_it_expires_and_the_connection_stays() {
     let (counted, source) = (calls.clone(), secret.clone());
     let options = quick(service.url()).token(move || {
         counted.fetch_add(1, Ordering::Relaxed);
-        std::future::ready(Ok::<_, Error>(source.token("sim:*", "3s")))
+        std::future::ready(Ok::<_, Error>(source.token("sim:*", "5s")))
     });
     let tick = soon("a connection", options.connect()).await.unwrap();
     let mut tickers = soon("tickers", tick.ticker([SYMBOL]).subscribe()).await.unwrap();
@@ -183,14 +183,15 @@ async fn a_service_that_takes_no_tokens_is_served_from_all_the_same() {
 async fn a_certificate_of_ones_own_is_trusted_when_it_is_named_and_not_otherwise() {
     let Some(binary) = binary() else { return };
     let files = Secret::new(&binary, "tls");
-    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let address = own_address();
+    let pair = rcgen::generate_simple_self_signed([address.ip().to_string()]).unwrap();
     let path = |name: &str| files.folder.join(name).to_str().unwrap().to_owned();
     let pem = pair.cert.pem();
     std::fs::write(path("cert"), &pem).unwrap();
     std::fs::write(path("key"), pair.signing_key.serialize_pem()).unwrap();
     let arguments = ["--tls-cert", &path("cert"), "--tls-key", &path("key")];
-    let service = Service::start(&binary, &arguments);
-    let url = format!("wss://localhost:{}", service.address.port());
+    let _service = Service::start_at(&binary, address, &arguments);
+    let url = format!("wss://{address}");
     let tick = soon("a connection", quick(url.clone()).trust_pem(pem).connect()).await.unwrap();
     let mut tickers = soon("tickers", tick.ticker([SYMBOL]).subscribe()).await.unwrap();
     soon("data", tickers.next()).await.unwrap();

@@ -134,8 +134,8 @@ fn signals_give_the_terminal_back() {
 
 #[test]
 fn a_window_that_is_closed_ends_it_in_order() {
-    let public = free_address();
-    let _service = Service::begin(public, free_address(), &SIM).listening();
+    let public = own_address();
+    let _service = Service::begin(public, own_address(), &SIM).listening();
     let told = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("code-of-a-closed-window");
     let _ = std::fs::remove_file(&told);
     let binary = env!("CARGO_BIN_EXE_tickcast");

@@ -71,6 +71,15 @@ impl Service {
         format!("ws://{}", self.address)
     }
 
+    /// Waits until it knows what there is; before that whatever is asked for may still come.
+    pub(crate) fn until_ready(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while !get(self.admin, "/readyz").contains("\"ready\":true") {
+            assert!(Instant::now() < deadline, "it does not get ready");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Ends it at once (SIGKILL).
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("it runs");

@@ -154,8 +154,7 @@ fn a_shard_that_stands_still_is_told_and_forgotten_when_it_goes_on() {
     until(&service, "what is missing counts", || missing(&service) > 1.0);
     drop(halted);
     until(&service, "up again", || service.metric("tickcast_canary_up", "venue=\"sim\"") == 1.0);
-    let log = service.log();
-    assert!(log.iter().any(|line| line.contains("has not come to the canary in time")), "{log:?}");
+    service.until_logged("has not come to the canary in time");
 }
 
 #[test]
