@@ -120,6 +120,9 @@ impl Feeds {
         may_start: impl Fn() -> bool + Clone + Send + 'static,
     ) -> Result<Started> {
         let Started { mut healths, mut threads } = Started::default();
+        if live.is_empty() && !settings.symbols.is_empty() {
+            tracing::warn!("symbols: has no effect without a venue; --feed names some");
+        }
         if settings.feeds.contains(&Venue::Sim) {
             let health = FeedHealth::new("sim".into());
             healths.push(health.clone());
@@ -251,7 +254,8 @@ impl Feeds {
     ) -> Result<JoinHandle<()>> {
         let replay = Replay::open(path, settings.replay_speed, |venue| {
             tickcast_feed::handler_of(venue, &tickcast_feed::VenueConfig::default())
-        })?;
+        })
+        .context("replay")?;
         let name = path.display().to_string();
         let run = ReplayRun {
             feeds: self.clone(),

@@ -237,7 +237,7 @@ fn run_serve(shape: Shape, args: ServeArgs) -> ExitCode {
 }
 
 fn usage(error: &anyhow::Error) -> ExitCode {
-    eprintln!("tickcast: {error:#}");
+    eprintln!("tickcast: {}", in_words(error));
     ExitCode::from(2)
 }
 
@@ -245,14 +245,25 @@ fn finish(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tickcast: {error:#}");
+            eprintln!("tickcast: {}", in_words(&error));
             ExitCode::FAILURE
         }
     }
 }
 
+/// An error and its causes; those that are in its words already are not said again.
+fn in_words(error: &anyhow::Error) -> String {
+    error.chain().skip(1).fold(error.to_string(), |said, cause| {
+        let cause = cause.to_string();
+        if said.contains(&cause) { said } else { format!("{said}: {cause}") }
+    })
+}
+
 /// Lines of the log that wait to be written; beyond it they are lost, and nobody waits.
 const LOG_LINES_MAX: usize = 16_384;
+
+/// What says more, or less, in the log.
+const LOG_VARIABLE: &str = "TICKCAST_LOG";
 
 /// Logs go to standard error, so that standard output has just the line with the addresses. They
 /// are written by a thread of their own, which ends with what is returned: whoever logs must not
@@ -263,9 +274,11 @@ fn start_log(json: bool) -> WorkerGuard {
         .buffered_lines_limit(LOG_LINES_MAX)
         .thread_name("log")
         .finish(std::io::stderr());
-    let filter = tracing_subscriber::EnvFilter::try_from_env("TICKCAST_LOG")
-        // What the client says of a connection is said by ours too, in words of the service.
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,async_nats=off"));
+    let asked = tracing_subscriber::EnvFilter::try_from_env(LOG_VARIABLE);
+    let refused = asked.as_ref().err().map(ToString::to_string);
+    // What the client says of a connection is said by ours too, in words of the service.
+    let usual = || tracing_subscriber::EnvFilter::new("info,async_nats=off");
+    let filter = asked.unwrap_or_else(|_| usual());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
@@ -275,5 +288,22 @@ fn start_log(json: bool) -> WorkerGuard {
     } else {
         log.with_target(false).init();
     }
+    if let (Some(error), Some(text)) = (refused, std::env::var_os(LOG_VARIABLE)) {
+        tracing::warn!("{LOG_VARIABLE}: {}: {error}", text.display());
+    }
     guard
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_words;
+    use anyhow::{Context, anyhow};
+
+    #[test]
+    fn a_cause_that_is_said_already_is_not_said_again() {
+        let twice = Err::<(), _>(std::io::Error::other("it is gone")).context("x: it is gone");
+        assert_eq!(in_words(&twice.unwrap_err()), "x: it is gone");
+        let once = anyhow!("it is gone").context("x").context("replay");
+        assert_eq!(in_words(&once), "replay: x: it is gone");
+    }
 }

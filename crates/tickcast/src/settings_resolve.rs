@@ -107,7 +107,7 @@ impl Settings {
                 Some(other) => bail!("sim_pace: {other:?} is not one of natural, steady"),
             },
         };
-        sim.check()?;
+        sim.check().map_err(|error| anyhow!("sim_{error}"))?;
         let tls = match (self.tls_cert, self.tls_key) {
             (None, None) => None,
             (Some(certificate), Some(key)) => Some((certificate, key)),
@@ -283,6 +283,9 @@ mod tests {
             ("replay_speed = \"fast\"", "replay_speed: \"fast\""),
             ("replay_speed = \"-1\"", "replay_speed: \"-1\""),
             ("shards = 0", "shards: 0"),
+            ("sim_instruments = 0", "sim_instruments: 0 is not from 1"),
+            ("sim_rate = -1.0", "sim_rate: -1 is neither 0"),
+            ("sim_zipf = 11.0", "sim_zipf: 11 is not from 0"),
             ("tls_cert = \"a.pem\"", "tls_cert: without tls_key"),
             ("tls_key = \"a.pem\"", "tls_key: without tls_cert"),
             ("tiers = [0.0]", "tiers: 0 "),
