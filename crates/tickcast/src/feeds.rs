@@ -251,7 +251,8 @@ impl Feeds {
     ) -> Result<JoinHandle<()>> {
         let replay = Replay::open(path, settings.replay_speed, |venue| {
             tickcast_feed::handler_of(venue, &tickcast_feed::VenueConfig::default())
-        })?;
+        })
+        .context("replay")?;
         let name = path.display().to_string();
         let run = ReplayRun {
             feeds: self.clone(),
