@@ -26,7 +26,7 @@ impl Notes {
         let words = line.trim();
         match Notable::of(line) {
             Notable::Skipped => {
-                self.lines.push(format!("{} {words}", self.passed).trim().to_owned())
+                self.lines.push(format!("{} {words}", self.passed).trim().to_owned());
             }
             Notable::Failed => {
                 self.lines.push(words.to_owned());

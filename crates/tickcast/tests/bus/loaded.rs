@@ -15,7 +15,7 @@ const MARKET: [&str; 4] = ["--sim-instruments", "20", "--sim-rate", "200"];
 const CLIENTS: usize = 100;
 
 /// The troubles fit into the measured seconds, and so do the quiet seconds after them.
-const SECONDS: usize = 15;
+const SECONDS: usize = 25;
 
 #[test]
 fn every_client_ends_with_what_another_gateway_has() {
@@ -44,6 +44,12 @@ fn every_client_ends_with_what_another_gateway_has() {
     assert!(told.any(|line| line == "loadtest: measuring"), "it ends before it measures");
     // It must not wait for who reads what it goes on telling.
     let rest = std::thread::spawn(move || told.collect::<Vec<_>>());
+
+    // The leader stands still, and goes on as one that has been deposed.
+    first.signal("-STOP");
+    second.until_leader();
+    first.signal("-CONT");
+    first.until_metric("tickcast_bus_leader", |leader| leader == 0.0);
 
     nats.kill();
     nats.start_again();

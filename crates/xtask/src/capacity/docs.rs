@@ -66,3 +66,20 @@ fn estimates_grow_with_what_they_are_of() {
     let one = of("--instruments 1 --rate 1 --subscriptions 1 --clients 1");
     assert_eq!((one.streams, gateways(&one)), (1.0, 1.0));
 }
+
+#[test]
+fn what_cannot_be_and_what_could_be_better_is_said() {
+    let of = |more: &str| {
+        let args = format!("--instruments 5000 --clients 1000000 --subscriptions 20 {more}");
+        let args: Vec<String> = args.split_whitespace().map(String::from).collect();
+        let wish = Wish::read(&args).expect("good flags");
+        let estimate = estimate::estimate(&wish);
+        (estimate.is_possible(), text::text(&wish, &estimate))
+    };
+    let (is_possible, said) = of("--rate 1 --gateway-clients 2000");
+    assert!(is_possible && said.contains("leaf nodes need less: --regions 2"), "{said}");
+    let (is_possible, said) = of("--rate 1 --gateway-clients 2000 --regions 2");
+    assert!(is_possible && !said.contains("leaf nodes need less"), "{said}");
+    let (is_possible, said) = of("--rate 50 --regions 3");
+    assert!(!is_possible && said.contains("NOT POSSIBLE"), "{said}");
+}

@@ -50,6 +50,21 @@ pub(super) struct Estimate {
     pub(super) limits: Vec<Limit>,
 }
 
+impl Estimate {
+    /// Whether anything is needed of which there is not enough.
+    pub(super) fn is_possible(&self) -> bool {
+        self.limits.iter().all(|limit| limit.used <= 1.0)
+    }
+
+    /// NATS servers in all, and the cores that they use together.
+    pub(super) fn servers(&self) -> (f64, f64) {
+        let servers = self.hosts.iter().filter(|hosts| hosts.name.starts_with("NATS"));
+        servers.fold((0.0, 0.0), |(count, cores), one| {
+            (count + one.count, cores + one.count * one.cores)
+        })
+    }
+}
+
 /// How many different ones are hit by so many picks among `all`.
 fn distinct(all: f64, picks: f64) -> f64 {
     all * (1.0 - (picks * (-1.0 / all).ln_1p()).exp())

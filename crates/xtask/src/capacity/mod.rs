@@ -23,8 +23,9 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     }
     match wish::Wish::read(args) {
         Ok(wish) => {
-            print!("{}", text::text(&wish, &estimate::estimate(&wish)));
-            Ok(ExitCode::SUCCESS)
+            let estimate = estimate::estimate(&wish);
+            print!("{}", text::text(&wish, &estimate));
+            Ok(if estimate.is_possible() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -7,6 +7,9 @@ use std::fmt::Write as _;
 /// So many limits are told.
 const LIMITS_TOLD: usize = 3;
 
+/// As many regions are tried where leaf nodes may need less.
+const REGIONS_TRIED: f64 = 2.0;
+
 /// A number with three digits that count.
 fn number(value: f64) -> String {
     match value {
@@ -62,7 +65,23 @@ pub(super) fn text(wish: &Wish, estimate: &Estimate) -> String {
         let share = wish.load * 100.0;
         let _ = writeln!(out, "above --load: {} is used by more than {share:.0} %", limit.name);
     }
-    out
+    out + &leaves(wish, estimate)
+}
+
+/// What leaf nodes would spare where all gateways are at the publisher's servers.
+fn leaves(wish: &Wish, estimate: &Estimate) -> String {
+    if wish.regions > 1.0 {
+        return String::new();
+    }
+    let other = super::estimate::estimate(&Wish { regions: REGIONS_TRIED, ..*wish });
+    let ((count, cores), (others, less)) = (estimate.servers(), other.servers());
+    if less >= cores {
+        return String::new();
+    }
+    format!(
+        "leaf nodes need less: --regions {REGIONS_TRIED} has {others} NATS servers that use {less:.1} cores \
+         together, not {count} that use {cores:.1}\n"
+    )
 }
 
 fn row(one: &Hosts) -> String {

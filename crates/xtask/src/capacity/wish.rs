@@ -68,11 +68,14 @@ impl Wish {
             regions: 1.0,
         };
         let mut args = args.iter();
+        let mut said = Vec::new();
         while let Some(arg) = args.next() {
             let (flag, value) = match arg.split_once('=') {
                 Some((flag, value)) => (flag, Some(value.to_owned())),
                 None => (arg.as_str(), None),
             };
+            ensure!(!said.contains(&flag.to_owned()), "{flag}: is said twice");
+            said.push(flag.to_owned());
             let mut value = || {
                 let value = value.clone().or_else(|| args.next().cloned());
                 value.with_context(|| format!("{flag}: there is no value"))
@@ -142,11 +145,14 @@ mod tests {
         Wish::read(&text.split_whitespace().map(String::from).collect::<Vec<_>>())
     }
 
-    const LEAST: &str = "--instruments 500 --rate 2.5 --clients=1000 --subscriptions 20";
+    const LEAST: [&str; 4] =
+        ["--instruments=500", "--rate 2.5", "--clients=1000", "--subscriptions 20"];
 
     #[test]
     fn flags_are_read_in_both_manners() {
-        let wish = read(&format!("{LEAST} --encoding protobuf --max-rate=1 --regions 3")).unwrap();
+        let wish =
+            read(&format!("{} --encoding protobuf --max-rate=1 --regions 3", LEAST.join(" ")))
+                .unwrap();
         assert_eq!((wish.instruments, wish.rate, wish.clients), (500.0, 2.5, 1_000.0));
         assert_eq!(
             (wish.encoding, wish.max_rate, wish.regions),
@@ -165,10 +171,15 @@ mod tests {
             ("--load 1.1", "--load: \"1.1\" is not from 0.05 to 1"),
             ("--encoding xml", "--encoding: \"xml\" is neither json nor protobuf"),
             ("--rate", "--rate: there is no value"),
+            ("--load 0.4 --load=0.5", "--load: is said twice"),
             ("--colour red", "--colour: there is no such flag"),
             ("--subscriptions 501", "--subscriptions: 501 is more than the 500 instruments"),
         ] {
-            let error = read(&format!("{LEAST} {more}")).unwrap_err().to_string();
+            let flag = more.split(' ').next().expect("a flag");
+            let mut all = LEAST.to_vec();
+            all.retain(|one| !one.starts_with(flag));
+            all.push(more);
+            let error = read(&all.join(" ")).unwrap_err().to_string();
             assert!(error.starts_with(expect), "{more}: {error}");
         }
         let error = read("--rate 1").unwrap_err().to_string();
