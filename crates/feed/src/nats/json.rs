@@ -39,17 +39,17 @@ pub(crate) fn read<'a>(
                 book(&mut scan, "book_changes", lists)?;
             }
             b"status" => {
-                let state = match scan.text().map_err(of("status"))? {
+                written.begin(Body::Status)?;
+                written.status = match scan.text().map_err(of("status"))? {
                     b"live" => TradingState::Live,
                     b"halted" => TradingState::Halted,
                     b"closed" => TradingState::Closed,
                     other => return Err(refused(Reason::Value, "status", &shown(other))),
                 };
-                written.begin(Body::Status(state))?;
             }
             b"heartbeat" => {
-                scan.skip().map_err(broken("heartbeat"))?;
                 written.begin(Body::Heartbeat)?;
+                scan.skip().map_err(broken("heartbeat"))?;
             }
             _ => scan.skip().map_err(broken("event"))?,
         }

@@ -62,17 +62,17 @@ pub(crate) fn read<'a>(
                 book(value.bytes("book_changes")?, "book_changes", lists)?;
             }
             14 => {
-                let state = match value.varint("status")? {
+                written.begin(Body::Status)?;
+                written.status = match value.varint("status")? {
                     1 => TradingState::Live,
                     2 => TradingState::Halted,
                     3 => TradingState::Closed,
                     other => return Err(refused(Reason::Value, "status", &other.to_string())),
                 };
-                written.begin(Body::Status(state))?;
             }
             15 => {
-                value.bytes("heartbeat")?;
                 written.begin(Body::Heartbeat)?;
+                value.bytes("heartbeat")?;
             }
             _ => {}
         }
