@@ -79,6 +79,11 @@ impl<'a> Scan<'a> {
         Scan { bytes, at: 0, fresh: false }
     }
 
+    /// How many bytes have been read.
+    pub(crate) fn place(&self) -> usize {
+        self.at
+    }
+
     /// The first byte of the next value.
     #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {

@@ -16,6 +16,9 @@ const LIST_SPAN: Nanos = Nanos::from_secs(3);
 /// Lines of the log between two calls of the timer; the rest is counted.
 const REPORTS_MAX: u32 = 20;
 
+/// Bytes of a message that are shown where it is neither protobuf nor JSON.
+const PAYLOAD_SHOWN_BYTES: usize = 40;
+
 /// What is wanted of NATS; where it is the driver knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NatsConfig {
@@ -88,7 +91,8 @@ impl NatsHandler {
             }
             lines().for_each(|line| self.event(subject, json::read, line, io));
         } else {
-            protobuf::events(payload)?
+            protobuf::events(payload)
+                .map_err(|refusal| shown_with(refusal, payload))?
                 .for_each(|event| self.event(subject, protobuf::read, event, io));
         }
         Ok(())
@@ -135,7 +139,7 @@ impl NatsHandler {
             (Some(it), known) => judge::terms(it, known.map(|(terms, _)| terms.scales))?,
             (None, Some((terms, false))) => terms,
             (None, Some(_)) => {
-                let why = "its last declaration was refused";
+                let why = "its last declaration was refused, or the event that it came with";
                 return Err(refused(Reason::Unknown, "symbol", why));
             }
             (None, None) => return Err(refused(Reason::Unknown, "symbol", "not declared")),
@@ -236,6 +240,16 @@ impl NatsHandler {
             }
         });
     }
+}
+
+/// With the beginning of what is no Message: it may be text that was meant to be JSON.
+#[cold]
+fn shown_with(mut refusal: Refusal, payload: &[u8]) -> Refusal {
+    if refusal.reason == Reason::Protobuf {
+        let start = &payload[..payload.len().min(PAYLOAD_SHOWN_BYTES)];
+        refusal.value = format!("{}, in what begins with {}", refusal.value, excerpt(start));
+    }
+    refusal
 }
 
 fn is_blank(line: &[u8]) -> bool {

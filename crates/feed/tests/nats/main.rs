@@ -4,6 +4,7 @@
 mod declarations;
 mod forms;
 mod messages;
+mod slips;
 mod stage;
 mod status;
 
