@@ -20,6 +20,9 @@ use tokio::sync::watch;
 /// Batches that wait for being thrown away.
 const BATCHES_MAX: usize = 64;
 
+/// The venues whose messages can be recorded.
+const RECORDABLE: &str = "coinbase, coinbase-exchange, binance, kraken";
+
 /// Arguments of `tickcast record`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RecordArgs {
@@ -38,6 +41,37 @@ pub(crate) struct RecordArgs {
     /// TOML file with settings, for the venue's URLs
     #[arg(long, env = "TICKCAST_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    nats: NatsFlags,
+}
+
+/// Flags of the feed nats, which cannot be recorded: taken so that the answer says this, and not only
+/// that there is no such flag.
+#[derive(Debug, clap::Args)]
+struct NatsFlags {
+    #[arg(long, hide = true)]
+    subject: Option<String>,
+    #[arg(long, hide = true)]
+    feed_nats_url: Option<String>,
+    #[arg(long, hide = true)]
+    feed_nats_creds: Option<String>,
+    #[arg(long, hide = true)]
+    feed_nats_ca: Option<String>,
+    #[arg(long, hide = true)]
+    feed_nats_silence: Option<String>,
+}
+
+impl NatsFlags {
+    fn first(&self) -> Option<(&'static str, &str)> {
+        let flags = [
+            ("--subject", &self.subject),
+            ("--feed-nats-url", &self.feed_nats_url),
+            ("--feed-nats-creds", &self.feed_nats_creds),
+            ("--feed-nats-ca", &self.feed_nats_ca),
+            ("--feed-nats-silence", &self.feed_nats_silence),
+        ];
+        flags.into_iter().find_map(|(flag, value)| Some((flag, value.as_deref()?)))
+    }
 }
 
 /// What the arguments mean.
@@ -49,11 +83,22 @@ pub(crate) struct Ready {
 
 /// Checks the arguments. *Errors* name the argument and its value.
 pub(crate) fn prepare(args: &RecordArgs) -> Result<Ready> {
-    // What is published on NATS may be binary, and a recording is text.
-    let can_be = |venue: &Venue| !matches!(venue, Venue::Sim | Venue::Nats);
-    let Some(venue) = Venue::from_name(&args.feed).filter(can_be) else {
-        bail!("feed: {:?} is not one of coinbase, coinbase-exchange, binance, kraken", args.feed);
+    let feed = &args.feed;
+    let venue = match Venue::from_name(feed) {
+        None => bail!("--feed: {feed:?} is not one of {RECORDABLE}"),
+        Some(Venue::Nats) => bail!(
+            "--feed: {feed:?} cannot be recorded: what is published on NATS may be binary, and a \
+             recording is text; what can be is {RECORDABLE}"
+        ),
+        Some(Venue::Sim) => bail!(
+            "--feed: {feed:?} cannot be recorded: `serve --feed sim` says the same again with the \
+             same --sim-seed; what can be is {RECORDABLE}"
+        ),
+        Some(venue) => venue,
     };
+    if let Some((flag, value)) = args.nats.first() {
+        bail!("{flag}: {value:?} is for --feed nats, which cannot be recorded, not for {feed}");
+    }
     let duration = match &args.duration {
         Some(text) => Some(time("duration", Some(text), "")?),
         None => None,

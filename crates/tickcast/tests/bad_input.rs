@@ -199,7 +199,22 @@ fn wrong_usage_and_configuration_end_with_2_and_name_what_is_wrong() {
             vec!["nowhere"],
         ),
         (vec!["serve", "--listen", "127.0.0.1:0", "--replay", &misspelt], 1, vec!["misspelt.toml"]),
-        (vec!["record", "--feed", "sim", "--output", "x"], 2, vec!["sim"]),
+        (vec!["record", "--feed", "krakn", "--output", "x"], 2, vec!["--feed", "krakn", "kraken"]),
+        (
+            vec!["record", "--feed", "sim", "--output", "x"],
+            2,
+            vec!["--feed: \"sim\"", "--sim-seed"],
+        ),
+        (
+            vec!["record", "--feed", "nats", "--subject", "prices.>", "--output", "x"],
+            2,
+            vec!["--feed: \"nats\" cannot be recorded", "coinbase-exchange, binance, kraken"],
+        ),
+        (
+            vec!["record", "--feed", "kraken", "--feed-nats-url", "nats://h", "--output", "x"],
+            2,
+            vec!["--feed-nats-url: \"nats://h\"", "cannot be recorded"],
+        ),
         (
             vec!["record", "--feed", "kraken", "--output", "x", "--duration", "soon"],
             2,

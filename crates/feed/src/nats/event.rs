@@ -68,8 +68,11 @@ pub(crate) enum Body {
     Quote,
     BookSnapshot,
     BookChanges,
-    Status(TradingState),
+    /// The state itself is beside the body: that a status was said is known before it is understood.
+    Status,
     Heartbeat,
+    /// Refused before it was known what happened, or more than one thing at once.
+    Unclear,
 }
 
 impl Body {
@@ -81,8 +84,9 @@ impl Body {
             Body::Quote => "quote",
             Body::BookSnapshot => "book_snapshot",
             Body::BookChanges => "book_changes",
-            Body::Status(_) => "status",
+            Body::Status => "status",
             Body::Heartbeat => "heartbeat",
+            Body::Unclear => "event",
         }
     }
 }
@@ -98,6 +102,8 @@ pub(crate) struct Written<'a> {
     pub(crate) ts_event: i64,
     pub(crate) declared: Option<Declared>,
     pub(crate) body: Body,
+    /// Of a status.
+    pub(crate) status: TradingState,
 }
 
 impl Written<'_> {
@@ -106,6 +112,7 @@ impl Written<'_> {
     /// *Errors:* a second body.
     pub(crate) fn begin(&mut self, body: Body) -> Result<(), Refusal> {
         if self.body != Body::Nothing {
+            self.body = Body::Unclear;
             return Err(refused(Reason::Value, body.name(), "a second body of one event"));
         }
         self.body = body;
@@ -159,6 +166,7 @@ pub(crate) enum Reason {
     Symbol,
     Unknown,
     Scale,
+    TickSize,
     Misfit,
     Negative,
     Crossed,
@@ -167,7 +175,7 @@ pub(crate) enum Reason {
 }
 
 /// All of them, in words.
-pub(crate) const REASONS: [&str; 12] = [
+pub(crate) const REASONS: [&str; 13] = [
     Reason::Json.name(),
     Reason::Protobuf.name(),
     Reason::Missing.name(),
@@ -175,6 +183,7 @@ pub(crate) const REASONS: [&str; 12] = [
     Reason::Symbol.name(),
     Reason::Unknown.name(),
     Reason::Scale.name(),
+    Reason::TickSize.name(),
     Reason::Misfit.name(),
     Reason::Negative.name(),
     Reason::Crossed.name(),
@@ -193,6 +202,7 @@ impl Reason {
             Reason::Symbol => "not a symbol",
             Reason::Unknown => "unknown instrument",
             Reason::Scale => "wrong scale",
+            Reason::TickSize => "off the tick size",
             Reason::Misfit => crate::roster::MISFIT,
             Reason::Negative => "negative",
             Reason::Crossed => "crossed",
@@ -208,6 +218,13 @@ pub(crate) struct Refusal {
     pub(crate) reason: Reason,
     pub(crate) field: &'static str,
     pub(crate) value: String,
+}
+
+impl Refusal {
+    /// Whether it is the declaration that is refused.
+    pub(crate) fn is_of_declaration(&self) -> bool {
+        self.field.split('.').next() == Some("instrument")
+    }
 }
 
 /// A refusal; the value is what stands in the field, or in words what is wrong with it.

@@ -4,7 +4,7 @@
 use crate::handler::{Command, ConnectionIndex, Handler, Io, Limits};
 use crate::nats::event::{Body, Lists, Reason, Refusal, Written, refused};
 use crate::nats::instruments::{Instruments, Judgement};
-use crate::nats::judge::{self, Judged, Levels};
+use crate::nats::judge::{self, Judged, Levels, Terms};
 use crate::nats::{EVENTS_MAX, NATS_MESSAGE_BYTES_MAX, json, protobuf};
 use crate::roster::faults::excerpt;
 use rustc_hash::FxHashSet;
@@ -13,8 +13,11 @@ use tickcast_market::{InstrumentIndex, InstrumentSpec, Nanos, Quote, Venue};
 /// There is no list of instruments; what was declared within this time after the first connection
 /// counts as one.
 const LIST_SPAN: Nanos = Nanos::from_secs(3);
-/// Refusals that are told in words between two calls of the timer; the rest is counted.
+/// Lines of the log between two calls of the timer; the rest is counted.
 const REPORTS_MAX: u32 = 20;
+
+/// Bytes of a message that are shown where it is neither protobuf nor JSON.
+const PAYLOAD_SHOWN_BYTES: usize = 40;
 
 /// What is wanted of NATS; where it is the driver knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +91,8 @@ impl NatsHandler {
             }
             lines().for_each(|line| self.event(subject, json::read, line, io));
         } else {
-            protobuf::events(payload)?
+            protobuf::events(payload)
+                .map_err(|refusal| shown_with(refusal, payload))?
                 .for_each(|event| self.event(subject, protobuf::read, event, io));
         }
         Ok(())
@@ -103,8 +107,15 @@ impl NatsHandler {
     ) {
         let mut written = Written::default();
         self.lists.clear();
-        let outcome =
-            read(bytes, &mut written, &mut self.lists).and_then(|()| self.take(&written, io));
+        let outcome = match read(bytes, &mut written, &mut self.lists) {
+            Ok(()) => self.take(&written, io),
+            Err(refusal) => {
+                if written.body == Body::Nothing {
+                    written.body = Body::Unclear;
+                }
+                Err(refusal)
+            }
+        };
         if let Err(refusal) = outcome {
             self.refuse(subject, &written, &refusal, io);
         }
@@ -122,41 +133,53 @@ impl NatsHandler {
             io.tally.message("other");
             return Ok(());
         }
-        let known = self.instruments.find(&self.name).map(|entry| entry.scales);
-        let declared = match &written.declared {
-            Some(it) => Some(judge::scales(it.price_scale, it.size_scale, known)?),
-            None => None,
+        let known =
+            self.instruments.find(&self.name).map(|entry| (entry.terms, entry.is_undeclared));
+        let terms = match (&written.declared, known) {
+            (Some(it), known) => judge::terms(it, known.map(|(terms, _)| terms.scales))?,
+            (None, Some((terms, false))) => terms,
+            (None, Some(_)) => {
+                let why = "its last declaration was refused, or the event that it came with";
+                return Err(refused(Reason::Unknown, "symbol", why));
+            }
+            (None, None) => return Err(refused(Reason::Unknown, "symbol", "not declared")),
         };
-        let unknown = || refused(Reason::Unknown, "symbol", "not declared");
-        let scales = declared.or(known).ok_or_else(unknown)?;
         let ts_event = judge::time(written.ts_event, io.now, "ts_event")?;
         let (lists, judged) = (&self.lists, &mut self.judged);
         let mut quote = Quote::default();
         match written.body {
-            Body::Quote => quote = judge::quote(lists, scales)?,
-            Body::Trades => judge::trades(lists, ts_event, io.now, scales, judged)?,
-            Body::BookSnapshot => judge::levels(lists, Levels::Whole, scales, judged)?,
-            Body::BookChanges => judge::levels(lists, Levels::Changes, scales, judged)?,
-            Body::Nothing if declared.is_none() => {
+            Body::Quote => quote = judge::quote(lists, terms)?,
+            Body::Trades => judge::trades(lists, ts_event, io.now, terms.scales, judged)?,
+            Body::BookSnapshot => judge::levels(lists, Levels::Whole, terms, judged)?,
+            Body::BookChanges => judge::levels(lists, Levels::Changes, terms, judged)?,
+            Body::Nothing if written.declared.is_none() => {
                 return Err(refused(Reason::Missing, "body", "neither a body nor an instrument"));
             }
-            Body::Nothing | Body::Status(_) | Body::Heartbeat => {}
+            Body::Nothing | Body::Status | Body::Heartbeat | Body::Unclear => {}
         }
         if known.is_none() {
-            self.declare(written, io)?;
+            self.declare(written, terms, io)?;
         }
         self.instruments.heard(&self.name, io);
-        let Some(entry) = self.instruments.find(&self.name) else { return Err(unknown()) };
-        entry.scales = scales;
+        let Some(entry) = self.instruments.find(&self.name) else {
+            return Err(refused(Reason::Unknown, "symbol", "not declared"));
+        };
+        (entry.terms, entry.is_undeclared) = (terms, false);
         io.tally.message(written.body.name());
-        let (body, seq, judged) = (written.body, written.seq, &self.judged);
-        let is_gap = entry.apply(Judgement { body, seq, ts_event, quote, judged }, io);
+        let Written { body, seq, status, .. } = *written;
+        let judged = &self.judged;
+        let is_gap = entry.apply(Judgement { body, seq, ts_event, quote, status, judged }, io);
         io.tally.gaps += u64::from(is_gap);
         Ok(())
     }
 
     /// Makes the instrument known whose symbol is in `name`.
-    fn declare(&mut self, written: &Written<'_>, io: &mut Io<'_>) -> Result<(), Refusal> {
+    fn declare(
+        &mut self,
+        written: &Written<'_>,
+        terms: Terms,
+        io: &mut Io<'_>,
+    ) -> Result<(), Refusal> {
         if self.instruments.is_full() {
             let text = format!("more than {} instruments", crate::roster::INSTRUMENTS_MAX);
             return Err(refused(Reason::TooMany, "instrument", &text));
@@ -169,9 +192,9 @@ impl NatsHandler {
             venue_symbol: text(written.symbol),
             tick_size: declared.tick_size,
             lot_size: declared.lot_size,
-            scales: judge::scales(declared.price_scale, declared.size_scale, None)?,
+            scales: terms.scales,
         };
-        self.instruments.add(written.venue, &spec, io);
+        self.instruments.add(written.venue, &spec, terms, io);
         Ok(())
     }
 
@@ -187,6 +210,11 @@ impl NatsHandler {
         io.tally.decode_error(reason.name());
         let is_named = judge::name(written, &mut self.name).is_ok();
         if is_named && let Some(entry) = self.instruments.find(&self.name) {
+            // Nothing of a refused event is taken, and what follows it is at the scales that it says.
+            let held = Ok(entry.terms);
+            let terms = |it| judge::terms(it, Some(entry.terms.scales));
+            entry.is_undeclared |= refusal.is_of_declaration()
+                || written.declared.as_ref().is_some_and(|it| terms(it) != held);
             let is_gap = entry.refused(written.seq, written.body, io);
             io.tally.gaps += u64::from(is_gap);
         }
@@ -200,6 +228,28 @@ impl NatsHandler {
             io.commands.push(Command::Report { text });
         }
     }
+
+    /// Names those of which something in doubt is not said again.
+    fn tell_overdue(&mut self, io: &mut Io<'_>) {
+        let (span, reports, commands) =
+            (self.config.silence_max, &mut self.reports, &mut io.commands);
+        self.instruments.overdue(span, io.now, |text| {
+            *reports = reports.saturating_add(1);
+            if *reports <= REPORTS_MAX {
+                commands.push(Command::Report { text });
+            }
+        });
+    }
+}
+
+/// With the beginning of what is no Message: it may be text that was meant to be JSON.
+#[cold]
+fn shown_with(mut refusal: Refusal, payload: &[u8]) -> Refusal {
+    if refusal.reason == Reason::Protobuf {
+        let start = &payload[..payload.len().min(PAYLOAD_SHOWN_BYTES)];
+        refusal.value = format!("{}, in what begins with {}", refusal.value, excerpt(start));
+    }
+    refusal
 }
 
 fn is_blank(line: &[u8]) -> bool {
@@ -273,10 +323,11 @@ impl Handler for NatsHandler {
         let since = self.opened_at.map(|at| io.now.since(at));
         if self.serving.is_some() {
             self.instruments.watch(self.config.silence_max, io);
+            self.tell_overdue(io);
         }
         self.is_complete |= since.is_some_and(|since| since >= LIST_SPAN);
         if self.reports > REPORTS_MAX {
-            let text = format!("refused: {} more in the last second", self.reports - REPORTS_MAX);
+            let text = format!("not told: {} more in the last second", self.reports - REPORTS_MAX);
             io.commands.push(Command::Report { text });
         }
         self.reports = 0;

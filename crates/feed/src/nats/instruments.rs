@@ -3,34 +3,49 @@
 //!
 //! After a gap, a refused event or a lost connection an instrument is in `resync` until the source
 //! has said again whatever it says of it: the next book snapshot where there is a book, the next
-//! quote where there are quotes.
+//! quote where there are quotes, the next status where there are any. What was lost may have been a
+//! halt: a status that is in doubt is never taken for `live`.
 
 use crate::handler::Io;
 use crate::nats::event::Body;
-use crate::nats::judge::Judged;
+use crate::nats::judge::{Judged, Terms};
 use crate::roster::INSTRUMENTS_MAX;
 use rustc_hash::FxHashMap;
 use tickcast_market::{
-    Event, EventBody, InstrumentIndex, InstrumentSpec, Nanos, Quote, Scales, TradingState,
+    Event, EventBody, InstrumentIndex, InstrumentSpec, Nanos, Quote, TradingState,
 };
 
 /// One instrument.
 #[derive(Debug)]
 pub(crate) struct Entry {
     index: InstrumentIndex,
+    symbol: Box<str>,
     /// Its place among the venues.
     venue: usize,
-    pub(crate) scales: Scales,
+    pub(crate) terms: Terms,
+    /// Its last declaration was refused: what its numbers mean now is not known.
+    pub(crate) is_undeclared: bool,
     /// 0: nothing was counted yet on this connection.
     last_seq: u64,
     /// Whether there is such a thing at all, and whether the last one can be relied on.
     book: Holding,
     quote: Holding,
+    status: Holding,
     /// Something was said of it on this connection.
     is_heard: bool,
     is_stale: bool,
-    status: TradingState,
+    /// The last status that was understood; of who never says any it is live.
+    trading: TradingState,
     said: TradingState,
+    wait: Wait,
+}
+
+/// How long something has been in doubt, so that the log can name what is never said again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    Nothing,
+    Since(Nanos),
+    Told,
 }
 
 /// A kind of state that the source may keep for an instrument.
@@ -59,6 +74,7 @@ pub(crate) struct Judgement<'a> {
     pub(crate) seq: u64,
     pub(crate) ts_event: Nanos,
     pub(crate) quote: Quote,
+    pub(crate) status: TradingState,
     pub(crate) judged: &'a Judged,
 }
 
@@ -71,8 +87,9 @@ impl Entry {
             Body::Quote => self.quote = Holding::Sure,
             Body::BookSnapshot => self.book = Holding::Sure,
             Body::BookChanges if !was_sure => self.book = Holding::Doubted,
-            Body::Status(status) => self.status = status,
-            Body::BookChanges | Body::Trades | Body::Nothing | Body::Heartbeat => {}
+            Body::Status => (self.trading, self.status) = (event.status, Holding::Sure),
+            Body::BookChanges | Body::Trades | Body::Nothing => {}
+            Body::Heartbeat | Body::Unclear => {}
         }
         self.is_heard |= !matches!(event.body, Body::Nothing | Body::Heartbeat);
         // What is in doubt is said to be so before anything else is said.
@@ -89,7 +106,8 @@ impl Entry {
             Body::BookChanges if was_sure && !judged.changes.is_empty() => {
                 self.say(event.ts_event, EventBody::BookUpdate(&judged.changes), io);
             }
-            Body::BookChanges | Body::Status(_) | Body::Nothing | Body::Heartbeat => {}
+            Body::BookChanges | Body::Status | Body::Nothing => {}
+            Body::Heartbeat | Body::Unclear => {}
         }
         self.settle(event.ts_event, io);
         is_gap
@@ -101,7 +119,10 @@ impl Entry {
         match body {
             Body::Quote => self.quote.doubt(),
             Body::BookSnapshot | Body::BookChanges => self.book.doubt(),
-            Body::Trades | Body::Status(_) | Body::Nothing | Body::Heartbeat => {}
+            // Also where it is the first one: it may say that nobody trades.
+            Body::Status => self.status = Holding::Doubted,
+            Body::Unclear => self.doubt_all(),
+            Body::Trades | Body::Nothing | Body::Heartbeat => {}
         }
         self.settle(io.now, io);
         is_gap
@@ -115,6 +136,20 @@ impl Entry {
         self.settle(io.now, io);
     }
 
+    /// Nothing is known of what was said meanwhile.
+    fn miss(&mut self, io: &mut Io<'_>) {
+        self.is_stale = false;
+        self.wait = Wait::Nothing;
+        self.status.doubt();
+        self.doubt(io);
+    }
+
+    fn doubt_all(&mut self) {
+        self.book.doubt();
+        self.quote.doubt();
+        self.status.doubt();
+    }
+
     /// Counts an event; a gap leaves everything in doubt. Whether something was lost.
     fn count(&mut self, seq: u64, body: Body) -> bool {
         if seq == 0 {
@@ -124,24 +159,39 @@ impl Entry {
         if last == 0 || seq == last.wrapping_add(1) {
             return false;
         }
-        self.book.doubt();
-        self.quote.doubt();
+        self.doubt_all();
         // A source that has begun again says so with a snapshot; everything else is a loss.
         !(body == Body::BookSnapshot && seq <= last)
     }
 
+    /// What has to be said again before its state is the source's.
+    fn wanted(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let is_doubted = |holding| holding == Holding::Doubted;
+        let kinds = [
+            ("instrument", self.is_undeclared),
+            ("book_snapshot", is_doubted(self.book)),
+            ("quote", is_doubted(self.quote)),
+            ("status", is_doubted(self.status)),
+        ];
+        kinds.into_iter().filter_map(|(name, is_wanted)| is_wanted.then_some(name))
+    }
+
     fn state(&self) -> TradingState {
-        let is_doubted = self.book == Holding::Doubted || self.quote == Holding::Doubted;
         if self.is_stale {
             TradingState::Stale
-        } else if is_doubted || !self.is_heard {
+        } else if !self.is_heard || self.wanted().next().is_some() {
             TradingState::Resync
         } else {
-            self.status
+            self.trading
         }
     }
 
     fn settle(&mut self, ts_event: Nanos, io: &mut Io<'_>) {
+        self.wait = match (self.wanted().next(), self.wait) {
+            (None, _) => Wait::Nothing,
+            (Some(_), Wait::Nothing) => Wait::Since(io.now),
+            (Some(_), wait) => wait,
+        };
         let state = self.state();
         if state != self.said {
             self.said = state;
@@ -150,7 +200,7 @@ impl Entry {
     }
 
     fn say(&self, ts_event: Nanos, body: EventBody<'_>, io: &mut Io<'_>) {
-        let (instrument, scales) = (self.index, self.scales);
+        let (instrument, scales) = (self.index, self.terms.scales);
         io.sink.event(&Event { instrument, ts_event, ts_recv: io.now, scales, body });
     }
 }
@@ -187,7 +237,13 @@ impl Instruments {
     }
 
     /// Makes one known that was not.
-    pub(crate) fn add(&mut self, venue: &[u8], spec: &InstrumentSpec, io: &mut Io<'_>) {
+    pub(crate) fn add(
+        &mut self,
+        venue: &[u8],
+        spec: &InstrumentSpec,
+        terms: Terms,
+        io: &mut Io<'_>,
+    ) {
         let (index, at) = (io.sink.instrument(spec), self.entries.len());
         let venue = *self.by_venue.entry(venue.into()).or_insert_with(|| {
             self.venues.push(Life { heard: io.now, is_silent: false });
@@ -195,16 +251,20 @@ impl Instruments {
         });
         self.entries.push(Entry {
             index,
+            symbol: spec.symbol.as_str().into(),
             venue,
-            scales: spec.scales,
+            terms,
+            is_undeclared: false,
             last_seq: 0,
             book: Holding::None,
             quote: Holding::None,
+            status: Holding::None,
             is_heard: false,
             is_stale: false,
-            status: TradingState::Live,
+            trading: TradingState::Live,
             // What an instrument begins with where nothing was said yet.
             said: TradingState::default(),
+            wait: Wait::Nothing,
         });
         self.by_symbol.insert(spec.symbol.as_bytes().into(), at);
         self.by_index.insert(index, at);
@@ -233,8 +293,20 @@ impl Instruments {
         life.heard = io.now;
         if std::mem::take(&mut life.is_silent) {
             for entry in self.entries.iter_mut().filter(|entry| entry.venue == venue) {
-                entry.is_stale = false;
-                entry.doubt(io);
+                entry.miss(io);
+            }
+        }
+    }
+
+    /// What has waited for longer than this to be said again, in words; each wait once.
+    pub(crate) fn overdue(&mut self, span: Nanos, now: Nanos, mut tell: impl FnMut(String)) {
+        for entry in self.entries.iter_mut().filter(|entry| !entry.is_stale) {
+            let Wait::Since(since) = entry.wait else { continue };
+            if now.since(since) > span {
+                entry.wait = Wait::Told;
+                let (symbol, wanted) = (&entry.symbol, entry.wanted().collect::<Vec<_>>());
+                let (wanted, seconds) = (wanted.join(" and "), now.since(since).0 / 1_000_000_000);
+                tell(format!("nats:{symbol}: resync for {seconds} s: waits for its {wanted}"));
             }
         }
     }
@@ -267,9 +339,8 @@ impl Instruments {
             *life = Life { heard: io.now, is_silent: false };
         }
         for entry in &mut self.entries {
-            entry.is_stale = false;
             entry.last_seq = 0;
-            entry.doubt(io);
+            entry.miss(io);
         }
     }
 }

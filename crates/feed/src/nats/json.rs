@@ -7,6 +7,13 @@ use crate::nats::event::{
 };
 use tickcast_market::{BookSide, Decimal, NumberError, Side, TradingState};
 
+/// What is not JSON, or not to its end.
+const CUT: &str = "not JSON, or cut off";
+/// What is JSON, and not what the field takes.
+const OTHER_KIND: &str = "a value of another kind";
+/// Bytes of a line that are shown, up to where it could not be read and behind that.
+const NEAR_BYTES: (usize, usize) = (40, 20);
+
 /// Reads one line into `written` and `lists`; what was read before an error stays there.
 pub(crate) fn read<'a>(
     line: &'a [u8],
@@ -14,42 +21,64 @@ pub(crate) fn read<'a>(
     lists: &mut Lists,
 ) -> Result<(), Refusal> {
     let mut scan = Scan::new(line);
+    event(&mut scan, written, lists).map_err(|refusal| near(refusal, line, scan.place()))
+}
+
+/// Shows the place where no value could be named.
+#[cold]
+fn near(mut refusal: Refusal, line: &[u8], at: usize) -> Refusal {
+    if [CUT, OTHER_KIND].contains(&refusal.value.as_str()) {
+        let (before, after) = NEAR_BYTES;
+        let part = &line[at.saturating_sub(before)..line.len().min(at + after)];
+        refusal.value = format!("{}, near {}", refusal.value, shown(part));
+    }
+    refusal
+}
+
+fn event<'a>(
+    scan: &mut Scan<'a>,
+    written: &mut Written<'a>,
+    lists: &mut Lists,
+) -> Result<(), Refusal> {
     scan.object().map_err(broken("event"))?;
     while let Some(key) = scan.key().map_err(broken("event"))? {
+        if is_null(scan) {
+            continue;
+        }
         match key {
             b"venue" => written.venue = scan.text().map_err(of("venue"))?,
             b"symbol" => written.symbol = scan.text().map_err(of("symbol"))?,
             b"seq" => written.seq = scan.integer().map_err(of("seq"))?,
-            b"ts_event" => written.ts_event = time(&mut scan, "ts_event")?,
-            b"instrument" => written.declared = Some(instrument(&mut scan)?),
+            b"ts_event" => written.ts_event = time(scan, "ts_event")?,
+            b"instrument" => written.declared = Some(instrument(scan)?),
             b"trades" => {
                 written.begin(Body::Trades)?;
-                trades(&mut scan, lists)?;
+                trades(scan, lists)?;
             }
             b"quote" => {
                 written.begin(Body::Quote)?;
-                quote(&mut scan, lists)?;
+                quote(scan, lists)?;
             }
             b"book_snapshot" => {
                 written.begin(Body::BookSnapshot)?;
-                book(&mut scan, "book_snapshot", lists)?;
+                book(scan, "book_snapshot", lists)?;
             }
             b"book_changes" => {
                 written.begin(Body::BookChanges)?;
-                book(&mut scan, "book_changes", lists)?;
+                book(scan, "book_changes", lists)?;
             }
             b"status" => {
-                let state = match scan.text().map_err(of("status"))? {
+                written.begin(Body::Status)?;
+                written.status = match scan.text().map_err(of("status"))? {
                     b"live" => TradingState::Live,
                     b"halted" => TradingState::Halted,
                     b"closed" => TradingState::Closed,
                     other => return Err(refused(Reason::Value, "status", &shown(other))),
                 };
-                written.begin(Body::Status(state))?;
             }
             b"heartbeat" => {
-                scan.skip().map_err(broken("heartbeat"))?;
                 written.begin(Body::Heartbeat)?;
+                scan.skip().map_err(broken("heartbeat"))?;
             }
             _ => scan.skip().map_err(broken("event"))?,
         }
@@ -61,6 +90,9 @@ fn instrument(scan: &mut Scan<'_>) -> Result<Declared, Refusal> {
     let mut declared = Declared::default();
     scan.object().map_err(of("instrument"))?;
     while let Some(key) = scan.key().map_err(broken("instrument"))? {
+        if is_null(scan) {
+            continue;
+        }
         match key {
             b"price_scale" => {
                 declared.price_scale = scan.integer().map_err(of("instrument.price_scale"))?;
@@ -88,6 +120,9 @@ fn trade(scan: &mut Scan<'_>) -> Result<WrittenTrade, Refusal> {
     let (mut id, mut price, mut size, mut side, mut ts_event) = (0, None, None, None, 0);
     scan.object().map_err(of("trades"))?;
     while let Some(key) = scan.key().map_err(broken("trades"))? {
+        if is_null(scan) {
+            continue;
+        }
         match key {
             b"id" => id = scan.integer().map_err(of("trades.id"))?,
             b"price" => price = Some(decimal(scan, "trades.price")?),
@@ -124,9 +159,7 @@ fn quote(scan: &mut Scan<'_>, lists: &mut Lists) -> Result<(), Refusal> {
                 continue;
             }
         };
-        if scan.peek() == Some(b'n') {
-            // null: the side is empty, as if it were absent.
-            scan.token().map_err(of(field))?;
+        if is_null(scan) {
             continue;
         }
         lists.level(level(scan, side, field)?, field)?;
@@ -145,6 +178,9 @@ fn book(scan: &mut Scan<'_>, name: &'static str, lists: &mut Lists) -> Result<()
                 continue;
             }
         };
+        if is_null(scan) {
+            continue;
+        }
         scan.array().map_err(of(field))?;
         while scan.item().map_err(broken(field))? {
             lists.level(level(scan, side, field)?, name)?;
@@ -182,6 +218,11 @@ fn decimal(scan: &mut Scan<'_>, field: &'static str) -> Result<Decimal, Refusal>
     })
 }
 
+/// Passes over a `null`: what is null is absent.
+fn is_null(scan: &mut Scan<'_>) -> bool {
+    scan.peek() == Some(b'n') && scan.literal(b"null").is_some()
+}
+
 fn time(scan: &mut Scan<'_>, field: &'static str) -> Result<i64, Refusal> {
     let micros = scan.integer().map_err(of(field))?;
     i64::try_from(micros).map_err(|_| refused(Reason::Misfit, field, &micros.to_string()))
@@ -193,14 +234,14 @@ fn shown(text: &[u8]) -> String {
 
 /// Not JSON at all, in that field.
 fn broken(field: &'static str) -> impl Fn(Fault) -> Refusal {
-    move |_| refused(Reason::Json, field, "not JSON, or cut off")
+    move |_| refused(Reason::Json, field, CUT)
 }
 
 /// A fault of reading, in that field.
 fn of(field: &'static str) -> impl Fn(Fault) -> Refusal {
     move |fault| match fault {
-        Fault::Syntax => refused(Reason::Json, field, "not JSON, or cut off"),
+        Fault::Syntax => refused(Reason::Json, field, CUT),
         Fault::Missing => refused(Reason::Missing, field, ""),
-        Fault::Value | Fault::Time => refused(Reason::Value, field, "a value of another kind"),
+        Fault::Value | Fault::Time => refused(Reason::Value, field, OTHER_KIND),
     }
 }

@@ -1,11 +1,13 @@
 //! From an event's numbers as they were written to the market's: all of them at the instrument's
 //! scales, or none.
 
-use crate::nats::event::{Lists, Number, Reason, Refusal, Written, WrittenLevel, refused};
+use crate::nats::event::{
+    Declared, Lists, Number, Reason, Refusal, Written, WrittenLevel, refused,
+};
 use crate::nats::{SYMBOL_BYTES_MAX, VENUE_BYTES_MAX};
 use crate::roster::faults::excerpt;
 use tickcast_market::{
-    BookChange, BookSide, Nanos, NumberError, Price, Quote, SCALE_MAX, Scales, Size, Trade,
+    BookChange, BookSide, Decimal, Nanos, NumberError, Price, Quote, SCALE_MAX, Scales, Size, Trade,
 };
 
 /// How far an event may lie ahead of our clock.
@@ -47,24 +49,50 @@ pub(crate) fn name(written: &Written<'_>, name: &mut Vec<u8>) -> Result<(), Refu
     Ok(())
 }
 
-/// The scales that a declaration asks for.
-pub(crate) fn scales(price: u64, size: u64, before: Option<Scales>) -> Result<Scales, Refusal> {
-    let scale = |scale: u64, field: &'static str, before: Option<u8>| {
-        let scale =
-            u8::try_from(scale).ok().filter(|scale| *scale <= SCALE_MAX).ok_or_else(|| {
-                refused(Reason::Scale, field, &format!("{scale} is above {SCALE_MAX}"))
-            })?;
-        match before {
-            Some(before) if scale < before => {
-                let text = format!("{scale} is less than {before}, which was declared before");
-                Err(refused(Reason::Scale, field, &text))
-            }
-            _ => Ok(scale),
-        }
+/// What an instrument's numbers are read by, as its latest declaration says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) scales: Scales,
+    /// What prices of quotes and books are multiples of, at the scale of prices; none was said.
+    tick_size: Option<i64>,
+}
+
+/// What a declaration asks for.
+pub(crate) fn terms(declared: &Declared, before: Option<Scales>) -> Result<Terms, Refusal> {
+    let Declared { price_scale, size_scale, tick_size, lot_size } = *declared;
+    let price = scale(price_scale, "instrument.price_scale", before.map(|scales| scales.price))?;
+    let size = scale(size_scale, "instrument.size_scale", before.map(|scales| scales.size))?;
+    let tick_size = increment(tick_size, price, "instrument.tick_size")?;
+    // Nothing is held against a lot size: odd lots are real.
+    increment(lot_size, size, "instrument.lot_size")?;
+    Ok(Terms { scales: Scales { price, size, volume: size }, tick_size })
+}
+
+fn scale(scale: u64, field: &'static str, before: Option<u8>) -> Result<u8, Refusal> {
+    let wrong = |text: &str| refused(Reason::Scale, field, text);
+    let fitting = u8::try_from(scale).ok().filter(|scale| *scale <= SCALE_MAX);
+    let Some(scale) = fitting else {
+        return Err(wrong(&format!("{scale} is above {SCALE_MAX}")));
     };
-    let price = scale(price, "instrument.price_scale", before.map(|scales| scales.price))?;
-    let size = scale(size, "instrument.size_scale", before.map(|scales| scales.size))?;
-    Ok(Scales { price, size, volume: size })
+    match before {
+        Some(before) if scale < before => {
+            Err(wrong(&format!("{scale} is less than {before}, which was declared before")))
+        }
+        _ => Ok(scale),
+    }
+}
+
+/// A smallest increment at the scale of what it is the increment of.
+fn increment(
+    written: Option<Decimal>,
+    scale: u8,
+    field: &'static str,
+) -> Result<Option<i64>, Refusal> {
+    let Some(written) = written else { return Ok(None) };
+    match number(Number::Decimal(written), scale, field)? {
+        0 => Err(refused(Reason::Value, field, &written.to_string())),
+        mantissa => Ok(Some(mantissa)),
+    }
 }
 
 /// When it happened; our own time where it is not said.
@@ -96,6 +124,20 @@ fn number(number: Number, scale: u8, field: &'static str) -> Result<i64, Refusal
     }
 }
 
+/// A price at which orders may stand. (Trades may lie between: at a midpoint, or agreed on.)
+fn price(written: Number, terms: Terms, field: &'static str) -> Result<Price, Refusal> {
+    let scale = terms.scales.price;
+    let mantissa = number(written, scale, field)?;
+    match terms.tick_size {
+        Some(tick_size) if mantissa % tick_size != 0 => {
+            let tick_size = Number::Mantissa(tick_size).shown(scale);
+            let text = format!("{} is no multiple of {tick_size}", written.shown(scale));
+            Err(refused(Reason::TickSize, field, &text))
+        }
+        _ => Ok(Price(mantissa)),
+    }
+}
+
 /// A size that must be one.
 fn size(size: Number, scale: u8, field: &'static str) -> Result<Size, Refusal> {
     match number(size, scale, field)? {
@@ -108,26 +150,27 @@ fn size(size: Number, scale: u8, field: &'static str) -> Result<Size, Refusal> {
 pub(crate) fn levels(
     lists: &Lists,
     kind: Levels,
-    scales: Scales,
+    terms: Terms,
     judged: &mut Judged,
 ) -> Result<(), Refusal> {
     let (price_field, size_field) = match kind {
         Levels::Whole => ("book_snapshot.price", "book_snapshot.size"),
         Levels::Changes => ("book_changes.price", "book_changes.size"),
     };
+    let scales = terms.scales;
     judged.changes.clear();
     let (mut bid, mut ask) = (None, None);
-    for WrittenLevel { side, price, size: total } in &lists.levels {
-        let mantissa = Price(number(*price, scales.price, price_field)?);
+    for WrittenLevel { side, price: written, size: total } in &lists.levels {
+        let price = price(*written, terms, price_field)?;
         let size = match kind {
             Levels::Whole => size(*total, scales.size, size_field)?,
             Levels::Changes => Size(number(*total, scales.size, size_field)?),
         };
         match side {
-            BookSide::Bid => bid = bid.max(Some(mantissa)),
-            BookSide::Ask => ask = Some(ask.map_or(mantissa, |ask: Price| ask.min(mantissa))),
+            BookSide::Bid => bid = bid.max(Some(price)),
+            BookSide::Ask => ask = Some(ask.map_or(price, |ask: Price| ask.min(price))),
         }
-        judged.changes.push(BookChange { side: *side, price: mantissa, size });
+        judged.changes.push(BookChange { side: *side, price, size });
     }
     match (kind, bid, ask) {
         (Levels::Whole, Some(bid), Some(ask)) if bid > ask => {
@@ -138,14 +181,15 @@ pub(crate) fn levels(
 }
 
 /// Judges a quote.
-pub(crate) fn quote(lists: &Lists, scales: Scales) -> Result<Quote, Refusal> {
+pub(crate) fn quote(lists: &Lists, terms: Terms) -> Result<Quote, Refusal> {
+    let scales = terms.scales;
     let mut quote = Quote::default();
-    for WrittenLevel { side, price, size: total } in &lists.levels {
+    for WrittenLevel { side, price: written, size: total } in &lists.levels {
         let (of, field) = match side {
             BookSide::Bid => (&mut quote.bid, "quote.bid"),
             BookSide::Ask => (&mut quote.ask, "quote.ask"),
         };
-        let price = Price(number(*price, scales.price, field)?);
+        let price = price(*written, terms, field)?;
         let total = size(*total, scales.size, field)?;
         if of.replace((price, total)).is_some() {
             return Err(refused(Reason::Value, field, "twice in one quote"));

@@ -5,7 +5,11 @@ use crate::nats::EVENTS_MAX;
 use crate::nats::event::{
     Body, Declared, Lists, Number, Reason, Refusal, Written, WrittenLevel, WrittenTrade, refused,
 };
+use crate::roster::faults::excerpt;
 use tickcast_market::{BookSide, Decimal, Side, TradingState};
+
+/// Bytes of an event that are shown where it cannot be named.
+const EVENT_SHOWN_BYTES: usize = 40;
 
 /// The events of a message, whole as far as the outermost layer can tell.
 ///
@@ -17,6 +21,10 @@ pub(crate) fn events(bytes: &[u8]) -> Result<impl Iterator<Item = &[u8]>, Refusa
             value.bytes("events")?;
             count += 1;
         }
+    }
+    if count == 0 {
+        // An Event that was published without its Message looks like this.
+        return Err(refused(Reason::Missing, "events", "no event in this Message"));
     }
     if count > EVENTS_MAX {
         let most = format!("{count} of them, {EVENTS_MAX} at most");
@@ -37,6 +45,18 @@ pub(crate) fn read<'a>(
     written: &mut Written<'a>,
     lists: &mut Lists,
 ) -> Result<(), Refusal> {
+    event(bytes, written, lists).map_err(|mut refusal| {
+        // Nothing else would lead to the place: it may be an Event that was published without its
+        // Message, and then its venue is read as if it were one.
+        if written.symbol.is_empty() {
+            let start = excerpt(&bytes[..bytes.len().min(EVENT_SHOWN_BYTES)]);
+            refusal.value = format!("{}, in an event that begins with {start}", refusal.value);
+        }
+        refusal
+    })
+}
+
+fn event<'a>(bytes: &'a [u8], written: &mut Written<'a>, lists: &mut Lists) -> Result<(), Refusal> {
     let mut fields = Fields { rest: bytes, of: "event" };
     while let Some((number, value)) = fields.next()? {
         match number {
@@ -62,17 +82,17 @@ pub(crate) fn read<'a>(
                 book(value.bytes("book_changes")?, "book_changes", lists)?;
             }
             14 => {
-                let state = match value.varint("status")? {
+                written.begin(Body::Status)?;
+                written.status = match value.varint("status")? {
                     1 => TradingState::Live,
                     2 => TradingState::Halted,
                     3 => TradingState::Closed,
                     other => return Err(refused(Reason::Value, "status", &other.to_string())),
                 };
-                written.begin(Body::Status(state))?;
             }
             15 => {
-                value.bytes("heartbeat")?;
                 written.begin(Body::Heartbeat)?;
+                value.bytes("heartbeat")?;
             }
             _ => {}
         }

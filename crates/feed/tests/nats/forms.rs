@@ -12,7 +12,10 @@ const SCALES: Scales = (3, 5);
 
 fn level() -> impl Strategy<Value = Level> {
     // Mostly what fits together, now and then what is refused.
-    let number = || prop_oneof![9 => 0..1_000_000i64, 1 => any::<i64>()];
+    let number = || {
+        // On the tick size of 0.005, or beside it.
+        prop_oneof![8 => (0..200_000i64).prop_map(|n| n * 5), 1 => 0..1_000_000i64, 1 => any::<i64>()]
+    };
     (number(), number()).prop_map(|(price, size)| Level { price, size })
 }
 

@@ -1,9 +1,12 @@
 //! Events from NATS: what is taken in both forms, what is refused and how it is named, and what a
 //! gap, a refusal and a lost connection leave in doubt.
 
+mod declarations;
 mod forms;
 mod messages;
+mod slips;
 mod stage;
+mod status;
 
 use messages::{
     Body, Book, Event, Heartbeat, Instrument, Level, Quote, Side, Status, Trade, Trades, levels,

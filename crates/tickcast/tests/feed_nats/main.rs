@@ -124,6 +124,12 @@ fn instruments_of_one_subject_come_in_both_forms_and_what_is_malformed_is_named(
         service.until_logged(words);
     }
     assert_eq!(book(&service, BMW), Some((bmw, json!("live"))), "nothing of it is applied");
+    source.publish(SUBJECT, br#"{"symbol":"BMW","seq":3,"status":"AUCTION"}"#);
+    until("a status that is not understood is not live", || is(&service, BMW, "resync"));
+    service.until_logged("subject prices.eu: nats:BMW: status: \"AUCTION\"");
+    source.publish(SUBJECT, br#"{"symbol":"BMW","seq":4,"status":"halted"}"#);
+    until("the next one counts", || is(&service, BMW, "halted"));
+    assert_eq!(refused(&service, "unexpected value"), 1.0);
     assert_eq!(service.metric("tickcast_canary_violations_total", "nats"), 0.0);
 }
 
