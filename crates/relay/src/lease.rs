@@ -12,12 +12,13 @@
 //! and still publishes does so under its old run, which no gateway takes.
 
 use crate::bus::{Bus, stopped};
-use async_nats::jetstream::context::CreateStreamErrorKind;
+use async_nats::jetstream::context::{
+    CreateStreamErrorKind, GetStreamError, GetStreamErrorKind, RequestErrorKind,
+};
 use async_nats::jetstream::kv::{CreateErrorKind, Operation, Store};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
 use async_nats::jetstream::{Context, ErrorCode};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::error::Error;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -44,6 +45,12 @@ const REPLICAS: usize = 3;
 /// How often it is looked whether there are.
 const WIDEN_EVERY: Duration = Duration::from_secs(5);
 
+/// What is said where nobody answers in time.
+const NO_ANSWER: &str = "JetStream does not answer";
+
+/// What is said where NATS knows at once that nobody will.
+const NO_JETSTREAM: &str = "JetStream is not enabled on this server, or not for this account";
+
 /// Revisions a second that are made room for: more than renewals use.
 const REVISIONS_PER_SECOND: u64 = 4;
 
@@ -58,8 +65,6 @@ pub struct Lease {
     bus: Bus,
     holder: String,
     run: watch::Sender<Option<u64>>,
-    /// Whether JetStream lately said who holds it.
-    answers: Arc<AtomicBool>,
 }
 
 impl Lease {
@@ -67,18 +72,13 @@ impl Lease {
     /// lease.
     pub fn new(bus: Bus, holder: String) -> (Lease, watch::Receiver<Option<u64>>) {
         let (run, held) = watch::channel(None);
-        (Lease { bus, holder, run, answers: Arc::default() }, held)
+        (Lease { bus, holder, run }, held)
     }
 
-    /// Becomes true while it is known who holds the lease, this process or another one; without that
-    /// nobody can take over.
-    pub fn is_known(&self) -> Arc<AtomicBool> {
-        self.answers.clone()
-    }
-
-    /// Relaxed: requests look at it, it orders nothing.
-    fn answered(&self, is_known: bool) {
-        self.answers.store(is_known, Ordering::Relaxed);
+    /// Takes note of whether it is known who holds it, this process or another one; without that nobody
+    /// can take over.
+    fn answered(&self, error: Option<&str>) {
+        self.bus.note_lease(error.map(in_bucket));
     }
 
     /// Tries to hold it until `stop`, and then gives it back, so that another takes over at once.
@@ -98,13 +98,11 @@ impl Lease {
     }
 
     async fn hold(&self, revision: &mut Option<u64>) {
-        let mut trouble = Trouble::default();
         loop {
             let store = match find_or_make(&self.bus).await {
                 Ok(store) => store,
                 Err(error) => {
-                    self.answered(false);
-                    trouble.tell(&error);
+                    self.answered(Some(&error));
                     sleep(TRY_EVERY).await;
                     continue;
                 }
@@ -113,8 +111,7 @@ impl Lease {
             let value = self.holder.clone().into_bytes().into();
             match timeout(STEP_DEADLINE, store.create(KEY, value)).await {
                 Ok(Ok(run)) => {
-                    trouble.is_over();
-                    self.answered(true);
+                    self.answered(None);
                     *revision = Some(run);
                     self.tell(Some(run));
                     tokio::select! {
@@ -125,18 +122,15 @@ impl Lease {
                     self.tell(None);
                 }
                 Ok(Err(error)) if error.kind() == CreateErrorKind::AlreadyExists => {
-                    trouble.is_over();
-                    self.answered(true);
+                    self.answered(None);
                     sleep(TRY_EVERY).await;
                 }
                 Ok(Err(error)) => {
-                    self.answered(false);
-                    trouble.tell(&error.to_string());
+                    self.answered(Some(&in_words(&error)));
                     sleep(TRY_EVERY).await;
                 }
                 Err(_) => {
-                    self.answered(false);
-                    trouble.tell("JetStream does not answer");
+                    self.answered(Some(NO_ANSWER));
                     sleep(TRY_EVERY).await;
                 }
             }
@@ -182,21 +176,9 @@ impl Lease {
     }
 }
 
-/// Why the lease cannot be had, told once.
-#[derive(Default)]
-struct Trouble(String);
-
-impl Trouble {
-    fn tell(&mut self, error: &str) {
-        if self.0 != error {
-            error.clone_into(&mut self.0);
-            tracing::warn!("lease: cannot be had: {error}");
-        }
-    }
-
-    fn is_over(&mut self) {
-        self.0.clear();
-    }
+/// What is wrong with the bucket.
+pub(crate) fn in_bucket(error: &str) -> String {
+    format!("lease bucket {BUCKET}: {error}")
 }
 
 /// The bucket. *Errors* in words: there is none, or JetStream does not answer.
@@ -208,8 +190,8 @@ pub(crate) async fn find(bus: &Bus) -> Result<Store, String> {
 async fn find_in(jetstream: &Context) -> Result<Store, String> {
     match timeout(STEP_DEADLINE, jetstream.get_key_value(BUCKET)).await {
         Ok(Ok(store)) => Ok(store),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("JetStream does not answer".into()),
+        Ok(Err(error)) => Err(in_words(&error)),
+        Err(_) => Err(NO_ANSWER.into()),
     }
 }
 
@@ -240,7 +222,7 @@ async fn find_or_make(bus: &Bus) -> Result<Store, String> {
         match timeout(STEP_DEADLINE, jetstream.create_stream(config)).await {
             Ok(Ok(_)) => return find_in(&jetstream).await,
             Ok(Err(error)) => {
-                why = error.to_string();
+                why = in_words(&error);
                 // A cluster that has no leader yet has three servers a moment later.
                 let CreateStreamErrorKind::JetStream(error) = error.kind() else { break };
                 let too_few = [
@@ -252,7 +234,7 @@ async fn find_or_make(bus: &Bus) -> Result<Store, String> {
                     break;
                 }
             }
-            Err(_) => return Err("JetStream does not answer".into()),
+            Err(_) => return Err(NO_ANSWER.into()),
         }
     }
     Err(why)
@@ -285,14 +267,37 @@ async fn widen(bus: &Bus, store: &Store) {
     }
 }
 
-/// The key's revision and the run of who holds it; `None` when nobody does. *Errors:* no answer.
-pub(crate) async fn read(store: &Store) -> Result<Option<(u64, u64)>, ()> {
-    let entry = timeout(STEP_DEADLINE, store.entry(KEY)).await.map_err(|_| ())?;
-    let Some(entry) = entry.map_err(|_| ())?.filter(|entry| entry.operation == Operation::Put)
-    else {
+/// The key's revision and the run of who holds it; `None` when nobody does. *Errors* in words: no
+/// answer.
+pub(crate) async fn read(store: &Store) -> Result<Option<(u64, u64)>, String> {
+    let entry = timeout(STEP_DEADLINE, store.entry(KEY)).await.map_err(|_| NO_ANSWER.to_owned())?;
+    let entry = entry.map_err(|error| in_words(&error))?;
+    let Some(entry) = entry.filter(|entry| entry.operation == Operation::Put) else {
         return Ok(None);
     };
     let text = String::from_utf8_lossy(&entry.value);
     let run = text.rsplit_once(' ').and_then(|(_, run)| run.parse().ok());
     Ok(Some((entry.revision, run.unwrap_or(entry.revision))))
+}
+
+/// An error of the client; whoever reads it knows NATS, not the client.
+fn in_words(error: &(dyn Error + 'static)) -> String {
+    let said = error.to_string();
+    let of_none = [
+        RequestErrorKind::NoResponders.to_string(),
+        CreateStreamErrorKind::JetStreamUnavailable.to_string(),
+    ];
+    if of_none.iter().any(|words| said.contains(words)) {
+        return NO_JETSTREAM.to_owned();
+    }
+    let found = error.source().and_then(|source| source.downcast_ref::<GetStreamError>());
+    match found.map(GetStreamError::kind) {
+        Some(GetStreamErrorKind::JetStream(error))
+            if error.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+        {
+            "there is none, no publisher has made it".to_owned()
+        }
+        Some(GetStreamErrorKind::JetStream(error)) => error.to_string(),
+        _ => said,
+    }
 }

@@ -66,10 +66,12 @@ pub(crate) async fn follow(ground: Ground<'_>) -> Result<(Arc<Hub>, Vec<ShardFee
 impl FromBus {
     pub(crate) fn health(&self) -> Health {
         let (bus, health) = (self.bus.clone(), self.health.clone());
-        Box::new(move || FeedReport {
-            feed: "bus".into(),
-            has_data: health.has_list(),
-            is_live: health.is_live() && !bus.is_refused(),
+        Box::new(move || {
+            let has_data = health.has_list();
+            let is_live = health.is_live() && !bus.is_refused();
+            let is_well = has_data && is_live;
+            let why = if is_well { None } else { bus.trouble().or_else(|| health.trouble()) };
+            FeedReport { feed: "bus".into(), has_data, is_live, why }
         })
     }
 
@@ -90,8 +92,6 @@ pub(crate) struct ToBus {
     bus: Bus,
     stop: watch::Sender<bool>,
     lease: tokio::task::JoinHandle<()>,
-    /// Who holds the lease is known.
-    is_lease_known: Arc<AtomicBool>,
 }
 
 /// Puts the streams on the bus of the settings while this publisher counts.
@@ -111,23 +111,22 @@ pub(crate) async fn publish(
     let reader = (ShardIndex(0), feed);
     let outlet = Outlet::new(bus.clone(), streams.hub.clone(), reader, arrived, clock::now);
     runtime.spawn(outlet.run(run, stopping.clone()));
-    let is_lease_known = lease.is_known();
     let lease = runtime.spawn(lease.keep(stopping));
-    Ok(ToBus { bus, stop, lease, is_lease_known })
+    Ok(ToBus { bus, stop, lease })
 }
 
 impl ToBus {
     /// Whether NATS is there and somebody holds the lease, this publisher or another one: without
     /// either nobody hears it, and it could not take over.
     pub(crate) fn health(&self) -> Health {
-        let (bus, is_lease_known) = (self.bus.clone(), self.is_lease_known.clone());
+        let bus = self.bus.clone();
         let has_been = AtomicBool::new(false);
         Box::new(move || {
-            let is_lease_known = is_lease_known.load(Ordering::Relaxed);
-            let is_live = bus.is_connected() && !bus.is_refused() && is_lease_known;
+            let why = bus.trouble();
+            let is_live = why.is_none();
             // Relaxed: requests look at it, it orders nothing.
             let has_data = has_been.fetch_or(is_live, Ordering::Relaxed) || is_live;
-            FeedReport { feed: "bus".into(), has_data, is_live }
+            FeedReport { feed: "bus".into(), has_data, is_live, why }
         })
     }
 

@@ -8,6 +8,7 @@ mod loaded;
 mod nats;
 mod permissions;
 mod processes;
+mod readiness;
 #[path = "../scripts/mod.rs"]
 mod scripts;
 mod seen;
