@@ -56,6 +56,19 @@ fn until_over(service: &Service) {
     }
 }
 
+/// It serves what there was, and says that nothing of it is current.
+fn assert_ready_but_not_live(service: &Service, why: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let (ready, _) = service::get(service.admin, "/readyz");
+        let (strictly, body) = service::get(service.admin, "/readyz?strict");
+        if (ready, strictly) == (200, 503) && body.contains(why) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{ready}, strictly {strictly}: {body}");
+    }
+}
+
 fn names(service: &Service) -> Vec<String> {
     let list = service.json("/v1/instruments");
     let list = list["instruments"].as_array().expect("a list").clone();
@@ -74,6 +87,8 @@ fn a_gateway_ends_with_what_a_recording_says() {
     for service in [&whole, &gateway] {
         until_over(service);
     }
+    assert_ready_but_not_live(&whole, "not live");
+    assert_ready_but_not_live(&gateway, "bus: no instrument of coinbase-exchange is live");
     let symbols = names(&whole).join(",");
     for (channel, options) in ALL {
         // What was told last may be under way still.
