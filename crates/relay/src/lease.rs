@@ -45,6 +45,9 @@ const REPLICAS: usize = 3;
 /// How often it is looked whether there are.
 const WIDEN_EVERY: Duration = Duration::from_secs(5);
 
+/// A bucket that can be read, in which nobody holds it and nothing is taken for so long, is broken.
+const UNTAKEN_MAX: Duration = Duration::from_secs(5);
+
 /// What is said where nobody answers in time.
 const NO_ANSWER: &str = "JetStream does not answer";
 
@@ -98,10 +101,12 @@ impl Lease {
     }
 
     async fn hold(&self, revision: &mut Option<u64>) {
+        let mut untaken_since = None;
         loop {
             let store = match find_or_make(&self.bus).await {
                 Ok(store) => store,
                 Err(error) => {
+                    untaken_since = None;
                     self.answered(Some(&error));
                     sleep(TRY_EVERY).await;
                     continue;
@@ -109,7 +114,11 @@ impl Lease {
             };
             let asked = Instant::now();
             let value = self.holder.clone().into_bytes().into();
-            match timeout(STEP_DEADLINE, store.create(KEY, value)).await {
+            let created = timeout(STEP_DEADLINE, store.create(KEY, value)).await;
+            if created.is_ok() {
+                untaken_since = None;
+            }
+            match created {
                 Ok(Ok(run)) => {
                     self.answered(None);
                     *revision = Some(run);
@@ -131,6 +140,11 @@ impl Lease {
                 }
                 Err(_) => {
                     self.answered(Some(NO_ANSWER));
+                    let since = *untaken_since.get_or_insert(asked);
+                    if since.elapsed() > UNTAKEN_MAX && matches!(read(&store).await, Ok(None)) {
+                        remove(&self.bus).await;
+                        untaken_since = None;
+                    }
                     sleep(TRY_EVERY).await;
                 }
             }
@@ -238,6 +252,22 @@ async fn find_or_make(bus: &Bus) -> Result<Store, String> {
         }
     }
     Err(why)
+}
+
+/// Removes a bucket that takes nothing, so that it is made again: a server whose files were removed or
+/// lost keeps the stream, answers for it, and can write nothing to it until it is started again. Where
+/// somebody holds the lease after all, another one holds it a moment later, under a later run.
+async fn remove(bus: &Bus) {
+    let jetstream = async_nats::jetstream::new(bus.client.clone());
+    match timeout(STEP_DEADLINE, jetstream.delete_stream(format!("KV_{BUCKET}"))).await {
+        Ok(Ok(_)) => {
+            tracing::error!(
+                "lease: its bucket could not be written to and is made again: are JetStream's files there?"
+            );
+        }
+        Ok(Err(error)) => bus.troubles.complain(&in_bucket(&format!("not removed: {error}"))),
+        Err(_) => {}
+    }
 }
 
 /// Puts the bucket on three servers of a cluster as soon as there are as many: on one alone the lease

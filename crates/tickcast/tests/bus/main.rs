@@ -175,6 +175,20 @@ fn a_nats_server_that_has_lost_its_store_begins_with_a_later_run() {
 }
 
 #[test]
+fn a_store_that_is_removed_under_a_running_server_does_not_keep_another_from_taking_over() {
+    let Some(nats) = Nats::start("removed") else { return };
+    let (first, gateway, mut socket, mut seen) = live(&nats);
+    let second = Publisher::start(&nats, &SIM);
+    second.until_metric("tickcast_bus_connected", |is_connected| is_connected == 1.0);
+    let epoch = seen.epoch;
+    nats.lose_store();
+    drop(first);
+    second.until_leader();
+    until(&mut socket, &mut seen, "prices of a later run", |seen| seen.epoch > epoch && LIVE(seen));
+    assert_unviolated(&gateway);
+}
+
+#[test]
 fn a_user_and_password_in_the_url_are_used() {
     let Some(nats) = Nats::start_guarded("guarded", "sesame") else { return };
     let publisher = Publisher::start(&nats, &SIM);
