@@ -141,7 +141,8 @@ impl Lease {
                 Err(_) => {
                     self.answered(Some(NO_ANSWER));
                     let since = *untaken_since.get_or_insert(asked);
-                    if since.elapsed() > UNTAKEN_MAX && matches!(read(&store).await, Ok(None)) {
+                    let is_broken = since.elapsed() > UNTAKEN_MAX && is_on_one_server(&store);
+                    if is_broken && matches!(read(&store).await, Ok(None)) {
                         remove(&self.bus).await;
                         untaken_since = None;
                     }
@@ -252,6 +253,13 @@ async fn find_or_make(bus: &Bus) -> Result<Store, String> {
         }
     }
     Err(why)
+}
+
+/// Whether the bucket is on a server by itself. A cluster without a quorum takes nothing either, and
+/// mends itself; what its servers hold is not to be removed meanwhile.
+fn is_on_one_server(store: &Store) -> bool {
+    let cluster = store.stream.cached_info().cluster.as_ref();
+    cluster.is_none_or(|cluster| cluster.name.is_none())
 }
 
 /// Removes a bucket that takes nothing, so that it is made again: a server whose files were removed or
