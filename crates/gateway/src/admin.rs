@@ -27,6 +27,9 @@ pub struct FeedReport {
     pub has_data: bool,
     /// Whether its data is live at this moment.
     pub is_live: bool,
+    /// What keeps it from that, where it is known; names no secrets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// What the service's own witness says of a venue.
@@ -221,12 +224,13 @@ fn why_not(draining: bool, feeds: &[FeedReport], is_strict: bool) -> Vec<String>
     if draining {
         why.push("draining".to_owned());
     }
-    for FeedReport { feed, has_data, is_live } in feeds {
-        if !has_data {
-            why.push(format!("{feed}: no data yet"));
-        } else if is_strict && !is_live {
-            why.push(format!("{feed}: not live"));
-        }
+    for FeedReport { feed, has_data, is_live, why: known } in feeds {
+        let unknown = match (has_data, is_live) {
+            (false, _) => "no data yet",
+            (true, false) if is_strict => "not live",
+            _ => continue,
+        };
+        why.push(format!("{feed}: {}", known.as_deref().unwrap_or(unknown)));
     }
     why
 }

@@ -11,6 +11,7 @@ struct Feeds {
     has_data: AtomicBool,
     is_live: AtomicBool,
     is_draining: AtomicBool,
+    why: Mutex<Option<String>>,
     canary: Mutex<Option<CanaryReport>>,
 }
 
@@ -18,7 +19,8 @@ impl Readiness for Feeds {
     fn feeds(&self) -> Vec<FeedReport> {
         let (has_data, is_live) =
             (self.has_data.load(Ordering::SeqCst), self.is_live.load(Ordering::SeqCst));
-        vec![FeedReport { feed: "sim".into(), has_data, is_live }]
+        let why = self.why.lock().unwrap().clone();
+        vec![FeedReport { feed: "sim".into(), has_data, is_live, why }]
     }
 
     fn is_draining(&self) -> bool {
@@ -79,6 +81,22 @@ fn operators_see_metrics_life_readiness_and_clients() {
     }
 
     feeds.is_draining.store(false, Ordering::SeqCst);
+    *feeds.why.lock().unwrap() = Some("the venue is away".into());
+    for (has_data, is_live, loosely, strictly) in [
+        (false, false, "[\"sim: the venue is away\"]", "[\"sim: the venue is away\"]"),
+        (true, false, "[]", "[\"sim: the venue is away\"]"),
+    ] {
+        feeds.has_data.store(has_data, Ordering::SeqCst);
+        feeds.is_live.store(is_live, Ordering::SeqCst);
+        for (target, why) in [("/readyz", loosely), ("/readyz?strict", strictly)] {
+            let (_, _, body) = get(address, "GET", target);
+            assert!(body.contains(&format!("\"why\":{why}")), "{body}");
+            assert!(body.contains("\"is_live\":false,\"why\":\"the venue is away\""), "{body}");
+        }
+    }
+    *feeds.why.lock().unwrap() = None;
+    feeds.is_live.store(true, Ordering::SeqCst);
+
     for (up, violated_lately, strictly, why) in [
         (true, false, 200, "\"why\":[]"),
         (false, false, 503, "\"why\":[\"sim: the canary does not get what is published\"]"),

@@ -81,6 +81,16 @@ impl Place {
         };
         self.url.split(',').map(hide).collect::<Vec<_>>().join(",")
     }
+
+    /// A server's address without what is secret in it.
+    pub fn shown_server(server: &ServerAddr) -> String {
+        let (scheme, host, port) = (server.scheme(), server.host(), server.port());
+        if host.contains(':') {
+            format!("{scheme}://[{host}]:{port}")
+        } else {
+            format!("{scheme}://{host}:{port}")
+        }
+    }
 }
 
 #[cfg(test)]
@@ -95,6 +105,15 @@ mod tests {
     fn a_password_is_not_shown() {
         assert_eq!(at("nats://a:secret@h:4222,nats://i").shown(), "nats://***@h:4222,nats://i");
         assert_eq!(at("nats://h:4222").shown(), "nats://h:4222");
+    }
+
+    #[test]
+    fn a_server_is_shown_without_who_comes() {
+        let check = |url: &str, expect: &str| {
+            assert_eq!(Place::shown_server(&url.parse().unwrap()), expect);
+        };
+        check("nats://a:secret@h", "nats://h:4222");
+        check("tls://token@[::1]:4223", "tls://[::1]:4223");
     }
 
     #[test]

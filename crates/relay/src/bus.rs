@@ -2,11 +2,12 @@
 
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
-use async_nats::{Client, Event, Subject};
+use crate::trouble::Troubles;
+use async_nats::{Client, ClientError, Event, Subject};
 use bytes::Bytes;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 use tickcast_nats::{Place, PlaceError};
 use tokio::sync::watch;
 
@@ -16,15 +17,6 @@ pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(2);
 /// Messages that may wait for one subscription before NATS calls it slow and drops some; what is
 /// lost is asked for again.
 const SUBSCRIPTION_MESSAGES_MAX: usize = 8_192;
-
-/// The same trouble is logged so often.
-const COMPLAINTS_EVERY: Duration = Duration::from_secs(30);
-
-/// What most often is wrong with `tls://`.
-const TLS_HINT: &str = " (with tls://: is the server's certificate trusted? bus.ca)";
-
-/// Troubles that are remembered, so that each is logged once in that time.
-const COMPLAINTS_MAX: usize = 64;
 
 /// How often it is looked whether answers are refused.
 const INBOX_EVERY: Duration = Duration::from_secs(2);
@@ -47,6 +39,7 @@ pub struct Bus {
     pub(crate) metrics: Metrics,
     notes: Arc<Notes>,
     pub(crate) refusals: Arc<Refusals>,
+    pub(crate) troubles: Arc<Troubles>,
 }
 
 impl Bus {
@@ -57,16 +50,13 @@ impl Bus {
     pub async fn connect(place: &Place, metrics: Metrics) -> Result<Bus, BusError> {
         let (servers, connect) = place.options()?;
         let refusals = Arc::<Refusals>::default();
+        let has_tls = servers.iter().any(async_nats::ServerAddr::tls_required);
+        let troubles = Arc::new(Troubles::new(place, has_tls));
         let notes = Arc::new(Notes {
             metrics: metrics.clone(),
             losses: AtomicU64::new(0),
             refusals: refusals.clone(),
-            tls_hint: if servers.iter().any(async_nats::ServerAddr::tls_required) {
-                TLS_HINT
-            } else {
-                ""
-            },
-            told: Mutex::default(),
+            troubles: troubles.clone(),
         });
         let told = notes.clone();
         let connect = connect
@@ -79,6 +69,14 @@ impl Bus {
             .reconnect_delay_callback(|tries| {
                 RECONNECT_PAUSE_MAX.min(Duration::from_millis(50 * tries.min(10) as u64))
             })
+            .reconnect_to_server_callback({
+                let troubles = troubles.clone();
+                move |servers, _| {
+                    troubles.unreached(&servers);
+                    // The client chooses.
+                    std::future::ready(None)
+                }
+            })
             .event_callback(move |event| {
                 told.take(&event);
                 std::future::ready(())
@@ -86,7 +84,7 @@ impl Bus {
         let client =
             connect.connect(servers).await.map_err(|error| place.error(error.to_string()))?;
         tokio::spawn(renew_inbox(client.clone(), Arc::downgrade(&refusals)));
-        Ok(Bus { client, metrics, notes, refusals })
+        Ok(Bus { client, metrics, notes, refusals, troubles })
     }
 
     /// Whether the connection stands.
@@ -103,13 +101,28 @@ impl Bus {
     pub(crate) async fn publish(&self, subject: Subject, payload: Bytes) {
         self.metrics.sent(payload.len());
         if let Err(error) = self.client.publish(subject, payload).await {
-            self.notes.complain("a message is not taken", &error.to_string());
+            self.troubles.complain(&format!("a message is not taken: {error}"));
         }
     }
 
     /// Whether the server has lately refused a subject to this process.
     pub fn is_refused(&self) -> bool {
-        self.refusals.is_recent()
+        self.refusals.recent().is_some()
+    }
+
+    /// Why this process hears nothing of the bus or is not heard there, or does not know who holds the
+    /// lease; names no secrets.
+    pub fn trouble(&self) -> Option<String> {
+        if !self.is_connected() {
+            return Some(self.troubles.line());
+        }
+        let refused = self.refusals.recent().map(|words| self.troubles.refusal(&words));
+        refused.or_else(|| self.troubles.lease())
+    }
+
+    /// Takes note of why it is not known who holds the lease, or that it is.
+    pub(crate) fn note_lease(&self, trouble: Option<String>) {
+        self.troubles.set_lease(trouble, self.is_connected());
     }
 
     /// Rises whenever messages may have been lost here: with each connection, and when they were
@@ -143,10 +156,7 @@ struct Notes {
     metrics: Metrics,
     losses: AtomicU64,
     refusals: Arc<Refusals>,
-    /// The client does not tell why TLS fails.
-    tls_hint: &'static str,
-    /// What was logged of errors, and when: they come several times a second.
-    told: Mutex<Vec<(String, Instant)>>,
+    troubles: Arc<Troubles>,
 }
 
 impl Notes {
@@ -156,6 +166,7 @@ impl Notes {
                 self.metrics.connected.set(1);
                 let is_first = self.losses.fetch_add(1, Ordering::Relaxed) == 0;
                 self.metrics.reconnects.inc_by((!is_first).into());
+                self.troubles.connected();
                 tracing::info!("bus: connected");
             }
             Event::Disconnected => {
@@ -170,21 +181,10 @@ impl Notes {
             Event::ServerError(error) => {
                 let error = error.to_string();
                 self.refusals.take(&error);
-                self.complain("the server refuses it", &error);
+                self.troubles.complain(&format!("the server refuses it: {error}"));
             }
-            Event::ClientError(error) => {
-                self.complain("not connected", &format!("{error}{}", self.tls_hint));
-            }
+            Event::ClientError(ClientError::Other(kind)) => self.troubles.not_connected(kind),
             _ => tracing::debug!(?event, "bus"),
-        }
-    }
-
-    fn complain(&self, what: &str, error: &str) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.retain(|(_, at)| at.elapsed() < COMPLAINTS_EVERY);
-        if told.len() < COMPLAINTS_MAX && !told.iter().any(|(known, _)| known == error) {
-            tracing::error!("bus: {what}: {error}");
-            told.push((error.to_owned(), Instant::now()));
         }
     }
 }

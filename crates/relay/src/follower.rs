@@ -5,7 +5,7 @@
 //! has been heard lately, and since the last doubt it has answered a `diff(since)`. Whatever is not
 //! sure is stale to clients.
 
-use crate::follower_states::BusHealth;
+use crate::follower_states::{BusHealth, LOWER_RUN};
 use crate::messages::{Beat, Relayed, StatusChange};
 use crate::metrics::Metrics;
 use crate::stream::{StreamKey, VIEWS};
@@ -267,22 +267,20 @@ impl Follower {
             // A server of NATS that is behind the others tells of the last one for a moment.
             self.lower_reads += 1;
             if self.lower_reads == LOWER_READS_MAX {
-                tracing::error!(
-                    run,
-                    followed = self.run,
-                    "bus: the lease was acquired at a lower revision than the last one: its bucket was \
-                     made by hand or by another version. Everything stays stale; restart the gateways"
-                );
+                tracing::error!(run, followed = self.run, "bus: {LOWER_RUN}");
+                self.health.is_run_lower.store(true, Ordering::Relaxed);
             }
             return;
         }
         self.lower_reads = 0;
+        self.health.is_run_lower.store(false, Ordering::Relaxed);
         self.is_lease_read |= self.is_connected && !self.is_late(now);
         if self.run == Some(run) {
             return;
         }
         tracing::info!(last = self.run, run, "bus: following a publisher");
         self.run = Some(run);
+        self.health.run.store(run, Ordering::Relaxed);
         // What the last one said of instruments that this one does not have is not said any more.
         self.states.fill(TradingState::Stale);
         self.reader = ProtobufReader::new();

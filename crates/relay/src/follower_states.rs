@@ -4,16 +4,24 @@ use crate::follower::{Command, Follower};
 use crate::messages::{Beat, Instrument, List, StatusChange};
 use crate::stream::{StreamKey, VIEWS, name_of_status};
 use prost::Message;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tickcast_market::{
     Decimal, InstrumentIndex, InstrumentSpec, Nanos, Scales, TradingState, Venue,
 };
+
+/// What is wrong where the lease tells of a run that was over already.
+pub(crate) const LOWER_RUN: &str = "the lease was acquired at a lower revision than the last one: its \
+    bucket was made by hand or by another version. Everything stays stale; restart the gateways";
 
 /// How the bus is doing, for `/readyz`.
 #[derive(Debug, Default)]
 pub struct BusHealth {
     pub(crate) has_list: AtomicBool,
     pub(crate) is_live: AtomicBool,
+    /// The run that is followed; 0 before the first.
+    pub(crate) run: AtomicU64,
+    /// The lease is of a run that was over already.
+    pub(crate) is_run_lower: AtomicBool,
 }
 
 impl BusHealth {
@@ -26,6 +34,19 @@ impl BusHealth {
     /// Whether a publisher that counts is heard at this moment.
     pub fn is_live(&self) -> bool {
         self.is_live.load(Ordering::Relaxed)
+    }
+
+    /// What is missing, on a line that stands and beside a lease that can be read.
+    pub fn trouble(&self) -> Option<String> {
+        let run = self.run.load(Ordering::Relaxed);
+        if self.is_run_lower.load(Ordering::Relaxed) {
+            return Some(format!("{LOWER_RUN} (run {run} is followed)"));
+        }
+        if !self.is_live() {
+            return Some(format!("the publisher of run {run} is not heard"));
+        }
+        let missing = "the publisher's list of instruments has not come whole yet";
+        (!self.has_list()).then(|| missing.to_owned())
     }
 }
 

@@ -175,16 +175,24 @@ async fn watch_lease(bus: Bus, told: mpsc::Sender<Told>) {
     let mut store = None;
     loop {
         every.tick().await;
-        if store.is_none() {
-            store = lease::find(&bus).await.ok();
-        }
-        let Some(bucket) = &store else { continue };
-        let Ok(entry) = lease::read(bucket).await else {
-            store = None;
-            continue;
+        let read = match &store {
+            Some(bucket) => lease::read(bucket).await,
+            None => match lease::find(&bus).await {
+                Ok(bucket) => lease::read(store.insert(bucket)).await,
+                Err(error) => Err(error),
+            },
         };
+        let trouble = match &read {
+            Ok(Some(_)) => None,
+            Ok(None) => Some(lease::in_bucket("no publisher holds the lease")),
+            Err(error) => Some(lease::in_bucket(error)),
+        };
+        bus.note_lease(trouble);
+        if read.is_err() {
+            store = None;
+        }
         // Nobody holds it for a moment between two holders: the last one is not heard then.
-        let Some((_, run)) = entry else { continue };
+        let Ok(Some((_, run))) = read else { continue };
         // Also when it is the same: after a loss nobody is heard before this.
         if told.send(Told::Leader(run)).await.is_err() {
             return;

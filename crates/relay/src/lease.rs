@@ -12,12 +12,13 @@
 //! and still publishes does so under its old run, which no gateway takes.
 
 use crate::bus::{Bus, stopped};
-use async_nats::jetstream::context::CreateStreamErrorKind;
+use async_nats::jetstream::context::{
+    CreateStreamErrorKind, GetStreamError, GetStreamErrorKind, RequestErrorKind,
+};
 use async_nats::jetstream::kv::{CreateErrorKind, Operation, Store};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
 use async_nats::jetstream::{Context, ErrorCode};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::error::Error;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -44,6 +45,15 @@ const REPLICAS: usize = 3;
 /// How often it is looked whether there are.
 const WIDEN_EVERY: Duration = Duration::from_secs(5);
 
+/// A bucket that can be read, in which nobody holds it and nothing is taken for so long, is broken.
+const UNTAKEN_MAX: Duration = Duration::from_secs(5);
+
+/// What is said where nobody answers in time.
+const NO_ANSWER: &str = "JetStream does not answer";
+
+/// What is said where NATS knows at once that nobody will.
+const NO_JETSTREAM: &str = "JetStream is not enabled on this server, or not for this account";
+
 /// Revisions a second that are made room for: more than renewals use.
 const REVISIONS_PER_SECOND: u64 = 4;
 
@@ -58,8 +68,6 @@ pub struct Lease {
     bus: Bus,
     holder: String,
     run: watch::Sender<Option<u64>>,
-    /// Whether JetStream lately said who holds it.
-    answers: Arc<AtomicBool>,
 }
 
 impl Lease {
@@ -67,18 +75,13 @@ impl Lease {
     /// lease.
     pub fn new(bus: Bus, holder: String) -> (Lease, watch::Receiver<Option<u64>>) {
         let (run, held) = watch::channel(None);
-        (Lease { bus, holder, run, answers: Arc::default() }, held)
+        (Lease { bus, holder, run }, held)
     }
 
-    /// Becomes true while it is known who holds the lease, this process or another one; without that
-    /// nobody can take over.
-    pub fn is_known(&self) -> Arc<AtomicBool> {
-        self.answers.clone()
-    }
-
-    /// Relaxed: requests look at it, it orders nothing.
-    fn answered(&self, is_known: bool) {
-        self.answers.store(is_known, Ordering::Relaxed);
+    /// Takes note of whether it is known who holds it, this process or another one; without that nobody
+    /// can take over.
+    fn answered(&self, error: Option<&str>) {
+        self.bus.note_lease(error.map(in_bucket));
     }
 
     /// Tries to hold it until `stop`, and then gives it back, so that another takes over at once.
@@ -98,23 +101,26 @@ impl Lease {
     }
 
     async fn hold(&self, revision: &mut Option<u64>) {
-        let mut trouble = Trouble::default();
+        let mut untaken_since = None;
         loop {
             let store = match find_or_make(&self.bus).await {
                 Ok(store) => store,
                 Err(error) => {
-                    self.answered(false);
-                    trouble.tell(&error);
+                    untaken_since = None;
+                    self.answered(Some(&error));
                     sleep(TRY_EVERY).await;
                     continue;
                 }
             };
             let asked = Instant::now();
             let value = self.holder.clone().into_bytes().into();
-            match timeout(STEP_DEADLINE, store.create(KEY, value)).await {
+            let created = timeout(STEP_DEADLINE, store.create(KEY, value)).await;
+            if created.is_ok() {
+                untaken_since = None;
+            }
+            match created {
                 Ok(Ok(run)) => {
-                    trouble.is_over();
-                    self.answered(true);
+                    self.answered(None);
                     *revision = Some(run);
                     self.tell(Some(run));
                     tokio::select! {
@@ -125,18 +131,21 @@ impl Lease {
                     self.tell(None);
                 }
                 Ok(Err(error)) if error.kind() == CreateErrorKind::AlreadyExists => {
-                    trouble.is_over();
-                    self.answered(true);
+                    self.answered(None);
                     sleep(TRY_EVERY).await;
                 }
                 Ok(Err(error)) => {
-                    self.answered(false);
-                    trouble.tell(&error.to_string());
+                    self.answered(Some(&in_words(&error)));
                     sleep(TRY_EVERY).await;
                 }
                 Err(_) => {
-                    self.answered(false);
-                    trouble.tell("JetStream does not answer");
+                    self.answered(Some(NO_ANSWER));
+                    let since = *untaken_since.get_or_insert(asked);
+                    let is_broken = since.elapsed() > UNTAKEN_MAX && is_on_one_server(&store);
+                    if is_broken && matches!(read(&store).await, Ok(None)) {
+                        remove(&self.bus).await;
+                        untaken_since = None;
+                    }
                     sleep(TRY_EVERY).await;
                 }
             }
@@ -182,21 +191,9 @@ impl Lease {
     }
 }
 
-/// Why the lease cannot be had, told once.
-#[derive(Default)]
-struct Trouble(String);
-
-impl Trouble {
-    fn tell(&mut self, error: &str) {
-        if self.0 != error {
-            error.clone_into(&mut self.0);
-            tracing::warn!("lease: cannot be had: {error}");
-        }
-    }
-
-    fn is_over(&mut self) {
-        self.0.clear();
-    }
+/// What is wrong with the bucket.
+pub(crate) fn in_bucket(error: &str) -> String {
+    format!("lease bucket {BUCKET}: {error}")
 }
 
 /// The bucket. *Errors* in words: there is none, or JetStream does not answer.
@@ -208,8 +205,8 @@ pub(crate) async fn find(bus: &Bus) -> Result<Store, String> {
 async fn find_in(jetstream: &Context) -> Result<Store, String> {
     match timeout(STEP_DEADLINE, jetstream.get_key_value(BUCKET)).await {
         Ok(Ok(store)) => Ok(store),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("JetStream does not answer".into()),
+        Ok(Err(error)) => Err(in_words(&error)),
+        Err(_) => Err(NO_ANSWER.into()),
     }
 }
 
@@ -240,7 +237,7 @@ async fn find_or_make(bus: &Bus) -> Result<Store, String> {
         match timeout(STEP_DEADLINE, jetstream.create_stream(config)).await {
             Ok(Ok(_)) => return find_in(&jetstream).await,
             Ok(Err(error)) => {
-                why = error.to_string();
+                why = in_words(&error);
                 // A cluster that has no leader yet has three servers a moment later.
                 let CreateStreamErrorKind::JetStream(error) = error.kind() else { break };
                 let too_few = [
@@ -252,10 +249,33 @@ async fn find_or_make(bus: &Bus) -> Result<Store, String> {
                     break;
                 }
             }
-            Err(_) => return Err("JetStream does not answer".into()),
+            Err(_) => return Err(NO_ANSWER.into()),
         }
     }
     Err(why)
+}
+
+/// Whether the bucket is on a server by itself. A cluster without a quorum takes nothing either, and
+/// mends itself; what its servers hold is not to be removed meanwhile.
+fn is_on_one_server(store: &Store) -> bool {
+    let cluster = store.stream.cached_info().cluster.as_ref();
+    cluster.is_none_or(|cluster| cluster.name.is_none())
+}
+
+/// Removes a bucket that takes nothing, so that it is made again: a server whose files were removed or
+/// lost keeps the stream, answers for it, and can write nothing to it until it is started again. Where
+/// somebody holds the lease after all, another one holds it a moment later, under a later run.
+async fn remove(bus: &Bus) {
+    let jetstream = async_nats::jetstream::new(bus.client.clone());
+    match timeout(STEP_DEADLINE, jetstream.delete_stream(format!("KV_{BUCKET}"))).await {
+        Ok(Ok(_)) => {
+            tracing::error!(
+                "lease: its bucket could not be written to and is made again: are JetStream's files there?"
+            );
+        }
+        Ok(Err(error)) => bus.troubles.complain(&in_bucket(&format!("not removed: {error}"))),
+        Err(_) => {}
+    }
 }
 
 /// Puts the bucket on three servers of a cluster as soon as there are as many: on one alone the lease
@@ -285,14 +305,37 @@ async fn widen(bus: &Bus, store: &Store) {
     }
 }
 
-/// The key's revision and the run of who holds it; `None` when nobody does. *Errors:* no answer.
-pub(crate) async fn read(store: &Store) -> Result<Option<(u64, u64)>, ()> {
-    let entry = timeout(STEP_DEADLINE, store.entry(KEY)).await.map_err(|_| ())?;
-    let Some(entry) = entry.map_err(|_| ())?.filter(|entry| entry.operation == Operation::Put)
-    else {
+/// The key's revision and the run of who holds it; `None` when nobody does. *Errors* in words: no
+/// answer.
+pub(crate) async fn read(store: &Store) -> Result<Option<(u64, u64)>, String> {
+    let entry = timeout(STEP_DEADLINE, store.entry(KEY)).await.map_err(|_| NO_ANSWER.to_owned())?;
+    let entry = entry.map_err(|error| in_words(&error))?;
+    let Some(entry) = entry.filter(|entry| entry.operation == Operation::Put) else {
         return Ok(None);
     };
     let text = String::from_utf8_lossy(&entry.value);
     let run = text.rsplit_once(' ').and_then(|(_, run)| run.parse().ok());
     Ok(Some((entry.revision, run.unwrap_or(entry.revision))))
+}
+
+/// An error of the client; whoever reads it knows NATS, not the client.
+fn in_words(error: &(dyn Error + 'static)) -> String {
+    let said = error.to_string();
+    let of_none = [
+        RequestErrorKind::NoResponders.to_string(),
+        CreateStreamErrorKind::JetStreamUnavailable.to_string(),
+    ];
+    if of_none.iter().any(|words| said.contains(words)) {
+        return NO_JETSTREAM.to_owned();
+    }
+    let found = error.source().and_then(|source| source.downcast_ref::<GetStreamError>());
+    match found.map(GetStreamError::kind) {
+        Some(GetStreamErrorKind::JetStream(error))
+            if error.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+        {
+            "there is none, no publisher has made it".to_owned()
+        }
+        Some(GetStreamErrorKind::JetStream(error)) => error.to_string(),
+        _ => said,
+    }
 }

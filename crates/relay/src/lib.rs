@@ -27,6 +27,7 @@ mod refusals;
 mod stream;
 mod teller;
 mod teller_answers;
+mod trouble;
 
 pub use bus::{Bus, BusError};
 pub use follower::{Command, Follower, Question, Told};

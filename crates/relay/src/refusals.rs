@@ -24,7 +24,7 @@ const REFUSED: [&str; 2] = ["for Publish to \"", "for Subscription to \""];
 
 #[derive(Debug, Default)]
 struct State {
-    last: Option<Instant>,
+    last: Option<(Instant, String)>,
     last_publish: Option<Instant>,
     waiting: FxHashMap<String, Arc<Notify>>,
     lost_inbox: bool,
@@ -43,9 +43,11 @@ impl Refusals {
         };
         let subject = rest.split('"').next().unwrap_or_default();
         let mut state = self.state();
-        state.last = Some(Instant::now());
+        let now = Instant::now();
+        let said = error.strip_prefix("nats: ").unwrap_or(error);
+        state.last = Some((now, said.to_owned()));
         if words == REFUSED[0] {
-            state.last_publish = state.last;
+            state.last_publish = Some(now);
         } else if let Some(refused) = state.waiting.get(subject) {
             refused.notify_one();
         } else {
@@ -54,9 +56,11 @@ impl Refusals {
         true
     }
 
-    /// Whether something was refused lately.
-    pub(crate) fn is_recent(&self) -> bool {
-        self.state().last.is_some_and(|last| last.elapsed() < LATELY)
+    /// What was refused lately, in the server's words.
+    pub(crate) fn recent(&self) -> Option<String> {
+        let state = self.state();
+        let lately = state.last.as_ref().filter(|(last, _)| last.elapsed() < LATELY);
+        lately.map(|(_, words)| words.clone())
     }
 
     /// Whether something that this process said was refused lately.
@@ -174,9 +178,11 @@ mod tests {
     fn what_was_refused_is_told_apart() {
         let refusals = Refusals::default();
         assert!(!refusals.take("nats: Stale Connection"));
-        assert!(!refusals.is_recent());
+        assert_eq!(refusals.recent(), None);
         assert!(refusals.take("nats: Permissions Violation for Subscription to \"_INBOX.a.*\""));
-        assert!(refusals.is_recent() && !refusals.is_silenced());
+        let words = "Permissions Violation for Subscription to \"_INBOX.a.*\"";
+        assert_eq!(refusals.recent().as_deref(), Some(words));
+        assert!(!refusals.is_silenced());
         assert!(refusals.take_lost_inbox() && !refusals.take_lost_inbox());
         assert!(refusals.take("nats: Permissions Violation for Publish to \"tickcast.v1._.beat\""));
         assert!(refusals.is_silenced());

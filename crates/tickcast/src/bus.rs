@@ -4,11 +4,12 @@ use crate::clock;
 use crate::settings_bus::BusPlace;
 use crate::streams::{Ground, Health, Streams};
 use anyhow::{Context, Result};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use tickcast_gateway::FeedReport;
-use tickcast_market::{Directory, Epoch};
+use tickcast_market::{Directory, Epoch, TradingState};
 use tickcast_nats::Place;
 use tickcast_publisher::{Config, Hub, Interest, Publisher, Resync, ShardFeed, ShardIndex};
 use tickcast_relay::{Bus, BusHealth, Follower, Intake, Lease, Metrics, Outlet};
@@ -29,6 +30,7 @@ fn place_of(place: BusPlace) -> Place {
 /// A gateway's end of the bus.
 pub(crate) struct FromBus {
     bus: Bus,
+    hub: Arc<Hub>,
     health: Arc<BusHealth>,
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
@@ -60,16 +62,21 @@ pub(crate) async fn follow(ground: Ground<'_>) -> Result<(Arc<Hub>, Vec<ShardFee
         .context("the replicas' thread")?;
     let (stop, stopping) = watch::channel(false);
     venues.spawn(intake.run(stopping));
-    Ok((hub, feeds, FromBus { bus, health, stop, thread }))
+    Ok((hub.clone(), feeds, FromBus { bus, hub, health, stop, thread }))
 }
 
 impl FromBus {
     pub(crate) fn health(&self) -> Health {
-        let (bus, health) = (self.bus.clone(), self.health.clone());
-        Box::new(move || FeedReport {
-            feed: "bus".into(),
-            has_data: health.has_list(),
-            is_live: health.is_live() && !bus.is_refused(),
+        let (bus, hub, health) = (self.bus.clone(), self.hub.clone(), self.health.clone());
+        Box::new(move || {
+            let has_data = health.has_list();
+            let is_heard = health.is_live() && !bus.is_refused();
+            let why = if has_data && is_heard {
+                why_not_live(&hub)
+            } else {
+                bus.trouble().or_else(|| health.trouble())
+            };
+            FeedReport { feed: "bus".into(), has_data, is_live: is_heard && why.is_none(), why }
         })
     }
 
@@ -85,13 +92,25 @@ impl FromBus {
     }
 }
 
+/// The venues of which nothing is current, as the publisher tells: where it stands beside the edge
+/// their feeds are not live.
+fn why_not_live(hub: &Hub) -> Option<String> {
+    let mut venues = BTreeMap::new();
+    for instrument in hub.directory().list_from(0) {
+        let state = hub.status(instrument.index).map(|status| status.state).unwrap_or_default();
+        let is_current = !matches!(state, TradingState::Stale | TradingState::Resync);
+        *venues.entry(instrument.spec.venue.name()).or_insert(false) |= is_current;
+    }
+    let silent = venues.into_iter().filter(|(_, is_current)| !is_current).map(|(name, _)| name);
+    let names = silent.collect::<Vec<_>>().join(", ");
+    (!names.is_empty()).then(|| format!("no instrument of {names} is live"))
+}
+
 /// A publisher's end of the bus: who holds the lease publishes.
 pub(crate) struct ToBus {
     bus: Bus,
     stop: watch::Sender<bool>,
     lease: tokio::task::JoinHandle<()>,
-    /// Who holds the lease is known.
-    is_lease_known: Arc<AtomicBool>,
 }
 
 /// Puts the streams on the bus of the settings while this publisher counts.
@@ -111,23 +130,22 @@ pub(crate) async fn publish(
     let reader = (ShardIndex(0), feed);
     let outlet = Outlet::new(bus.clone(), streams.hub.clone(), reader, arrived, clock::now);
     runtime.spawn(outlet.run(run, stopping.clone()));
-    let is_lease_known = lease.is_known();
     let lease = runtime.spawn(lease.keep(stopping));
-    Ok(ToBus { bus, stop, lease, is_lease_known })
+    Ok(ToBus { bus, stop, lease })
 }
 
 impl ToBus {
     /// Whether NATS is there and somebody holds the lease, this publisher or another one: without
     /// either nobody hears it, and it could not take over.
     pub(crate) fn health(&self) -> Health {
-        let (bus, is_lease_known) = (self.bus.clone(), self.is_lease_known.clone());
+        let bus = self.bus.clone();
         let has_been = AtomicBool::new(false);
         Box::new(move || {
-            let is_lease_known = is_lease_known.load(Ordering::Relaxed);
-            let is_live = bus.is_connected() && !bus.is_refused() && is_lease_known;
+            let why = bus.trouble();
+            let is_live = why.is_none();
             // Relaxed: requests look at it, it orders nothing.
             let has_data = has_been.fetch_or(is_live, Ordering::Relaxed) || is_live;
-            FeedReport { feed: "bus".into(), has_data, is_live }
+            FeedReport { feed: "bus".into(), has_data, is_live, why }
         })
     }
 

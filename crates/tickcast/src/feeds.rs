@@ -69,6 +69,7 @@ impl FeedHealth {
             feed: self.name.clone(),
             has_data: self.has_data.load(Ordering::Relaxed),
             is_live: self.is_live.load(Ordering::Relaxed),
+            why: None,
         }
     }
 }

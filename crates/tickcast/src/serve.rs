@@ -296,7 +296,11 @@ impl Ready {
     /// *Errors* name the feeds that have not given data yet.
     fn check(&self) -> Result<()> {
         let silent = self.healths.iter().map(|health| health());
-        let silent: Vec<_> = silent.filter(|feed| !feed.has_data).map(|feed| feed.feed).collect();
+        let name = |feed: FeedReport| match feed.why {
+            Some(why) => format!("{} ({why})", feed.feed),
+            None => feed.feed,
+        };
+        let silent: Vec<_> = silent.filter(|feed| !feed.has_data).map(name).collect();
         ensure!(silent.is_empty(), "no data from {}", silent.join(", "));
         Ok(())
     }

@@ -64,13 +64,20 @@ pub(crate) struct Gateway {
     lease: VecDeque<(Nanos, u64)>,
     clients: Vec<Client>,
     held: BTreeMap<(usize, usize), Since>,
+    /// What publishers had told when messages may have been lost here last, by instrument, view and run.
+    pub(crate) floors: BTreeMap<(usize, usize, u64), Since>,
+    /// Messages of streams are held up on their way until then, and in between its line breaks.
+    pub(crate) held_until: Nanos,
+    pub(crate) cut_at: Option<Nanos>,
+    /// The newest run that it has read in the lease.
+    pub(crate) leader: u64,
     newest_run: u64,
     pub(crate) compared: u64,
     /// How often an instrument was seen stale and live.
     pub(crate) shown: (u64, u64),
 }
 
-fn run_of(epoch: Epoch) -> u64 {
+pub(crate) fn run_of(epoch: Epoch) -> u64 {
     epoch.0 / Epoch::PER_RUN
 }
 
@@ -98,6 +105,10 @@ impl Gateway {
             lease: VecDeque::new(),
             clients: Vec::new(),
             held: BTreeMap::new(),
+            floors: BTreeMap::new(),
+            held_until: Nanos::ZERO,
+            cut_at: None,
+            leader: 0,
             newest_run: 0,
             compared: 0,
             shown: (0, 0),
@@ -140,6 +151,7 @@ impl Gateway {
         let line = LineState { is_connected: self.is_connected, losses: self.losses };
         self.follower.begin_turn(line, clock);
         while let Some((_, run)) = self.lease.pop_front_if(|(at, _)| *at <= now) {
+            self.leader = self.leader.max(run);
             self.follower.take(Told::Leader(run), clock);
         }
         let mut keys: Vec<_> = self.lines.keys().cloned().collect();
@@ -165,8 +177,10 @@ impl Gateway {
         self.serve_clients();
     }
 
-    /// No client is given anything of a run that is older than one that any of them was given.
+    /// No client is given anything of a run that is older than one that any of them was given, or
+    /// than one that was read in the lease.
     fn serve_clients(&mut self) {
+        self.newest_run = self.newest_run.max(self.leader);
         while let Some(batch) = self.feed.try_next() {
             for frame in &batch.frames {
                 let run = run_of(frame.epoch);
@@ -181,11 +195,23 @@ impl Gateway {
         }
     }
 
+    /// What is shown as live was asked for since messages may have been lost.
+    fn judge_floor(&self, instrument: usize, at: usize, now: Since) {
+        let floor = self.floors.get(&(instrument, at, run_of(now.epoch)));
+        assert!(
+            floor.is_none_or(|floor| (now.epoch, now.seq) >= (floor.epoch, floor.seq)),
+            "gateway {}: S{instrument} {:?} is live at {now:?}, which was over at {floor:?}",
+            self.number,
+            VIEWS[at]
+        );
+    }
+
     /// Whatever is shown was said by a publisher, at this very (epoch, seq), and nothing goes back.
     pub(crate) fn judge(&mut self, oracle: &Oracle) {
         for instrument in 0..INSTRUMENTS {
             let index = InstrumentIndex(instrument as u32);
-            match self.hub.status(index).map(|status| status.state) {
+            let state_shown = self.hub.status(index).map(|status| status.state);
+            match state_shown {
                 Some(TradingState::Live) => self.shown.1 += 1,
                 Some(TradingState::Stale) => self.shown.0 += 1,
                 _ => {}
@@ -198,6 +224,9 @@ impl Gateway {
                     continue;
                 };
                 epochs.push(now.epoch);
+                if state_shown == Some(TradingState::Live) {
+                    self.judge_floor(instrument, at, now);
+                }
                 let before = self.held.insert((instrument, at), now);
                 if before == Some(now) {
                     continue;

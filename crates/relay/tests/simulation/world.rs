@@ -157,6 +157,7 @@ impl World {
             }
         }
         self.answer();
+        self.cut_what_is_due();
         for number in 0..self.gateways.len() {
             self.step_gateway(number);
         }
@@ -180,25 +181,29 @@ impl World {
         self.judge_live(number);
     }
 
-    /// `live` needs a line that stands, and a beat that is not too old, of a run that is not known to have ended.
+    /// `live` needs a line that stands, and a beat that is not too old, of the run that was read in the
+    /// lease, which is not known to have ended.
     fn judge_live(&self, number: usize) {
         let gateway = &self.gateways[number];
         if !gateway.is_live() {
             return;
         }
+        // Between two holders the lease says nothing of who counts.
+        let can_read = !self.bucket.is_away && self.bucket.holder().is_some();
+        let held_since = self.bucket.runs.last().map_or(START, |(_, since)| *since);
         let able_since = gateway.line_since.max(self.bucket_since).max(gateway.frozen_until);
-        let can_read = !self.bucket.is_away;
+        let able_since = able_since.max(held_since);
         let is_over = |run: u64| {
-            let later = self.bucket.runs.iter().find(|(later, _)| *later > run);
-            let known = |since: Nanos| self.now.since(since.max(able_since)) > LEASE_AFTER;
-            can_read && later.is_some_and(|(_, since)| known(*since))
+            can_read
+                && self.bucket.runs.iter().any(|(later, _)| *later > run)
+                && self.now.since(able_since) > LEASE_AFTER
         };
-        let is_heard = |(run, at): (&u64, &Nanos)| {
-            gateway.is_connected && self.now.since(*at) <= LIVE_AFTER && !is_over(*run)
-        };
+        let run = gateway.leader;
+        let beat = self.beats.get(&run).copied().unwrap_or(Nanos::ZERO);
+        let is_heard = gateway.is_connected && self.now.since(beat) <= LIVE_AFTER;
         assert!(
-            self.beats.iter().any(is_heard),
-            "gateway {number} is live at {:?}; beats {:?}, runs {:?}",
+            is_heard && !is_over(run),
+            "gateway {number} is live at {:?} under run {run}; beats {:?}, runs {:?}",
             self.now,
             self.beats,
             self.bucket.runs
@@ -234,6 +239,8 @@ impl World {
             }
             let line = gateway.lines.entry((from, subject.clone())).or_default();
             let at = line.back().map_or(self.now, |last| last.at).max(self.now.plus(late));
+            let is_held = matches!(kind, Kind::Stream(_));
+            let at = if is_held { at.max(gateway.held_until) } else { at };
             let (subject, payload) = (subject.clone(), message.payload.clone());
             let under_way = UnderWay { at, kind, subject: subject.clone(), payload };
             let again = !self.is_calm && self.random.u8(..30) == 0;

@@ -8,6 +8,7 @@ mod loaded;
 mod nats;
 mod permissions;
 mod processes;
+mod readiness;
 #[path = "../scripts/mod.rs"]
 mod scripts;
 mod seen;
@@ -55,6 +56,19 @@ fn until_over(service: &Service) {
     }
 }
 
+/// It serves what there was, and says that nothing of it is current.
+fn assert_ready_but_not_live(service: &Service, why: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let (ready, _) = service::get(service.admin, "/readyz");
+        let (strictly, body) = service::get(service.admin, "/readyz?strict");
+        if (ready, strictly) == (200, 503) && body.contains(why) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{ready}, strictly {strictly}: {body}");
+    }
+}
+
 fn names(service: &Service) -> Vec<String> {
     let list = service.json("/v1/instruments");
     let list = list["instruments"].as_array().expect("a list").clone();
@@ -73,6 +87,8 @@ fn a_gateway_ends_with_what_a_recording_says() {
     for service in [&whole, &gateway] {
         until_over(service);
     }
+    assert_ready_but_not_live(&whole, "not live");
+    assert_ready_but_not_live(&gateway, "bus: no instrument of coinbase-exchange is live");
     let symbols = names(&whole).join(",");
     for (channel, options) in ALL {
         // What was told last may be under way still.
@@ -170,6 +186,20 @@ fn a_nats_server_that_has_lost_its_store_begins_with_a_later_run() {
     nats.start_again();
     until(&mut socket, &mut seen, "prices of a later run", |seen| seen.epoch > epoch && LIVE(seen));
     assert!(seen.states[told..].iter().any(|state| state == "stale"), "{:?}", seen.states);
+    assert_unviolated(&gateway);
+}
+
+#[test]
+fn a_store_that_is_removed_under_a_running_server_does_not_keep_another_from_taking_over() {
+    let Some(nats) = Nats::start("removed") else { return };
+    let (first, gateway, mut socket, mut seen) = live(&nats);
+    let second = Publisher::start(&nats, &SIM);
+    second.until_metric("tickcast_bus_connected", |is_connected| is_connected == 1.0);
+    let epoch = seen.epoch;
+    nats.lose_store();
+    drop(first);
+    second.until_leader();
+    until(&mut socket, &mut seen, "prices of a later run", |seen| seen.epoch > epoch && LIVE(seen));
     assert_unviolated(&gateway);
 }
 

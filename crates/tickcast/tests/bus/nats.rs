@@ -119,9 +119,17 @@ impl Nats {
         self.until_listening();
     }
 
-    /// Removes what it has stored.
+    /// Removes what it has stored; while it runs it may be storing more.
     pub(crate) fn lose_store(&self) {
-        std::fs::remove_dir_all(self.folder.join("store")).expect("it has stored something");
+        let store = self.folder.join("store");
+        assert!(store.exists(), "it has stored something");
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(error) = std::fs::remove_dir_all(&store) {
+            if !store.exists() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{}: {error}", store.display());
+        }
     }
 
     /// Ends it at once.

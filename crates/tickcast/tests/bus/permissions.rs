@@ -84,12 +84,3 @@ fn a_publisher_that_may_not_use_the_lease_waits_until_it_may() {
     let gateway = gateway_on(&url(&nats, "gateway"), &[]);
     gateway.until_ready();
 }
-
-#[test]
-fn a_publisher_on_a_server_without_jetstream_is_not_ready_and_says_why() {
-    let Some(nats) = Nats::start_with("no-jetstream", "jetstream: disabled") else { return };
-    let publisher = Publisher::start(&nats, &SIM);
-    publisher.until_logged("lease: cannot be had");
-    until_not_ready(publisher.admin);
-    assert_eq!(publisher.metric("tickcast_bus_leader"), 0.0);
-}
