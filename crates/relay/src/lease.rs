@@ -12,6 +12,7 @@
 //! and still publishes does so under its old run, which no gateway takes.
 
 use crate::bus::{Bus, stopped};
+use crate::candidacy::Candidacy;
 use async_nats::jetstream::context::{
     CreateStreamErrorKind, GetStreamError, GetStreamErrorKind, RequestErrorKind,
 };
@@ -19,6 +20,7 @@ use async_nats::jetstream::kv::{CreateErrorKind, Operation, Store};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
 use async_nats::jetstream::{Context, ErrorCode};
 use std::error::Error;
+use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -63,19 +65,32 @@ const _: () =
     assert!(RENEW_EVERY.as_millis() + 2 * STEP_DEADLINE.as_millis() <= HELD_MAX.as_millis());
 
 /// The lease, as one publisher sees it.
-#[derive(Debug)]
 pub struct Lease {
     bus: Bus,
     holder: String,
     run: watch::Sender<Option<u64>>,
+    has_prices: HasPrices,
+}
+
+/// Whether this publisher has anything to show now.
+pub type HasPrices = Box<dyn Fn() -> bool + Send + Sync>;
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("holder", &self.holder).finish_non_exhaustive()
+    }
 }
 
 impl Lease {
-    /// `holder` names this process in the bucket. What is returned says the run while it holds the
-    /// lease.
-    pub fn new(bus: Bus, holder: String) -> (Lease, watch::Receiver<Option<u64>>) {
+    /// `holder` names this process in the bucket; without `has_prices` it leaves the lease to others
+    /// as long as there are any. What is returned says the run while it holds the lease.
+    pub fn new(
+        bus: Bus,
+        holder: String,
+        has_prices: HasPrices,
+    ) -> (Lease, watch::Receiver<Option<u64>>) {
         let (run, held) = watch::channel(None);
-        (Lease { bus, holder, run }, held)
+        (Lease { bus, holder, run, has_prices }, held)
     }
 
     /// Takes note of whether it is known who holds it, this process or another one; without that nobody
@@ -102,6 +117,7 @@ impl Lease {
 
     async fn hold(&self, revision: &mut Option<u64>) {
         let mut untaken_since = None;
+        let mut candidacy = Candidacy::default();
         loop {
             let store = match find_or_make(&self.bus).await {
                 Ok(store) => store,
@@ -112,6 +128,10 @@ impl Lease {
                     continue;
                 }
             };
+            if !self.may_ask(&store, &mut candidacy).await {
+                sleep(TRY_EVERY).await;
+                continue;
+            }
             let asked = Instant::now();
             let value = self.holder.clone().into_bytes().into();
             let created = timeout(STEP_DEADLINE, store.create(KEY, value)).await;
@@ -128,6 +148,7 @@ impl Lease {
                         () = widen(&self.bus, &store) => {}
                     }
                     *revision = None;
+                    candidacy = Candidacy::default();
                     self.tell(None);
                 }
                 Ok(Err(error)) if error.kind() == CreateErrorKind::AlreadyExists => {
@@ -150,6 +171,17 @@ impl Lease {
                 }
             }
         }
+    }
+
+    /// Whether to ask for the lease now.
+    async fn may_ask(&self, store: &Store, candidacy: &mut Candidacy) -> bool {
+        if (self.has_prices)() {
+            *candidacy = Candidacy::default();
+            return true;
+        }
+        let held = read(store).await;
+        self.answered(held.is_err().then_some(NO_ANSWER));
+        held.is_ok_and(|held| candidacy.sees(held.is_some(), Instant::now()))
     }
 
     /// Renews until it is lost.

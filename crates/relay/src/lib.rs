@@ -14,6 +14,7 @@
 #![deny(missing_docs)]
 
 mod bus;
+mod candidacy;
 mod follower;
 mod follower_asks;
 mod follower_line;
@@ -35,7 +36,7 @@ pub use follower_asks::{asks_request, list_request};
 pub use follower_line::LineState;
 pub use follower_states::BusHealth;
 pub use intake::Intake;
-pub use lease::Lease;
+pub use lease::{HasPrices, Lease};
 pub use metrics::Metrics;
 pub use outlet::Outlet;
 pub use stream::StreamKey;

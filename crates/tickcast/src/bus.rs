@@ -12,7 +12,7 @@ use tickcast_gateway::FeedReport;
 use tickcast_market::{Directory, Epoch, TradingState};
 use tickcast_nats::Place;
 use tickcast_publisher::{Config, Hub, Interest, Publisher, Resync, ShardFeed, ShardIndex};
-use tickcast_relay::{Bus, BusHealth, Follower, Intake, Lease, Metrics, Outlet};
+use tickcast_relay::{Bus, BusHealth, Follower, HasPrices, Intake, Lease, Metrics, Outlet};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
@@ -113,20 +113,22 @@ pub(crate) struct ToBus {
     lease: tokio::task::JoinHandle<()>,
 }
 
-/// Puts the streams on the bus of the settings while this publisher counts.
+/// Puts the streams on the bus of the settings while this publisher counts; with `has_prices` it
+/// stands for election at once, without it where nobody else does.
 pub(crate) async fn publish(
     place: BusPlace,
     metrics: Metrics,
     streams: &mut Streams,
     arrived: Arc<Notify>,
     runtime: &Handle,
+    has_prices: HasPrices,
 ) -> Result<ToBus> {
     let place = place_of(place);
     let name = place.name.clone();
     let bus = connect(runtime, place, metrics).await?;
     let feed = streams.feeds.pop().expect("a publisher on a bus was made with one reader");
     let (stop, stopping) = watch::channel(false);
-    let (lease, run) = Lease::new(bus.clone(), name);
+    let (lease, run) = Lease::new(bus.clone(), name, has_prices);
     let reader = (ShardIndex(0), feed);
     let outlet = Outlet::new(bus.clone(), streams.hub.clone(), reader, arrived, clock::now);
     runtime.spawn(outlet.run(run, stopping.clone()));

@@ -210,6 +210,16 @@ fn with_bus(settings: Resolved) -> anyhow::Result<Resolved> {
     Ok(settings)
 }
 
+/// *Errors:* symbols are said, and no feed takes them: another market would be served than is meant.
+fn with_symbols_asked(settings: Resolved) -> anyhow::Result<Resolved> {
+    let Resolved { symbols, feeds, .. } = &settings;
+    anyhow::ensure!(
+        symbols.is_empty() || feeds.iter().any(settings_resolve::has_symbols_chosen),
+        "symbols: {symbols:?} are asked of no venue: say of which, such as --feed coinbase"
+    );
+    Ok(settings)
+}
+
 /// *Errors:* clients and operators would be answered at one address.
 fn with_two_addresses(settings: Resolved) -> anyhow::Result<Resolved> {
     let Resolved { listen, admin, .. } = settings;
@@ -219,7 +229,8 @@ fn with_two_addresses(settings: Resolved) -> anyhow::Result<Resolved> {
 }
 
 fn run_publish(args: &ServeArgs) -> ExitCode {
-    match args.clone().resolve_publisher().and_then(with_bus) {
+    let settings = args.clone().resolve_publisher().and_then(with_bus);
+    match settings.and_then(with_symbols_asked) {
         Ok(settings) => {
             let _log = start_log(settings.log_json);
             tell_unused(Shape::Publisher, args);
@@ -232,7 +243,7 @@ fn run_publish(args: &ServeArgs) -> ExitCode {
 fn run_serve(shape: Shape, args: ServeArgs) -> ExitCode {
     let settings = args.clone().resolve().and_then(|settings| match shape {
         Shape::Gateway => with_bus(settings),
-        Shape::AllInOne | Shape::Publisher => Ok(settings),
+        Shape::AllInOne | Shape::Publisher => with_symbols_asked(settings),
     });
     let settings = settings.and_then(with_two_addresses);
     match settings.and_then(|settings| Ok((keys::Keys::load(&settings)?, settings))) {

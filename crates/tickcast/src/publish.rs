@@ -8,8 +8,8 @@ use crate::signals::Signals;
 use crate::streams::{Ground, Health, Streams};
 use anyhow::{Context, Result};
 use prometheus::Registry;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use tickcast_gateway::{Admin, FeedReport, NoClients, Readiness};
 use tickcast_market::{Epoch, Venue};
 use tokio::runtime::Handle;
@@ -49,11 +49,15 @@ async fn publish(settings: Resolved, venues: Handle) -> Result<()> {
         tracing::warn!("this publisher has no feed but the simulator: --feed names others");
     }
     let mut streams = Streams::own(ground)?;
-    let outlet = bus::publish(place, metrics, &mut streams, arrived, &venues).await?;
+    let ready = Arc::new(Ready::default());
+    let has_prices = {
+        let ready = ready.clone();
+        Box::new(move || ready.has_prices())
+    };
+    let outlet = bus::publish(place, metrics, &mut streams, arrived, &venues, has_prices).await?;
     // A replay that waits for a subscriber would wait for ever: gateways do not tell of theirs.
-    let mut healths = streams.start(&settings, || true)?;
-    healths.push(outlet.health());
-    let ready = Arc::new(Ready { healths, is_stopping: AtomicBool::new(false) });
+    let feeds = streams.start(&settings, || true)?;
+    ready.begin(feeds, outlet.health());
     let page = Admin::new(registry, ready.clone(), Arc::new(NoClients));
     let admin_task = tokio::spawn(async move { page.serve(listener).await });
     println!("tickcast publishing, admin http://{admin}");
@@ -69,14 +73,36 @@ async fn publish(settings: Resolved, venues: Handle) -> Result<()> {
     Ok(())
 }
 
+/// What is told of this process; nothing before its feeds have begun.
+#[derive(Default)]
 struct Ready {
-    healths: Vec<Health>,
+    feeds: OnceLock<Vec<Health>>,
+    bus: OnceLock<Health>,
     is_stopping: AtomicBool,
+}
+
+impl Ready {
+    /// Its feeds have begun. To be called once.
+    fn begin(&self, feeds: Vec<Health>, bus: Health) {
+        let is_first = self.feeds.set(feeds).is_ok() && self.bus.set(bus).is_ok();
+        debug_assert!(is_first, "called once");
+    }
+
+    /// Whether any venue is live.
+    fn has_prices(&self) -> bool {
+        self.feeds.get().is_some_and(|feeds| feeds.iter().any(|health| health().is_live))
+    }
 }
 
 impl Readiness for Ready {
     fn feeds(&self) -> Vec<FeedReport> {
-        self.healths.iter().map(|health| health()).collect()
+        self.feeds
+            .get()
+            .into_iter()
+            .flatten()
+            .chain(self.bus.get())
+            .map(|health| health())
+            .collect()
     }
 
     fn is_draining(&self) -> bool {

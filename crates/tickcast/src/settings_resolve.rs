@@ -69,12 +69,6 @@ impl Settings {
     /// Fills in defaults and checks every value. *Errors* name the setting and the value.
     pub(crate) fn resolve(self) -> Result<Resolved> {
         let feeds = resolve_feeds(&self.feed, &self.replay)?;
-        let symbols: Vec<String> = non_empty(&self.symbols).map(str::to_owned).collect();
-        let has_venue = feeds.iter().any(has_symbols_chosen);
-        ensure!(
-            symbols.is_empty() || has_venue,
-            "symbols: {symbols:?} are asked of no venue: say of which, such as --feed coinbase"
-        );
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let canary = match self.canary.as_deref() {
             None | Some("on") => true,
@@ -125,7 +119,7 @@ impl Settings {
         self.allow_origin.iter().try_for_each(|origin| check_origin(origin))?;
         let bus = self.bus.resolve()?;
         Ok(Resolved {
-            symbols,
+            symbols: non_empty(&self.symbols).map(str::to_owned).collect(),
             replay: self.replay,
             replay_speed: match self.replay_speed {
                 None => ReplaySpeed::Times(1.0),
@@ -216,7 +210,7 @@ fn resolve_feeds(names: &[String], replay: &[PathBuf]) -> Result<Vec<Venue>> {
 }
 
 /// Whether it is for the operator to say which of the venue's symbols there are.
-fn has_symbols_chosen(venue: &Venue) -> bool {
+pub(crate) fn has_symbols_chosen(venue: &Venue) -> bool {
     !matches!(venue, Venue::Sim | Venue::Nats)
 }
 
@@ -300,7 +294,6 @@ mod tests {
             ("sim_pace = \"wild\"", "sim_pace: \"wild\""),
             ("sim_instruments = 0", "sim_instruments: 0 is not from 1 to"),
             ("sim_zipf = -1.0", "sim_zipf: -1 is not from 0"),
-            ("symbols = [\"BTC-USD\"]", "symbols: [\"BTC-USD\"] are asked of no venue"),
             ("flush_mode = \"epoll\"", "flush_mode: \"epoll\" is not one of auto, uring, send"),
             ("deflate = \"yes\"", "deflate: \"yes\" is not one of on, off"),
             ("log_format = \"xml\"", "log_format: \"xml\""),

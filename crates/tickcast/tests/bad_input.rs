@@ -195,7 +195,7 @@ fn wrong_usage_and_configuration_end_with_2_and_name_what_is_wrong() {
         (vec!["serve", "--listen", "127.0.0.1:8081"], 2, vec!["admin", "127.0.0.1:8081"]),
         (
             vec!["gateway", "--bus-creds", "nowhere", "--bus", "nats://127.0.0.1:1"],
-            2,
+            1,
             vec!["nowhere"],
         ),
         (vec!["serve", "--listen", "127.0.0.1:0", "--replay", &misspelt], 1, vec!["misspelt.toml"]),

@@ -1,5 +1,6 @@
 //! Publisher and gateways as processes of their own, on a real nats-server.
 
+mod candidates;
 mod cluster;
 mod credentials;
 mod cut;
