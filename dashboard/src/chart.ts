@@ -9,6 +9,7 @@ import type { Bar } from "tickcast";
 import { byId, setText } from "./elements.js";
 import { shortVolume } from "./format.js";
 import type { BarsCopy } from "./messages.js";
+import { PACE_MS, paced } from "./painter.js";
 
 /** Bars that are kept for the legend, as many as the worker keeps. */
 const BARS_MAX = 1_000;
@@ -30,6 +31,10 @@ export class BarChart {
   readonly #prices: ISeriesApi<"Candlestick">;
   readonly #volumes: ISeriesApi<"Histogram">;
   readonly #bars = new Map<number, Bar>();
+  /** Starts of the bars that are not drawn as they are now. */
+  readonly #changed = new Set<number>();
+  /** The library draws all of its canvas for any bar that changes. */
+  readonly #askChanged = paced(PACE_MS.chart, () => this.#drawChanged());
   #newest = -Infinity;
   #hovered: number | null = null;
   #volumeColors: [up: string, down: string] = ["", ""];
@@ -93,9 +98,24 @@ export class BarChart {
     for (const bar of bars) this.#bars.set(bar.start, bar);
     while (this.#bars.size > BARS_MAX) this.#bars.delete(this.#bars.keys().next().value!);
     if (isFirst && bars.length) this.#fit(bars.at(-1)!, interval);
-    if (isReset || isGap) this.#setAll();
-    else for (const bar of bars) this.#update(bar);
-    for (const bar of bars) this.#newest = Math.max(this.#newest, bar.start);
+    if (isReset || isGap || isFirst) {
+      for (const bar of bars) this.#newest = Math.max(this.#newest, bar.start);
+      this.#setAll();
+      this.#legend();
+    } else {
+      for (const { start } of bars) this.#changed.add(start);
+      this.#askChanged();
+    }
+  }
+
+  #drawChanged(): void {
+    const known = [...this.#changed].sort((a, b) => a - b).map((start) => this.#bars.get(start));
+    this.#changed.clear();
+    for (const bar of known) {
+      if (bar === undefined) continue; // as many have come after it as are kept
+      this.#update(bar);
+      this.#newest = Math.max(this.#newest, bar.start);
+    }
     this.#legend();
   }
 
@@ -120,6 +140,7 @@ export class BarChart {
   }
 
   #setAll(): void {
+    this.#changed.clear();
     const bars = [...this.#bars.values()].sort((a, b) => a.start - b.start);
     this.#prices.setData(bars.map(candle));
     this.#volumes.setData(bars.map((bar) => this.#volume(bar)));

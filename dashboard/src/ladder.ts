@@ -4,7 +4,7 @@
 import { runningSums, spread, text as decimalText, type Decimal } from "./decimal.js";
 import { Words, byId, make } from "./elements.js";
 import type { BookCopy } from "./messages.js";
-import { painter } from "./painter.js";
+import { PACE_MS, paced, painter } from "./painter.js";
 import { VirtualList, type RowView } from "./virtual.js";
 
 const ROW_PX = 20;
@@ -45,7 +45,9 @@ class Level implements RowView {
 export class Ladder {
   readonly #scroller = byId("ladder");
   readonly #list: VirtualList<Level>;
+  /** What is drawn, and what is to be. */
   #book: BookCopy | null = null;
+  #next: BookCopy | null = null;
   #asks: Decimal[] = [];
   #bids: Decimal[] = [];
   #deepest = 0;
@@ -66,26 +68,25 @@ export class Ladder {
   }
 
   clear(): void {
-    this.#book = null;
     this.#isCentred = true;
     this.#centredAt = -1;
-    this.#sum();
+    this.#next = null;
+    this.#take();
     painter.ask(this.#draw);
   }
 
   take(book: BookCopy): void {
-    if (this.#book?.depth !== book.depth) {
+    if (this.#next?.depth !== book.depth) {
       this.#isCentred = true;
       this.#centredAt = -1;
     }
-    this.#book = book;
-    this.#sum();
-    painter.ask(this.#draw);
+    this.#next = book;
+    this.#askNext();
   }
 
   /** Keeps the number of lines in step with the book, whatever draws them first. */
-  #sum(): void {
-    const book = this.#book;
+  #take(): void {
+    const book = this.#book = this.#next;
     const sizes = (levels: readonly string[]) => levels.filter((_, index) => index % 2 === 1);
     this.#asks = runningSums(sizes(book?.asks ?? []));
     this.#bids = runningSums(sizes(book?.bids ?? []));
@@ -93,6 +94,11 @@ export class Ladder {
     this.#deepest = Math.max(total(this.#asks), total(this.#bids));
     this.#list.count = book ? this.#asks.length + this.#bids.length + 1 : 0;
   }
+
+  readonly #askNext = paced(PACE_MS.ladder, () => {
+    this.#take();
+    this.#draw();
+  });
 
   readonly #draw = (): void => {
     this.#centre();

@@ -4,7 +4,7 @@ import type { Trade } from "tickcast";
 import { Words, byId, make, setText } from "./elements.js";
 import { count, timeOfDay } from "./format.js";
 import type { TradesCopy } from "./messages.js";
-import { painter } from "./painter.js";
+import { PACE_MS, paced, painter } from "./painter.js";
 import { VirtualList, type RowView } from "./virtual.js";
 
 const ROW_PX = 20;
@@ -39,7 +39,9 @@ class Print implements RowView {
 }
 
 export class Tape {
+  /** What is drawn, and what is to be. */
   #trades: Trade[] = [];
+  #next: Trade[] = [];
   readonly #list: VirtualList<Print>;
 
   constructor() {
@@ -49,19 +51,23 @@ export class Tape {
   }
 
   clear(): void {
-    this.#show([]);
+    this.#next = [];
+    painter.ask(this.#draw);
     setText(byId("tape-missed"), "");
   }
 
   take({ isReset, trades, missed }: TradesCopy): void {
     const fresh = [...trades].reverse();
-    this.#show((isReset ? fresh : [...fresh, ...this.#trades]).slice(0, TRADES_MAX));
+    this.#next = (isReset ? fresh : [...fresh, ...this.#next]).slice(0, TRADES_MAX);
+    this.#ask();
     setText(byId("tape-missed"), missed ? `${count(missed)} missed` : "");
   }
 
-  #show(trades: Trade[]): void {
-    this.#trades = trades;
-    this.#list.count = trades.length;
-    painter.ask(this.#list.drawAll);
-  }
+  readonly #draw = (): void => {
+    this.#trades = this.#next;
+    this.#list.count = this.#trades.length;
+    this.#list.drawAll();
+  };
+
+  readonly #ask = paced(PACE_MS.tape, this.#draw);
 }

@@ -10,7 +10,7 @@ import { NOTHING, delay, latency } from "./format.js";
 import { Ladder } from "./ladder.js";
 import { Latency, delayOf } from "./latency.js";
 import type { BarsCopy, Batch, InstrumentCopy, LinkCopy } from "./messages.js";
-import { every, painter } from "./painter.js";
+import { PACE_MS, every, paced, painter } from "./painter.js";
 import type { Row } from "./rows.js";
 import { Tape } from "./tape.js";
 
@@ -89,7 +89,7 @@ export class InstrumentView {
     if (this.#symbol === null) return;
     if (row !== this.#row || row?.ticker !== this.#drawn || this.#failure() !== this.#failureDrawn) {
       this.#row = row;
-      painter.ask(this.draw);
+      this.#askDraw();
     }
     if (row) this.#measure(row.ticker);
     this.#details.take(row?.ticker, book, trades, bars);
@@ -145,6 +145,8 @@ export class InstrumentView {
     }
     setText(byId("view-sizes"), this.#sizes.get(this.#symbol ?? "") ?? NOTHING);
   };
+
+  readonly #askDraw = paced(PACE_MS.figures, this.draw);
 
   #drawPath(): void {
     if (this.#symbol === null) return;
