@@ -27,11 +27,14 @@ pub struct PlaceError {
     pub reason: String,
 }
 
+/// How a certificate begins in a file.
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
+
 impl Place {
     /// The servers, and options with what is said here and nothing else.
     ///
-    /// *Errors:* an address that is none, credentials that cannot be read. *Cost:* reads the file
-    /// of credentials.
+    /// *Errors:* an address that is none, credentials or certificates that cannot be read. *Cost:*
+    /// reads their files.
     pub fn options(&self) -> Result<(Vec<ServerAddr>, ConnectOptions), PlaceError> {
         let servers = self
             .url
@@ -61,6 +64,11 @@ impl Place {
             };
         }
         if let Some(path) = &self.ca {
+            let wrong = |reason: String| self.error(format!("ca {}: {reason}", path.display()));
+            let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+            if !text.contains(CERTIFICATE) {
+                return Err(wrong("there is no certificate in PEM".into()));
+            }
             options = options.add_root_certificates(path.clone());
         }
         Ok((servers, options))
@@ -121,6 +129,13 @@ mod tests {
         let place = Place { creds: Some("no/such.creds".into()), ..at("nats://a:secret@h:4222") };
         let error = place.options().unwrap_err().to_string();
         assert!(error.starts_with("nats://***@h:4222: credentials no/such.creds: "), "{error}");
+        let this = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        for (path, words) in [("no/such.pem", "ca no/such.pem: "), (this, "no certificate in PEM")]
+        {
+            let place = Place { ca: Some(path.into()), ..at("nats://a:secret@h:4222") };
+            let error = place.options().unwrap_err().to_string();
+            assert!(error.contains(words) && !error.contains("secret"), "{error}");
+        }
         let (servers, _) = at("nats://a:secret@h:4222, tls://i:4223").options().unwrap();
         assert_eq!(servers.iter().map(|server| server.port()).collect::<Vec<_>>(), [4222, 4223]);
         assert!(at("nats://h:port").options().is_err());

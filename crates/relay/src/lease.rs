@@ -191,21 +191,27 @@ impl Lease {
             sleep(RENEW_EVERY).await;
             let asked = Instant::now();
             let (value, last) = (format!("{} {run}", self.holder), revision.unwrap_or(run));
-            match timeout(STEP_DEADLINE, store.update(KEY, value.into(), last)).await {
+            let why = match timeout(STEP_DEADLINE, store.update(KEY, value.into(), last)).await {
                 Ok(Ok(next)) => {
                     *revision = Some(next);
                     held_since = asked;
+                    "this process stood still".to_owned()
                 }
                 // An answer that was lost may have renewed it all the same.
-                Ok(Err(_)) | Err(_) => {
+                failed => {
                     if let Ok(Some(entry)) = read(store).await
                         && entry.1 == run
                     {
                         *revision = Some(entry.0);
                     }
+                    match failed {
+                        Ok(Err(error)) => in_words(&error),
+                        _ => NO_ANSWER.to_owned(),
+                    }
                 }
-            }
+            };
             if held_since.elapsed() > HELD_MAX {
+                tracing::warn!("lease: not renewed in time: {why}");
                 return;
             }
         }

@@ -4,7 +4,8 @@
 #![allow(dead_code)]
 
 use crate::scripts::{root, tool};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use crate::service::place::own_address;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) struct Nats {
     program: PathBuf,
     child: Child,
-    port: u16,
+    address: SocketAddr,
     /// Its configuration and what it stores.
     folder: PathBuf,
     guard: Option<&'static str>,
@@ -42,46 +43,51 @@ impl Nats {
 
     /// The same with more lines of configuration.
     pub(crate) fn start_with(name: &str, more: &str) -> Option<Nats> {
-        let nats = Nats::spawned(name, free_port(), more)?;
+        Nats::start_at(own_address(), name, more)
+    }
+
+    fn start_at(address: SocketAddr, name: &str, more: &str) -> Option<Nats> {
+        let nats = Nats::spawned(name, address, more)?;
         nats.until_listening();
         Some(nats)
     }
 
-    /// Encrypted, with this certificate and key.
+    /// Encrypted, with this certificate, which is of 127.0.0.1, and key.
     pub(crate) fn start_tls(name: &str, certificate: &Path, key: &Path) -> Option<Nats> {
         let tls = format!("tls {{ cert_file: {certificate:?}, key_file: {key:?} }}");
-        let mut nats = Nats::start_with(name, &tls)?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, own_address().port()));
+        let mut nats = Nats::start_at(address, name, &tls)?;
         nats.scheme = "tls";
         Some(nats)
     }
 
     /// Three that are one cluster.
     pub(crate) fn cluster(name: &str) -> Option<[Nats; 3]> {
-        let routes = [free_port(), free_port(), free_port()];
-        let all = routes.map(|port| format!("\"nats://127.0.0.1:{port}\"")).join(", ");
+        let routes = [own_address(), own_address(), own_address()];
+        let all = routes.map(|address| format!("\"nats://{address}\"")).join(", ");
         let [first, second, third] = [0, 1, 2].map(|number: usize| {
             let own = routes[number];
             let more = format!(
                 "server_name: {name}-{number}\n\
-                 cluster {{ name: {name}, listen: \"127.0.0.1:{own}\", routes: [{all}] }}"
+                 cluster {{ name: {name}, listen: \"{own}\", routes: [{all}] }}"
             );
-            Nats::spawned(&format!("{name}-{number}"), free_port(), &more)
+            Nats::spawned(&format!("{name}-{number}"), own_address(), &more)
         });
         let servers = [first?, second?, third?];
         servers.iter().for_each(Nats::until_listening);
         Some(servers)
     }
 
-    fn spawned(name: &str, port: u16, more: &str) -> Option<Nats> {
+    fn spawned(name: &str, address: SocketAddr, more: &str) -> Option<Nats> {
         let beside = root().join(".tools/venv/bin/nats-server");
         let program = tool("TICKCAST_NATS_SERVER", beside.to_str().expect("a path of text"))?;
         let folder =
             std::env::temp_dir().join(format!("tickcast-nats-{name}-{}", std::process::id()));
         let _nothing_there = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a writable folder");
-        configure(&folder, port, more);
+        configure(&folder, address, more);
         let child = run(&program, &folder);
-        Some(Nats { program, child, port, folder, guard: None, scheme: "nats" })
+        Some(Nats { program, child, address, folder, guard: None, scheme: "nats" })
     }
 
     fn until_listening(&self) {
@@ -93,7 +99,7 @@ impl Nats {
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.port))
+        self.address
     }
 
     pub(crate) fn url(&self) -> String {
@@ -103,7 +109,7 @@ impl Nats {
 
     /// Goes on with these lines of configuration instead, without a restart.
     pub(crate) fn reload(&self, more: &str) {
-        configure(&self.folder, self.port, more);
+        configure(&self.folder, self.address, more);
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-HUP", &pid]).status().expect("kill runs").success());
     }
@@ -139,14 +145,10 @@ impl Nats {
     }
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port()
-}
-
-fn configure(folder: &Path, port: u16, more: &str) {
+fn configure(folder: &Path, address: SocketAddr, more: &str) {
     let (store, log) = (folder.join("store"), folder.join("log"));
     let text = format!(
-        "listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: {store:?} }}\nlog_file: {log:?}\n{more}\n"
+        "listen: \"{address}\"\njetstream {{ store_dir: {store:?} }}\nlog_file: {log:?}\n{more}\n"
     );
     std::fs::write(folder.join("nats.conf"), text).expect("a writable folder");
 }
