@@ -162,6 +162,9 @@ fn run(program: &Path, folder: &Path) -> Child {
 impl Drop for Nats {
     fn drop(&mut self) {
         self.kill();
+        if std::thread::panicking() {
+            println!("nats-server {} had logged: {}", self.address, self.log());
+        }
         let _left_behind = std::fs::remove_dir_all(&self.folder);
     }
 }

@@ -96,6 +96,10 @@ impl Drop for Publisher {
     fn drop(&mut self) {
         let _already_ended = self.child.kill();
         let _nothing_to_wait_for = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log.get_mut().map(|log| log.try_iter().collect::<Vec<_>>());
+            println!("publisher {} had logged: {:#?}", self.admin, log.unwrap_or_default());
+        }
     }
 }
 

@@ -282,6 +282,10 @@ impl Drop for Service {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log.get_mut().map(|log| log.try_iter().collect::<Vec<_>>());
+            println!("{} had logged: {:#?}", self.public, log.unwrap_or_default());
+        }
     }
 }
 
