@@ -35,6 +35,7 @@ fn a_cluster_of_three_loses_each_of_its_servers_in_turn() {
             });
         }
         server.start_again();
+        server.until_caught_up();
     }
     let [one, other] = &gateways;
     assert_same_states(one, other);
@@ -92,6 +93,7 @@ fn a_bucket_that_was_made_on_one_server_is_put_on_three() {
             (seen.epoch > epoch || seen.seq > seq + 60) && LIVE(seen)
         });
         server.start_again();
+        server.until_caught_up();
         until(&mut socket, &mut seen, "prices of three servers", LIVE);
     }
     assert_unviolated(&gateway);

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 use crate::scripts::{root, tool};
+use crate::service::get;
 use crate::service::place::own_address;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -21,6 +22,8 @@ pub(crate) struct Nats {
     /// Its configuration and what it stores.
     folder: PathBuf,
     guard: Option<&'static str>,
+    /// Where a server of a cluster says how it is.
+    monitor: Option<SocketAddr>,
     scheme: &'static str,
 }
 
@@ -66,12 +69,14 @@ impl Nats {
         let routes = [own_address(), own_address(), own_address()];
         let all = routes.map(|address| format!("\"nats://{address}\"")).join(", ");
         let [first, second, third] = [0, 1, 2].map(|number: usize| {
-            let own = routes[number];
+            let (own, monitor) = (routes[number], own_address());
             let more = format!(
-                "server_name: {name}-{number}\n\
+                "server_name: {name}-{number}\nhttp: \"{monitor}\"\n\
                  cluster {{ name: {name}, listen: \"{own}\", routes: [{all}] }}"
             );
-            Nats::spawned(&format!("{name}-{number}"), own_address(), &more)
+            let mut nats = Nats::spawned(&format!("{name}-{number}"), own_address(), &more)?;
+            nats.monitor = Some(monitor);
+            Some(nats)
         });
         let servers = [first?, second?, third?];
         servers.iter().for_each(Nats::until_listening);
@@ -87,7 +92,7 @@ impl Nats {
         std::fs::create_dir_all(&folder).expect("a writable folder");
         configure(&folder, address, more);
         let child = run(&program, &folder);
-        Some(Nats { program, child, address, folder, guard: None, scheme: "nats" })
+        Some(Nats { program, child, address, folder, guard: None, monitor: None, scheme: "nats" })
     }
 
     fn until_listening(&self) {
@@ -123,6 +128,21 @@ impl Nats {
     pub(crate) fn start_again(&mut self) {
         self.child = run(&self.program, &self.folder);
         self.until_listening();
+    }
+
+    /// Waits until it has caught up with its cluster: before that the loss of another one is the
+    /// second loss.
+    pub(crate) fn until_caught_up(&self) {
+        let monitor = self.monitor.expect("it is of a cluster");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (status, said) = get(monitor, "/healthz");
+            if status == 200 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "it does not catch up: {said}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Removes what it has stored; while it runs it may be storing more.
