@@ -233,3 +233,11 @@ fn wrong_usage_and_configuration_end_with_2_and_name_what_is_wrong() {
     let output = run(&["check", "--config", &fine]);
     assert!(output.status.success(), "{output:?}");
 }
+
+#[test]
+fn a_log_filter_that_cannot_be_read_is_told_and_the_usual_is_logged() {
+    let sim = ["--sim-instruments", "1", "--sim-rate", "0"];
+    let service = Service::start_with_env(&sim, &[("TICKCAST_LOG", "x=[")]);
+    let line = service.until_logged("TICKCAST_LOG");
+    assert!(line.contains("\"x=[\"") && line.contains("info,async_nats=off"), "{line}");
+}
