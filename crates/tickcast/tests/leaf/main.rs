@@ -8,7 +8,7 @@ mod service;
 
 use scripts::{root, tool};
 use service::{PATIENCE, Service};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -60,7 +60,7 @@ fn nats_server() -> Option<PathBuf> {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port()
+    service::place::own_address().port()
 }
 
 #[test]
