@@ -174,6 +174,7 @@ async def test_a_cut_connection_resumes_with_since(proxy: FaultProxy) -> None:
     async with tickcast.connect(proxy.url, backoff=QUICK) as tick:
         held = await within(tick.book("sim:*").ready())
         trades = await within(tick.trades("sim:*").ready())
+        await until(lambda: trades["sim:S0-USD"].trades, "a trade")
         kept = trades["sim:S0-USD"].trades[0].seq
         proxy.requests.clear()
         proxy.cut()

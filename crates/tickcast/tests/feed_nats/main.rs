@@ -156,7 +156,9 @@ fn after_a_gap_and_after_a_lost_server_nothing_is_live_before_its_next_snapshot(
 
     nats.kill();
     until("both are stale", || is(&service, SAP, "stale") && is(&service, BMW, "stale"));
-    assert_eq!(service.metric("tickcast_feed_state", "state=\"live\",venue=\"nats\""), 0.0);
+    until("the feed is not live", || {
+        service.metric("tickcast_feed_state", "state=\"live\",venue=\"nats\"") == 0.0
+    });
     nats.start_again();
     let mut source = Source::connect(&nats);
     let changes = binary(&[change("xetra", "SAP", 2, 3001, 1)]);
