@@ -1,7 +1,8 @@
-//! What the end of a long report repeats: which tests failed and what they said, and which were
-//! skipped. A log may be cut in the middle; its end is there.
+//! What the end of a long report repeats: which tests failed and what they said, which of them
+//! passed when they were run again, and which were skipped. A log may be cut in the middle; its end
+//! is there.
 
-use crate::tally::nextest_status;
+use crate::tally::{is_passed, nextest_status};
 
 /// Lines of a failed test's own words; a difference of two values may be long.
 const WORDS_MAX: usize = 12;
@@ -32,9 +33,12 @@ impl Notes {
                 self.lines.push(words.to_owned());
                 (self.in_output_of_failed, self.words_left) = (true, 0);
             }
-            Notable::Passed => {
+            Notable::Passed | Notable::PassedAgain => {
                 self.passed = words.to_owned();
                 (self.in_output_of_failed, self.words_left) = (false, 0);
+                if Notable::of(line) == Notable::PassedAgain {
+                    self.lines.push(words.to_owned());
+                }
             }
             Notable::Other if self.in_output_of_failed => self.hear(words),
             Notable::Other => {}
@@ -48,6 +52,10 @@ impl Notes {
         }
         if words == "stack backtrace:" || words.starts_with("note: run with `RUST_BACKTRACE") {
             self.words_left = 0;
+        }
+        if words.starts_with("error: '") && self.words_left == 0 {
+            // Node's, a line among others.
+            self.words_left = 1;
         }
         if self.words_left > 0 && !words.is_empty() {
             self.words_left -= 1;
@@ -66,6 +74,8 @@ enum Notable {
     Failed,
     /// A test has passed; what it printed follows.
     Passed,
+    /// The same, of one that had failed before.
+    PassedAgain,
     Other,
 }
 
@@ -81,8 +91,11 @@ impl Notable {
         }
         match nextest_status(line) {
             Some(("PASS", _)) => Notable::Passed,
+            Some((status, _)) if is_passed(status) => Notable::PassedAgain,
             // It is not over.
-            Some(("SLOW" | "TERMINATING", _)) => Notable::Other,
+            Some((status, _)) if status.ends_with("SLOW") || status == "TERMINATING" => {
+                Notable::Other
+            }
             Some(_) => Notable::Failed,
             None => Notable::Other,
         }
@@ -99,7 +112,11 @@ mod tests {
             ("        PASS [   0.010s] crate name", Notable::Passed),
             ("        FAIL [   0.010s] crate name", Notable::Failed),
             ("     TIMEOUT [   9.010s] crate name", Notable::Failed),
+            ("  TRY 1 FAIL [   0.010s] crate name", Notable::Failed),
+            ("  TRY 2 PASS [   0.010s] crate name", Notable::PassedAgain),
+            ("   TRY 1 TMT [   9.010s] crate name", Notable::Failed),
             ("        SLOW [> 60.000s] crate name", Notable::Other),
+            ("  TRY 2 SLOW [> 60.000s] crate name", Notable::Other),
             ("    SKIPPED: no such tool", Notable::Skipped),
             ("SKIPPED [1] tests/test_a.py:1: no such tool", Notable::Skipped),
             ("not ok 3 - a test", Notable::Failed),
@@ -124,7 +141,12 @@ mod tests {
     stack backtrace:
        0: somewhere
         PASS [   0.010s] nx expects_a_panic
-    thread 'expects_a_panic' (8) panicked at tests/good.rs:3:5:";
+    thread 'expects_a_panic' (8) panicked at tests/good.rs:3:5:
+  TRY 2 PASS [   0.010s] nx bad
+    not ok 2 - d
+      duration_ms: 2.1
+      error: 'expected 1'
+      code: 'ERR_TEST_FAILURE'";
         let mut notes = Notes::default();
         text.lines().for_each(|line| notes.take(line));
         let expected = [
@@ -132,6 +154,9 @@ mod tests {
             "FAIL [   0.157s] nx bad",
             "    thread 'bad' (7) panicked at tests/bad.rs:3:5:",
             "    assertion failed: 1 == 2",
+            "TRY 2 PASS [   0.010s] nx bad",
+            "not ok 2 - d",
+            "    error: 'expected 1'",
         ];
         assert_eq!(notes.lines, expected);
     }

@@ -38,7 +38,7 @@ pub(crate) fn prepare(brought: &mut Brought) -> Packages {
 }
 
 impl Packages {
-    /// Runs the tests of each. They wait more than they compute, so those in Python run beside those
+    /// Runs the tests of each, all of a part once more where one failed. They wait more than they compute, so those in Python run beside those
     /// in JavaScript, and are shown behind them.
     ///
     /// # Errors
@@ -63,9 +63,11 @@ impl Packages {
                 continue;
             }
             println!("npm test: {}", part.folder);
-            let npm = ready(with_binary(part.npm(&["test", "--silent"])));
-            let print = |line: &str| println!("{line}");
-            outcome = outcome.and(follow(npm, Report::Stdout, NodeTest::default(), print)?);
+            outcome = outcome.and(Outcome::of_two(|| {
+                let npm = ready(with_binary(part.npm(&["test", "--silent"])));
+                let print = |line: &str| println!("{line}");
+                follow(npm, Report::Stdout, NodeTest::default(), print)
+            })?);
         }
         Ok(outcome)
     }
@@ -77,12 +79,13 @@ impl Packages {
             return Ok((vec![words.clone()], Outcome::of(SKIPPED, vec![words])));
         };
         let mut shown = vec!["pytest: clients/python".to_owned()];
-        let mut pytest = program(python);
-        pytest.current_dir(root().join("clients/python"));
-        pytest.args(["-m", "pytest", "-q", "-rfEs", "--color=no", "-p", "no:cacheprovider"]);
-        let pytest = ready(with_binary(pytest));
-        let keep = |line: &str| shown.push(line.to_owned());
-        let outcome = follow(pytest, Report::Stdout, Pytest::default(), keep)?;
+        let outcome = Outcome::of_two(|| {
+            let mut pytest = program(python);
+            pytest.current_dir(root().join("clients/python"));
+            pytest.args(["-m", "pytest", "-q", "-rfEs", "--color=no", "-p", "no:cacheprovider"]);
+            let keep = |line: &str| shown.push(line.to_owned());
+            follow(ready(with_binary(pytest)), Report::Stdout, Pytest::default(), keep)
+        })?;
         Ok((shown, outcome))
     }
 }

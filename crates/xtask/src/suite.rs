@@ -36,6 +36,22 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// Of `run`, and of a second one where something failed in the first: that one counts, and the
+    /// end of the report tells what the first one said.
+    ///
+    /// # Errors
+    /// When it could not be started.
+    pub(crate) fn of_two(mut run: impl FnMut() -> Result<Outcome>) -> Result<Outcome> {
+        let first = run()?;
+        if first.is_good && first.tally.failed == 0 {
+            return Ok(first);
+        }
+        let mut second = run()?;
+        let told = first.noted.iter().map(|line| format!("TRY 1 {line}"));
+        second.noted.splice(0..0, told);
+        Ok(second)
+    }
+
     /// Of no run: nothing was counted, and nothing went wrong.
     pub(crate) fn of(tally: Tally, noted: Vec<String>) -> Outcome {
         Outcome { tally, is_good: true, noted }
@@ -153,4 +169,33 @@ pub(crate) fn follow(
     }
     let status = child.wait().with_context(|| format!("cannot wait for {name}"))?;
     Ok(Outcome { tally: reader.tally(), is_good: status.success(), noted: notes.lines })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(failed: u32, noted: &str) -> Outcome {
+        let tally = Tally { passed: 2 - failed, failed, skipped: 0 };
+        Outcome { tally, is_good: failed == 0, noted: vec![noted.to_owned()] }
+    }
+
+    #[test]
+    fn the_second_run_counts_and_the_first_is_told() {
+        for (failed, expected, lines) in [
+            (vec![0], 0, vec!["run 0"]),
+            (vec![1, 0], 0, vec!["TRY 1 run 0", "run 1"]),
+            (vec![1, 2], 2, vec!["TRY 1 run 0", "run 1"]),
+        ] {
+            let mut runs = failed.iter().enumerate();
+            let of_two = Outcome::of_two(|| {
+                let (number, failed) = runs.next().expect("two at most");
+                Ok(outcome(*failed, &format!("run {number}")))
+            });
+            let of_two = of_two.expect("it could be started");
+            assert_eq!((of_two.tally.failed, of_two.is_good), (expected, expected == 0));
+            assert_eq!(of_two.noted, lines);
+            assert!(runs.next().is_none(), "each was run");
+        }
+    }
 }

@@ -94,7 +94,7 @@ impl Reader for Nextest {
             return true;
         }
         if let Some((status, _)) = nextest_status(line) {
-            self.in_output_of_passed = status == "PASS";
+            self.in_output_of_passed = is_passed(status);
             self.said.next_test();
             return true;
         }
@@ -124,16 +124,23 @@ pub(crate) fn nextest_status(line: &str) -> Option<(&str, &str)> {
     (is_padded && is_word).then_some((word, rest))
 }
 
+/// `PASS`, or `TRY 2 PASS` of a test that had failed before.
+pub(crate) fn is_passed(status: &str) -> bool {
+    status.split(' ').next_back() == Some("PASS")
+}
+
 /// `   0.160s] 5 tests run: 3 passed (1 slow), 1 failed, 1 timed out, 0 skipped`.
 fn nextest_summary(text: &str) -> Tally {
     let mut tally = Tally::default();
     let Some((_, counts)) = text.split_once("run: ") else { return tally };
-    for count in counts.split(", ") {
-        let Some((number, what)) = count.split_once(' ') else { continue };
+    // Each may be followed by what some of them were: `3 passed (1 slow, 1 flaky)`.
+    let counts = counts.split('(').map(|part| part.split_once(')').map_or(part, |(_, rest)| rest));
+    for count in counts.collect::<String>().split(", ") {
+        let Some((number, what)) = count.trim().split_once(' ') else { continue };
         let number = number.parse().unwrap_or(0);
-        match what.split([' ', '(']).next() {
-            Some("passed") => tally.passed += number,
-            Some("skipped") => tally.skipped += number,
+        match what {
+            "passed" => tally.passed += number,
+            "skipped" => tally.skipped += number,
             // failed, timed out, exec failed
             _ => tally.failed += number,
         }
@@ -226,8 +233,16 @@ mod tests {
     SKIPPED: but it fails
 
      TIMEOUT [  60.000s] nx tests::hangs
+  TRY 1 FAIL [   0.010s] nx::a once
+  stderr ───
+    boo
+
+  TRY 2 PASS [   0.010s] nx::a once
+  stderr ───
+    hello
+
 ────────────
-     Summary [   0.160s] 4 tests run: 2 passed (1 slow), 1 failed, 1 timed out, 0 skipped
+     Summary [   0.160s] 5 tests run: 3 passed (1 slow, 1 flaky), 1 failed, 1 timed out, 0 skipped
 error: test run failed";
         let shown = [
             "   Compiling nx v0.1.0",
@@ -242,11 +257,16 @@ error: test run failed";
             "    SKIPPED: but it fails",
             "",
             "     TIMEOUT [  60.000s] nx tests::hangs",
+            "  TRY 1 FAIL [   0.010s] nx::a once",
+            "  stderr ───",
+            "    boo",
+            "",
+            "  TRY 2 PASS [   0.010s] nx::a once",
             "────────────",
-            "     Summary [   0.160s] 4 tests run: 2 passed (1 slow), 1 failed, 1 timed out, 0 skipped",
+            "     Summary [   0.160s] 5 tests run: 3 passed (1 slow, 1 flaky), 1 failed, 1 timed out, 0 skipped",
             "error: test run failed",
         ];
-        check(Nextest::default(), text, Tally { passed: 1, failed: 2, skipped: 1 }, &shown);
+        check(Nextest::default(), text, Tally { passed: 2, failed: 2, skipped: 1 }, &shown);
     }
 
     #[test]
