@@ -13,6 +13,7 @@
 
 use crate::bus::{Bus, stopped};
 use crate::candidacy::Candidacy;
+use crate::relief::{offer, relieved};
 use async_nats::jetstream::context::{
     CreateStreamErrorKind, GetStreamError, GetStreamErrorKind, RequestErrorKind,
 };
@@ -102,16 +103,15 @@ impl Lease {
     /// Tries to hold it until `stop`, and then gives it back, so that another takes over at once.
     pub async fn keep(self, mut stop: watch::Receiver<bool>) {
         let mut revision = None;
+        let run = self.run.subscribe();
         tokio::select! {
             () = self.hold(&mut revision) => {}
+            () = offer(&self.bus, &self.holder, &self.has_prices, run) => {}
             () = stopped(&mut stop) => {}
         }
         self.tell(None);
         if let (Some(revision), Ok(store)) = (revision, find(&self.bus).await) {
-            let given_back = store.delete_expect_revision(KEY, Some(revision));
-            if let Ok(Err(error)) = timeout(STEP_DEADLINE, given_back).await {
-                tracing::warn!(%error, "lease: not given back, it ends by itself");
-            }
+            give_back(&store, revision).await;
         }
     }
 
@@ -144,12 +144,17 @@ impl Lease {
                     *revision = Some(run);
                     self.tell(Some(run));
                     tokio::select! {
-                        () = self.renew(&store, run, asked, revision) => {}
+                        () = self.renew(&store, run, asked, revision) => *revision = None,
                         () = widen(&self.bus, &store) => {}
+                        other = relieved(&self.bus, &self.has_prices) => {
+                            tracing::warn!("lease: no venue is live here, {other} has prices");
+                        }
                     }
-                    *revision = None;
-                    candidacy = Candidacy::default();
                     self.tell(None);
+                    candidacy = Candidacy::default();
+                    if let Some(revision) = revision.take() {
+                        give_back(&store, revision).await;
+                    }
                 }
                 Ok(Err(error)) if error.kind() == CreateErrorKind::AlreadyExists => {
                     self.answered(None);
@@ -226,6 +231,14 @@ impl Lease {
                 None => tracing::warn!("lease: given up"),
             }
         }
+    }
+}
+
+/// Gives the lease back, unless it was renewed since, or lost.
+async fn give_back(store: &Store, revision: u64) {
+    let given_back = store.delete_expect_revision(KEY, Some(revision));
+    if let Ok(Err(error)) = timeout(STEP_DEADLINE, given_back).await {
+        tracing::warn!(%error, "lease: not given back, it ends by itself");
     }
 }
 

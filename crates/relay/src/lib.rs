@@ -25,6 +25,7 @@ mod messages;
 mod metrics;
 mod outlet;
 mod refusals;
+mod relief;
 mod stream;
 mod teller;
 mod teller_answers;

@@ -13,6 +13,9 @@ pub(crate) const STATUSES: &str = "tickcast.v1.*.*.status";
 /// The publisher's signs of life.
 pub(crate) const BEATS: &str = "tickcast.v1._.beat";
 
+/// Where a publisher without prices asks whether another one has some.
+pub(crate) const RELIEF: &str = "tickcast.v1._.relief";
+
 /// One stream that travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StreamKey {

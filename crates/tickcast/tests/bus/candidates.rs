@@ -1,9 +1,11 @@
-//! Who takes the lease: a publisher that has prices, and one that has none where nobody else does.
+//! Who takes and who keeps the lease: a publisher that has prices, and one that has none only where
+//! nobody else does.
 
 use crate::SIM;
 use crate::nats::Nats;
 use crate::processes::Publisher;
 use crate::service::{PATIENCE, get};
+use crate::source::Source;
 use std::path::Path;
 use std::time::Instant;
 
@@ -45,4 +47,28 @@ fn a_publisher_without_prices_leads_only_where_nobody_has_any() {
     // Better told that everything is stale than nothing.
     drop(standby);
     empty.until_leader();
+}
+
+#[test]
+fn a_leader_that_loses_its_venues_gives_the_lease_to_one_that_has_prices() {
+    let Some(nats) = Nats::start("relief") else { return };
+    let silent = ["--feed", "nats", "--subject", "prices.>", "--feed-nats-silence", "300ms"];
+    let (leader, mut source) = (Publisher::start(&nats, &silent), Source::connect(&nats));
+    let price = br#"{"symbol":"A","instrument":{"price_scale":2},"quote":{"bid":["1.00","1"]}}"#;
+    let mut until = |what: &str, condition: &dyn Fn() -> bool| {
+        let deadline = Instant::now() + PATIENCE;
+        while !condition() {
+            source.publish("prices.a", price);
+            assert!(Instant::now() < deadline, "not {what}");
+        }
+    };
+    until("leading", &|| leader.metric("tickcast_bus_leader") == 1.0);
+    let standby = Publisher::start(&nats, &SIM);
+    let is_ready = |one: &Publisher| get(one.admin, "/readyz?strict").0 == 200;
+    until("both ready", &|| is_ready(&leader) && is_ready(&standby));
+    assert_eq!(leader.metric("tickcast_bus_leader"), 1.0, "it has prices, and keeps the lease");
+    // Its source falls silent.
+    leader.until_logged("lease: no venue is live here, ");
+    standby.until_leader();
+    leader.until_metric("tickcast_bus_leader", |leads| leads == 0.0);
 }

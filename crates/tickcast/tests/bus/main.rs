@@ -15,6 +15,8 @@ mod scripts;
 mod seen;
 #[path = "../service/mod.rs"]
 mod service;
+#[path = "../feed_nats/source.rs"]
+mod source;
 mod versions;
 
 use nats::Nats;
