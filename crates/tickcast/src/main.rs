@@ -5,6 +5,7 @@
 mod bus;
 mod canary;
 mod clock;
+mod environment;
 mod feeds;
 mod health;
 mod keys;
@@ -144,12 +145,17 @@ fn read_command_line() -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// Logs what was said in the environment and in the file and has no effect.
+/// Logs what was said in the environment and in the file and has no effect, here or anywhere.
 fn tell_unused(shape: Shape, args: &ServeArgs) {
     let name = shape.subcommand();
     // An image or a host may set them for every shape.
     for variable in &args.unused {
         tracing::info!("{variable} has no effect in `tickcast {name}`");
+    }
+    let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let misspelt = environment::misspelt(&Cli::command(), LOG_VARIABLE, variables);
+    if !misspelt.is_empty() {
+        tracing::warn!("of the environment, not settings: {}", misspelt.join(", "));
     }
     let keys = args.config.as_ref().and_then(|path| shape.unused_keys(path).ok());
     for key in keys.unwrap_or_default() {

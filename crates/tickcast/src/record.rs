@@ -134,7 +134,8 @@ pub(crate) fn run(args: &RecordArgs, ready: Ready) -> Result<()> {
         Arc::new(Directory::default()),
         &[InboxSender { batches, recycled }],
     );
-    let metrics = tickcast_feed::Metrics::new(&Registry::new())?.of(venue);
+    let registry = Registry::new();
+    let metrics = tickcast_feed::Metrics::new(&registry)?.of(venue);
     let handler = tickcast_feed::handler_of(venue, &config).context("the venue has a handler")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -151,14 +152,28 @@ pub(crate) fn run(args: &RecordArgs, ready: Ready) -> Result<()> {
         }
         stop.send_replace(true);
         run.await??;
-        let seconds = clock::now().since(began).as_secs_f64();
-        tracing::info!(seconds, "recorded");
+        let (seconds, messages) = (clock::now().since(began).as_secs_f64(), received(&registry));
+        tracing::info!(seconds, messages, "recorded");
         Ok::<(), anyhow::Error>(())
     })?;
     if bin.join().is_err() {
         bail!("the thread that throws events away has panicked");
     }
+    if received(&registry) == 0 {
+        // It would be in the way of the next attempt.
+        std::fs::remove_file(&args.output)
+            .with_context(|| format!("output: {}", args.output.display()))?;
+        bail!("{venue}: nothing was received, {} is not kept", args.output.display());
+    }
     Ok(())
+}
+
+/// How many messages the venue has sent.
+fn received(registry: &Registry) -> u64 {
+    let families = registry.gather();
+    let messages = families.iter().filter(|family| family.name() == "tickcast_feed_messages_total");
+    let counters = messages.flat_map(|family| family.get_metric());
+    counters.map(|counter| counter.get_counter().get_value() as u64).sum()
 }
 
 async fn wait(duration: Option<Duration>) {

@@ -181,6 +181,10 @@ fn wrong_usage_and_configuration_end_with_2_and_name_what_is_wrong() {
     };
     let misspelt = file("misspelt.toml", "listen = \"127.0.0.1:0\"\nsim_raet = 5\n");
     let value = file("value.toml", "sim_instruments = 0\n");
+    let unreachable =
+        file("unreachable.toml", "[venues.kraken]\nws_url = \"ws://127.0.0.1:9/v2\"\n");
+    let nothing = PathBuf::from(&unreachable).with_extension(format!("{}.gz", std::process::id()));
+    let nothing = nothing.to_str().expect("a path of text");
     let fine = file("fine.toml", "sim_rate = 5\n[venues.kraken]\nsymbols = [\"BTC-USD\"]\n");
     for (args, code, parts) in [
         (vec!["serve", "--config", &misspelt], 2, vec!["misspelt.toml", "sim_raet", "line 2"]),
@@ -220,6 +224,15 @@ fn wrong_usage_and_configuration_end_with_2_and_name_what_is_wrong() {
             2,
             vec!["soon"],
         ),
+        (
+            [
+                ["record", "--feed", "kraken", "--symbols", "BTC-USD"].as_slice(),
+                &["--config", &unreachable, "--output", nothing, "--duration", "1s"],
+            ]
+            .concat(),
+            1,
+            vec!["kraken: nothing was received", "unreachable."],
+        ),
         (vec!["watch", "ws://127.0.0.1:1", "ticker", "sim:*"], 1, vec!["ws://127.0.0.1:1"]),
     ] {
         let output = run(&args);
@@ -230,6 +243,7 @@ fn wrong_usage_and_configuration_end_with_2_and_name_what_is_wrong() {
             assert!(said.contains(part), "{args:?} names {part}: {said}");
         }
     }
+    assert!(!PathBuf::from(nothing).exists(), "a recording of nothing is not in the way");
     let output = run(&["check", "--config", &fine]);
     assert!(output.status.success(), "{output:?}");
 }
@@ -240,4 +254,12 @@ fn a_log_filter_that_cannot_be_read_is_told_and_the_usual_is_logged() {
     let service = Service::start_with_env(&sim, &[("TICKCAST_LOG", "x=[")]);
     let line = service.until_logged("TICKCAST_LOG");
     assert!(line.contains("\"x=[\"") && line.contains("info,async_nats=off"), "{line}");
+}
+
+#[test]
+fn a_variable_that_is_no_setting_is_told_with_the_one_that_may_be_meant() {
+    let sim = ["--sim-instruments", "1", "--sim-rate", "0"];
+    let service = Service::start_with_env(&sim, &[("TICKCAST_SIM_SEDE", "1")]);
+    let line = service.until_logged("not settings: ");
+    assert!(line.contains("TICKCAST_SIM_SEDE (TICKCAST_SIM_SEED?)"), "{line}");
 }
