@@ -38,7 +38,13 @@ function word(wanted: string): (name: string) => boolean {
     const matches = glob(wanted);
     return (name) => matches(name) || matches(name.slice(name.indexOf(":") + 1));
   }
-  return (name) => name.startsWith(wanted)
-    || name.slice(name.indexOf(":") + 1).startsWith(wanted)
-    || name.split(/[:-]/).some((part) => part.startsWith(wanted));
+  return (name) => {
+    for (let at = name.indexOf(wanted); at >= 0; at = name.indexOf(wanted, at + 1)) {
+      if (at === 0 || SEPARATOR.test(name.charAt(at - 1))) return true;
+    }
+    return false;
+  };
 }
+
+/** What parts of a symbol are between: `:`, `-`, `/`, `.` and whatever else is no letter and no digit. */
+const SEPARATOR = /[^\p{L}\p{N}]/u;

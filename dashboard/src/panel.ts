@@ -159,6 +159,8 @@ export class Panel {
       session: `${link.session ?? NOTHING} · ${link.version ?? NOTHING}`,
     };
     for (const [id, element] of this.#values) setText(element, values[id] ?? NOTHING);
+    const session = this.#values.get("session");
+    if (session && session.title !== values.session) session.title = values.session ?? "";
   }
 }
 

@@ -6,7 +6,7 @@
 // The switch asks for more than the page shows, measures for a moment what comes, then connects
 // anew (the kernel gives a line that was fast a buffer of megabytes, a new one a small one) and
 // reads half as fast. What lies in the buffers on the way is read first, so the rows are behind by
-// the seconds that this takes, and by no more, however long it goes on.
+// the time that this takes, and by no more, however long it goes on.
 
 import type { Subscription, Tickcast } from "tickcast";
 import { Pace } from "./pace.js";

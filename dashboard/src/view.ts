@@ -35,8 +35,8 @@ export class InstrumentView {
   #link: LinkCopy | undefined;
   #drawn: Row["ticker"] | undefined;
   #failureDrawn: string | undefined;
-  /** When what is drawn in this frame was received, ms. */
-  #received = 0;
+  /** The newest event by the venue's time, or ours where it gives none; null before the first one. */
+  #event: number | null = null;
   /** Tick and lot size by symbol, of the service's list. */
   #sizes = new Map<string, string>();
 
@@ -62,6 +62,7 @@ export class InstrumentView {
     this.#tape.clear();
     this.#details.clear();
     for (const one of [this.#venue, this.#network, this.#screen]) one.clear();
+    this.#event = null;
     painter.ask(this.draw);
     if (symbol === null) return;
     const at = symbol.indexOf(":");
@@ -111,9 +112,11 @@ export class InstrumentView {
     else this.#early.push(bars);
   }
 
+  /** Of events that have come since the first state, which may have been old when it was asked for. */
   #measure({ tsEvent, tsPublish, receivedAt }: Row["ticker"]): void {
-    if (receivedAt === this.#received) return;
-    this.#received = receivedAt;
+    const [event, before] = [tsEvent || receivedAt, this.#event];
+    this.#event = event;
+    if (before === null || event === before) return;
     if (tsEvent > 0) this.#venue.add((tsPublish - tsEvent) / 1_000);
     this.#network.add(receivedAt - tsPublish / 1_000);
     this.#screen.add(now() - receivedAt);

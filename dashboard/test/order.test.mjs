@@ -69,6 +69,10 @@ test("a search matches the beginning of a part, and every word", () => {
   assert.ok(found("btc-u", "coinbase:BTC-USD"));
   assert.ok(found("coin usd", "coinbase:BTC-USD"));
   assert.ok(found("", "coinbase:BTC-USD"));
+  for (const text of ["bond", "bond-10y", "10y", "desk.bond"]) assert.ok(found(text, "nats:desk.BOND-10Y"), text);
+  assert.ok(found("usd", "kraken:BTC/USD"));
+  assert.ok(found("btc", "test:XBTC-BTC"), "the second place is the beginning of a part");
+  assert.ok(!found("ond", "nats:desk.BOND-10Y"));
   assert.ok(!found("tc", "coinbase:BTC-USD"));
   assert.ok(!found("btc eur", "coinbase:BTC-USD"));
 });

@@ -129,10 +129,16 @@ fn read(file: &Path) -> Result<Vec<u8>, KeyError> {
 
 /// The secret in a file, white space at its end taken off.
 ///
-/// *Errors:* it cannot be read, or is shorter than [`SECRET_BYTES_MIN`].
+/// *Errors:* it cannot be read, is a key or a certificate in PEM, or is shorter than
+/// [`SECRET_BYTES_MIN`].
 pub fn read_secret(file: &Path) -> Result<Vec<u8>, KeyError> {
     let mut secret = read(file)?;
     secret.truncate(secret.trim_ascii_end().len());
+    if secret.trim_ascii_start().starts_with(b"-----BEGIN ") {
+        // Whoever has a public key or a certificate could sign with it.
+        let why = "is PEM; a secret is random bytes, and public keys go to auth.key".to_owned();
+        return Err(refused(file, why));
+    }
     if secret.len() < SECRET_BYTES_MIN {
         let why = format!("a secret of {} bytes; {SECRET_BYTES_MIN} are the least", secret.len());
         return Err(refused(file, why));

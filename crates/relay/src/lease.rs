@@ -57,6 +57,9 @@ const NO_ANSWER: &str = "JetStream does not answer";
 /// What is said where NATS knows at once that nobody will.
 const NO_JETSTREAM: &str = "JetStream is not enabled on this server, or not for this account";
 
+/// What is said where there is no bucket.
+const NO_BUCKET: &str = "there is none, no publisher has made it";
+
 /// Revisions a second that are made room for: more than renewals use.
 const REVISIONS_PER_SECOND: u64 = 4;
 
@@ -250,12 +253,14 @@ pub(crate) fn in_bucket(error: &str) -> String {
 /// The bucket. *Errors* in words: there is none, or JetStream does not answer.
 pub(crate) async fn find(bus: &Bus) -> Result<Store, String> {
     let jetstream = async_nats::jetstream::new(bus.client.clone());
-    find_in(&jetstream).await
+    find_in(&jetstream).await?.ok_or_else(|| NO_BUCKET.to_owned())
 }
 
-async fn find_in(jetstream: &Context) -> Result<Store, String> {
+/// `None` where it is known that there is none.
+async fn find_in(jetstream: &Context) -> Result<Option<Store>, String> {
     match timeout(STEP_DEADLINE, jetstream.get_key_value(BUCKET)).await {
-        Ok(Ok(store)) => Ok(store),
+        Ok(Ok(store)) => Ok(Some(store)),
+        Ok(Err(error)) if in_words(&error) == NO_BUCKET => Ok(None),
         Ok(Err(error)) => Err(in_words(&error)),
         Err(_) => Err(NO_ANSWER.into()),
     }
@@ -264,10 +269,10 @@ async fn find_in(jetstream: &Context) -> Result<Store, String> {
 /// The bucket, made if there is none.
 async fn find_or_make(bus: &Bus) -> Result<Store, String> {
     let jetstream = async_nats::jetstream::new(bus.client.clone());
-    let mut why = match find_in(&jetstream).await {
-        Ok(store) => return Ok(store),
-        Err(missing) => missing,
-    };
+    if let Some(store) = find_in(&jetstream).await? {
+        return Ok(store);
+    }
+    let mut why = NO_BUCKET.to_owned();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     for num_replicas in [REPLICAS, 1] {
         let config = Config {
@@ -286,7 +291,7 @@ async fn find_or_make(bus: &Bus) -> Result<Store, String> {
             ..Config::default()
         };
         match timeout(STEP_DEADLINE, jetstream.create_stream(config)).await {
-            Ok(Ok(_)) => return find_in(&jetstream).await,
+            Ok(Ok(_)) => return find(bus).await,
             Ok(Err(error)) => {
                 why = in_words(&error);
                 // A cluster that has no leader yet has three servers a moment later.
@@ -384,7 +389,7 @@ fn in_words(error: &(dyn Error + 'static)) -> String {
         Some(GetStreamErrorKind::JetStream(error))
             if error.error_code() == ErrorCode::STREAM_NOT_FOUND =>
         {
-            "there is none, no publisher has made it".to_owned()
+            NO_BUCKET.to_owned()
         }
         Some(GetStreamErrorKind::JetStream(error)) => error.to_string(),
         _ => said,

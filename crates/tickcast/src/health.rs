@@ -3,6 +3,7 @@
 //! For health checks in containers, which have neither a shell nor curl in them. Whoever can ask
 //! HTTP by itself asks `/readyz` and `/livez`.
 
+use crate::output;
 use crate::settings::{Settings, time};
 use anyhow::{Context, Result, bail, ensure};
 use std::io::{ErrorKind, Read, Write};
@@ -72,8 +73,7 @@ pub(crate) fn ask(question: &Question) -> Result<()> {
     };
     let status = head.split(' ').nth(1).unwrap_or_default();
     ensure!(status == "200", "http://{address}{path}: {status} {body}");
-    println!("{body}");
-    Ok(())
+    output::answer(body)
 }
 
 /// Who listens everywhere is asked here.

@@ -10,6 +10,7 @@ mod feeds;
 mod health;
 mod keys;
 mod listeners;
+mod output;
 mod publish;
 mod record;
 mod serve;
@@ -38,6 +39,7 @@ use settings_shape::Shape;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tickcast_feed::ReplaySpeed;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
@@ -184,18 +186,15 @@ fn run_tool(command: Command) -> ExitCode {
             Err(error) => usage(&error),
         },
         Command::Token(args) => match token::make(&args) {
-            Ok(token) => {
-                println!("{token}");
-                ExitCode::SUCCESS
-            }
+            Ok(token) => finish(output::answer(&token)),
             Err(error) => usage(&error),
         },
         Command::Check(args) => {
             let settings = Settings::from_file(&args.config).and_then(Settings::resolve);
             match settings.and_then(|settings| keys::Keys::load(&settings)) {
                 Ok(_) => {
-                    println!("{}: nothing is wrong", args.config.display());
-                    ExitCode::SUCCESS
+                    let file = args.config.display();
+                    finish(output::answer(&format!("{file}: nothing is wrong")))
                 }
                 Err(error) => usage(&error),
             }
@@ -226,6 +225,20 @@ fn with_symbols_asked(settings: Resolved) -> anyhow::Result<Resolved> {
     Ok(settings)
 }
 
+/// *Errors:* it is said how to replay, and not what: the simulator would be served.
+fn with_replay_asked(settings: Resolved) -> anyhow::Result<Resolved> {
+    let Resolved { replay, replay_loop, replay_wait, replay_speed, .. } = &settings;
+    let said = [
+        ("replay_loop", *replay_loop),
+        ("replay_wait", *replay_wait),
+        ("replay_speed", *replay_speed != ReplaySpeed::Times(1.0)),
+    ];
+    if let Some((name, _)) = said.iter().find(|(_, is_said)| *is_said && replay.is_empty()) {
+        anyhow::bail!("{name}: nothing is replayed: say which recording, with --replay FILE");
+    }
+    Ok(settings)
+}
+
 /// *Errors:* clients and operators would be answered at one address.
 fn with_two_addresses(settings: Resolved) -> anyhow::Result<Resolved> {
     let Resolved { listen, admin, .. } = settings;
@@ -236,7 +249,7 @@ fn with_two_addresses(settings: Resolved) -> anyhow::Result<Resolved> {
 
 fn run_publish(args: &ServeArgs) -> ExitCode {
     let settings = args.clone().resolve_publisher().and_then(with_bus);
-    match settings.and_then(with_symbols_asked) {
+    match settings.and_then(with_symbols_asked).and_then(with_replay_asked) {
         Ok(settings) => {
             let _log = start_log(settings.log_json);
             tell_unused(Shape::Publisher, args);
@@ -249,7 +262,9 @@ fn run_publish(args: &ServeArgs) -> ExitCode {
 fn run_serve(shape: Shape, args: ServeArgs) -> ExitCode {
     let settings = args.clone().resolve().and_then(|settings| match shape {
         Shape::Gateway => with_bus(settings),
-        Shape::AllInOne | Shape::Publisher => with_symbols_asked(settings),
+        Shape::AllInOne | Shape::Publisher => {
+            with_symbols_asked(settings).and_then(with_replay_asked)
+        }
     });
     let settings = settings.and_then(with_two_addresses);
     match settings.and_then(|settings| Ok((keys::Keys::load(&settings)?, settings))) {

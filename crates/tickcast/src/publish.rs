@@ -1,11 +1,11 @@
 //! `tickcast publish`: feeds and publisher, onto the bus; no clients.
 
-use crate::bus;
 use crate::serve::{register_process, runtime};
 use crate::service_manager::{self, Notice};
 use crate::settings::Resolved;
 use crate::signals::Signals;
 use crate::streams::{Ground, Health, Streams};
+use crate::{bus, output};
 use anyhow::{Context, Result};
 use prometheus::Registry;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,7 +60,7 @@ async fn publish(settings: Resolved, venues: Handle) -> Result<()> {
     ready.begin(feeds, outlet.health());
     let page = Admin::new(registry, ready.clone(), Arc::new(NoClients));
     let admin_task = tokio::spawn(async move { page.serve(listener).await });
-    println!("tickcast publishing, admin http://{admin}");
+    output::tell(&format!("tickcast publishing, admin http://{admin}"));
     service_manager::notify(Notice::Ready);
     signals.stop(crate::signals::nothing_to_reload).await;
     service_manager::notify(Notice::Stopping);

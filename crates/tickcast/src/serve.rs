@@ -4,6 +4,7 @@ use crate::canary::{self, Board, Canary};
 use crate::clock;
 use crate::keys::Keys;
 use crate::listeners::Listeners;
+use crate::output;
 use crate::serve_end::{drain, give_way, reload_limits};
 use crate::service_manager::{self, Notice};
 use crate::settings::Resolved;
@@ -193,7 +194,7 @@ async fn serve(
         tokio::spawn(async move { door.serve(listener).await })
     };
     let scheme = if keys.tls.is_some() { "https" } else { "http" };
-    println!("tickcast listening on {scheme}://{public} admin http://{admin}");
+    output::tell(&format!("tickcast listening on {scheme}://{public} admin http://{admin}"));
 
     let keys_task = tokio::spawn({
         let (keys, metrics) = (keys.clone(), gateway_metrics.clone());

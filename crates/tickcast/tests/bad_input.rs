@@ -5,9 +5,10 @@ mod service;
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 use service::{Service, Socket};
-use std::io::Write;
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// Asks and reads until an answer to a request comes.
 fn answer(socket: &mut Socket, request: &str) -> Value {
@@ -181,6 +182,9 @@ fn wrong_usage_and_configuration_end_with_2_and_name_what_is_wrong() {
     };
     let misspelt = file("misspelt.toml", "listen = \"127.0.0.1:0\"\nsim_raet = 5\n");
     let value = file("value.toml", "sim_instruments = 0\n");
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END", "MFkwEwYHKoZI".repeat(9));
+    let pem = file("public.pem", &pem);
+    let watch = ["watch", "ws://127.0.0.1:1", "ticker", "sim:*"];
     let unreachable =
         file("unreachable.toml", "[venues.kraken]\nws_url = \"ws://127.0.0.1:9/v2\"\n");
     let nothing = PathBuf::from(&unreachable).with_extension(format!("{}.gz", std::process::id()));
@@ -196,6 +200,9 @@ fn wrong_usage_and_configuration_end_with_2_and_name_what_is_wrong() {
         (vec!["serve", "--no-such-flag"], 2, vec!["--no-such-flag"]),
         (vec!["serve", "--listen", "nowhere"], 2, vec!["nowhere"]),
         (vec!["serve", "--symbols", "BTC-USD"], 2, vec!["symbols", "BTC-USD", "--feed"]),
+        (vec!["serve", "--replay-loop"], 2, vec!["replay_loop", "--replay FILE"]),
+        (vec!["serve", "--replay-speed", "2"], 2, vec!["replay_speed", "--replay FILE"]),
+        (vec!["serve", "--auth-secret", &pem], 2, vec!["auth", "public.pem", "is PEM", "auth.key"]),
         (vec!["serve", "--listen", "127.0.0.1:8081"], 2, vec!["admin", "127.0.0.1:8081"]),
         (
             vec!["gateway", "--bus-creds", "nowhere", "--bus", "nats://127.0.0.1:1"],
@@ -234,6 +241,8 @@ fn wrong_usage_and_configuration_end_with_2_and_name_what_is_wrong() {
             vec!["kraken: nothing was received", "unreachable."],
         ),
         (vec!["watch", "ws://127.0.0.1:1", "ticker", "sim:*"], 1, vec!["ws://127.0.0.1:1"]),
+        ([&watch[..], &["--max-rate", "nan"]].concat(), 2, vec!["--max-rate", "nan"]),
+        ([&watch[..], &["--count", "0"]].concat(), 2, vec!["--count", "0"]),
     ] {
         let output = run(&args);
         let said = String::from_utf8_lossy(&output.stderr);
@@ -262,4 +271,35 @@ fn a_variable_that_is_no_setting_is_told_with_the_one_that_may_be_meant() {
     let service = Service::start_with_env(&sim, &[("TICKCAST_SIM_SEDE", "1")]);
     let line = service.until_logged("not settings: ");
     assert!(line.contains("TICKCAST_SIM_SEDE (TICKCAST_SIM_SEED?)"), "{line}");
+}
+
+#[test]
+fn where_standard_output_is_full_a_service_goes_on_and_a_tool_fails() {
+    let full = || OpenOptions::new().write(true).open("/dev/full").expect("a device of Linux");
+    let service = Service::start(&["--sim-instruments", "1"]);
+    let tool = Command::new(env!("CARGO_BIN_EXE_tickcast"))
+        .args(["watch", &service.url().replace("http", "ws"), "ticker", "sim:*", "--json"])
+        .stdout(full())
+        .output()
+        .expect("the binary runs");
+    let said = String::from_utf8_lossy(&tool.stderr);
+    assert_eq!(tool.status.code(), Some(1), "{said}");
+    assert!(said.contains("standard output: No space left on device"), "{said}");
+
+    let mut started = Command::new(env!("CARGO_BIN_EXE_tickcast"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .stdout(full())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let mut log = BufReader::new(started.stderr.take().expect("a pipe")).lines();
+    let told = log.by_ref().map_while(Result::ok).find(|line| line.contains("standard output"));
+    let line = told.expect("it says so before it ends");
+    let address = line.split("://").nth(1).and_then(|rest| rest.split(' ').next());
+    let address = address.and_then(|address| address.parse().ok());
+    let address = address.unwrap_or_else(|| panic!("an address is in {line:?}"));
+    let (status, _) = service::get(address, "/v1/instruments");
+    started.kill().expect("it is our child");
+    started.wait().expect("it has ended");
+    assert_eq!(status, 200, "it serves");
 }

@@ -1,8 +1,9 @@
 //! Messages as they come, one a line, for pipes. Does not reconnect: what reads it would not know.
 
 use super::{Asked, WatchArgs};
+use crate::output;
 use anyhow::{Context, Result, bail};
-use std::io::Write;
+use std::io::ErrorKind;
 use tickcast_client::{Incoming, SocketReader, SocketWriter};
 use tickcast_wire::Request;
 
@@ -55,9 +56,12 @@ fn show(text: &str, channel: &str) -> Result<bool> {
     let is_heartbeat = message["channel"] == "heartbeat";
     // These stand for binary messages that are not known, or whose beginning is missing.
     let is_none = message["type"] == "unopened" || message == serde_json::json!({});
-    if !is_heartbeat && !is_none && writeln!(std::io::stdout(), "{text}").is_err() {
-        // Whoever read the output has gone, as `head` does.
-        std::process::exit(0);
+    if !is_heartbeat && !is_none {
+        match output::print(text) {
+            // Whoever read the output has gone, as `head` does.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+            printed => printed.context("standard output")?,
+        }
     }
     let is_data = message["channel"] == channel;
     Ok(is_data)

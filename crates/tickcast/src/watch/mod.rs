@@ -35,7 +35,7 @@ pub(crate) struct WatchArgs {
     #[arg(required = true)]
     symbols: Vec<String>,
     /// Updates per second and symbol
-    #[arg(long)]
+    #[arg(long, value_parser = rate)]
     max_rate: Option<f64>,
     /// Levels of a book: 10, 25, 100 or 500
     #[arg(long)]
@@ -56,8 +56,14 @@ pub(crate) struct WatchArgs {
     #[arg(long)]
     json: bool,
     /// Print messages, and end after so many of the channel
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
+}
+
+/// What the service would not be told: JSON has no such numbers.
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().ok().filter(|rate| rate.is_finite());
+    rate.ok_or_else(|| "is not a number".to_owned())
 }
 
 fn encoding(name: &str) -> Result<Encoding, String> {
