@@ -3,7 +3,7 @@
 use crate::SIM;
 use crate::nats::Nats;
 use crate::processes::Publisher;
-use crate::service::{PATIENCE, get};
+use crate::service::{LOOK, PATIENCE, get};
 use std::path::Path;
 use std::time::Instant;
 
@@ -27,6 +27,7 @@ fn until_strictly_ready(publisher: &Publisher) {
             return;
         }
         assert!(Instant::now() < deadline, "not ready: {said}");
+        std::thread::sleep(LOOK);
     }
 }
 
