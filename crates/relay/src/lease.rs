@@ -121,6 +121,7 @@ impl Lease {
     async fn hold(&self, revision: &mut Option<u64>) {
         let mut untaken_since = None;
         let mut candidacy = Candidacy::default();
+        let mut was_narrow = false;
         loop {
             let store = match find_or_make(&self.bus).await {
                 Ok(store) => store,
@@ -148,7 +149,7 @@ impl Lease {
                     self.tell(Some(run));
                     tokio::select! {
                         () = self.renew(&store, run, asked, revision) => *revision = None,
-                        () = widen(&self.bus, &store) => {}
+                        () = widen(&self.bus, &store, &mut was_narrow) => {}
                         other = relieved(&self.bus, &self.has_prices) => {
                             tracing::warn!("lease: no venue is live here, {other} has prices");
                         }
@@ -335,26 +336,26 @@ async fn remove(bus: &Bus) {
 }
 
 /// Puts the bucket on three servers of a cluster as soon as there are as many: on one alone the lease
-/// would be lost with it. Never ends.
-async fn widen(bus: &Bus, store: &Store) {
+/// would be lost with it. Whether it was on fewer is remembered beyond this holding of the lease, and
+/// whatever was answered: a server that is asked may do it and answer too late. Never ends.
+async fn widen(bus: &Bus, store: &Store, was_narrow: &mut bool) {
     let jetstream = async_nats::jetstream::new(bus.client.clone());
-    let mut is_under_way = false;
     loop {
         if let Ok(Ok(info)) = timeout(STEP_DEADLINE, store.stream.get_info()).await
             && let Some(cluster) = info.cluster.filter(|cluster| cluster.name.is_some())
         {
             let current = 1 + cluster.replicas.iter().filter(|replica| replica.current).count();
             if info.config.num_replicas < REPLICAS {
+                *was_narrow = true;
                 let config = Config { num_replicas: REPLICAS, ..info.config };
-                match timeout(STEP_DEADLINE, jetstream.update_stream(config)).await {
-                    Ok(Ok(_)) => is_under_way = true,
-                    Ok(Err(error)) => tracing::debug!(%error, "lease: its bucket is on one server"),
-                    Err(_) => {}
+                let updated = timeout(STEP_DEADLINE, jetstream.update_stream(config)).await;
+                if let Ok(Err(error)) = updated {
+                    tracing::debug!(%error, "lease: its bucket is on one server");
                 }
-            } else if is_under_way && current >= REPLICAS {
+            } else if *was_narrow && current >= REPLICAS {
                 // Before the others hold what there is, the loss of the first one loses all of it.
                 tracing::info!("lease: its bucket is on three servers now");
-                is_under_way = false;
+                *was_narrow = false;
             }
         }
         sleep(WIDEN_EVERY).await;

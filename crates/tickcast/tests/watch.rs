@@ -136,7 +136,8 @@ fn signals_give_the_terminal_back() {
 fn a_window_that_is_closed_ends_it_in_order() {
     let public = own_address();
     let _service = Service::begin(public, own_address(), &SIM).listening();
-    let told = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("code-of-a-closed-window");
+    let name = format!("code-of-a-closed-window-{}", std::process::id());
+    let told = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_file(&told);
     let binary = env!("CARGO_BIN_EXE_tickcast");
     let command = format!(
@@ -155,6 +156,7 @@ fn a_window_that_is_closed_ends_it_in_order() {
         std::thread::sleep(Duration::from_millis(20));
     };
     assert_eq!(code, "0\n");
+    std::fs::remove_file(&told).expect("it was read above");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use crate::SIM;
 use crate::nats::Nats;
 use crate::processes::Publisher;
-use crate::service::{PATIENCE, get};
+use crate::service::{LOOK, PATIENCE, get};
 use crate::source::Source;
 use std::path::Path;
 use std::time::Instant;
@@ -29,6 +29,7 @@ fn until_strictly_ready(publisher: &Publisher) {
             return;
         }
         assert!(Instant::now() < deadline, "not ready: {said}");
+        std::thread::sleep(LOOK);
     }
 }
 

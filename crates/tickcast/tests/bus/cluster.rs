@@ -22,6 +22,8 @@ fn a_cluster_of_three_loses_each_of_its_servers_in_turn() {
         gateway.until_ready();
         (subscribe(gateway), Seen::default())
     });
+    // Each holds the bucket, also who was told of it last.
+    servers.iter().for_each(Nats::until_caught_up);
     // Whichever has the bucket's leader, the meta leader or our connections: each is lost once.
     for server in &mut servers {
         for (socket, seen) in &mut clients {
@@ -66,8 +68,10 @@ fn make_bucket_on_one(nats: &Nats) {
         while !answer.starts_with('{') {
             answer.clear();
             // Without a leader nobody answers.
-            if lines.read_line(&mut answer).is_err() {
-                break;
+            match lines.read_line(&mut answer) {
+                Ok(0) => panic!("NATS has closed the connection: {}", nats.log()),
+                Ok(_) => {}
+                Err(_) => break,
             }
         }
     }
@@ -85,6 +89,7 @@ fn a_bucket_that_was_made_on_one_server_is_put_on_three() {
     gateway.until_ready();
     let (mut socket, mut seen) = (subscribe(&gateway), Seen::default());
     until(&mut socket, &mut seen, "prices", LIVE);
+    servers.iter().for_each(Nats::until_caught_up);
     // It may be any one that had it alone.
     for server in &mut servers {
         let (epoch, seq) = (seen.epoch, seen.seq);

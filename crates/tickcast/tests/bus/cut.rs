@@ -3,8 +3,8 @@
 use crate::line::Line;
 use crate::nats::Nats;
 use crate::processes::{Publisher, gateway, gateway_on};
-use crate::seen::{LIVE, Seen, assert_unviolated, subscribe, until};
-use crate::service::{PATIENCE, Service};
+use crate::seen::{LIVE, Seen, assert_undisturbed, assert_unviolated, subscribe, until};
+use crate::service::{LOOK, PATIENCE, Service};
 use crate::{ALL, SIM, names};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -59,6 +59,7 @@ fn a_publisher_cut_from_nats_is_deposed_and_not_heard_when_it_is_back() {
     let gateway = gateway(&nats);
     gateway.until_ready();
     let (mut socket, mut seen) = (subscribe(&gateway), Seen::default());
+    first.until_leader_before(&second);
     until(&mut socket, &mut seen, "prices of the first publisher", LIVE);
     let epoch = seen.epoch;
 
@@ -79,7 +80,9 @@ fn a_publisher_cut_from_nats_is_deposed_and_not_heard_when_it_is_back() {
     line.heal();
     first.until_metric("tickcast_bus_connected", |connected| connected == 1.0);
     until(&mut socket, &mut seen, "further prices", |seen| seen.fresh > fresh + 50);
-    assert_eq!((seen.epoch, first.metric("tickcast_bus_leader")), (epoch, 0.0));
+    // The second one has lost it again only where the machine stood still for so long.
+    let is_as_before = !first.is_leader() && seen.epoch == epoch;
+    assert!(is_as_before || !second.is_leader(), "{} after {epoch}", seen.epoch);
 
     // It is a standby as any other.
     drop(second);
@@ -111,8 +114,10 @@ fn a_gateway_cut_from_nats_alone_is_stale_and_recovers() {
         line.heal();
     }
     until(&mut socket, &mut seen, "prices after all", LIVE);
-    assert_eq!(others.stale(), 0, "nobody else noticed: {:?}", others.states);
-    assert_eq!(seen.epoch, others.epoch, "the publisher was the same all the time");
+    // The publisher is the same for both.
+    let epoch = seen.epoch;
+    until(&mut untouched, &mut others, "prices as there", |others| others.epoch >= epoch);
+    assert_undisturbed(&other, &others);
     assert_same_states(&cut, &other);
     assert_unviolated(&cut);
 }
@@ -120,7 +125,7 @@ fn a_gateway_cut_from_nats_alone_is_stale_and_recovers() {
 #[test]
 fn a_gateway_that_nats_drops_as_a_slow_consumer_ends_with_the_publishers_state() {
     // The server waits so long for room on a connection, then it ends it.
-    let Some(nats) = Nats::start_with("slow", "write_deadline: \"100ms\"") else { return };
+    let Some(nats) = Nats::start_with("slow", "write_deadline: \"1s\"") else { return };
     let busy = ["--sim-instruments", "10", "--sim-rate", "5000"];
     let _publisher = Publisher::start(&nats, &busy);
     let line = Line::to(nats.address());
@@ -141,12 +146,15 @@ fn a_gateway_that_nats_drops_as_a_slow_consumer_ends_with_the_publishers_state()
         let pid = slow.pid().to_string();
         assert!(Command::new("kill").args([name, &pid]).status().expect("kill runs").success());
     };
+    // On a busy machine it may have been dropped before.
+    let dropped = || nats.log().matches("Slow Consumer").count();
+    let dropped_before = dropped();
     let stopped = Instant::now();
     signal("-STOP");
     let deadline = Instant::now() + PATIENCE;
-    while !nats.log().contains("Slow Consumer") {
+    while dropped() == dropped_before {
         assert!(Instant::now() < deadline, "not dropped: {}", nats.log());
-        std::thread::yield_now();
+        std::thread::sleep(LOOK);
     }
     println!("dropped after {:?}", stopped.elapsed());
     signal("-CONT");

@@ -5,14 +5,15 @@ use crate::nats::Nats;
 use crate::processes::{Publisher, gateway};
 use crate::scripts::program;
 use crate::seen::assert_unviolated;
-use crate::service::PATIENCE;
+use crate::service::{LOOK, PATIENCE};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 const MARKET: [&str; 4] = ["--sim-instruments", "20", "--sim-rate", "200"];
-const CLIENTS: usize = 100;
+/// As many as the load tester can compare in its time on a machine that is busy otherwise.
+const CLIENTS: usize = 50;
 
 /// The troubles fit into the measured seconds, and so do the quiet seconds after them.
 const SECONDS: usize = 25;
@@ -53,12 +54,11 @@ fn every_client_ends_with_what_another_gateway_has() {
 
     nats.kill();
     nats.start_again();
-    let leads = |publisher: &Publisher| publisher.metric("tickcast_bus_leader") == 1.0;
     // Whoever leads after the restart is the next one to go.
     let deadline = Instant::now() + PATIENCE;
     let left = loop {
         assert!(Instant::now() < deadline, "nobody gets the lease");
-        match (leads(&first), leads(&second)) {
+        match (first.is_leader(), second.is_leader()) {
             (true, _) => {
                 drop(first);
                 break second;
@@ -67,7 +67,7 @@ fn every_client_ends_with_what_another_gateway_has() {
                 drop(second);
                 break first;
             }
-            _ => {}
+            _ => std::thread::sleep(LOOK),
         }
     };
     left.until_leader();

@@ -4,9 +4,9 @@
 #![allow(dead_code)]
 
 use crate::scripts::{root, tool};
-use crate::service::get;
 use crate::service::place::own_address;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use crate::service::{LOOK, get};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -46,20 +46,15 @@ impl Nats {
 
     /// The same with more lines of configuration.
     pub(crate) fn start_with(name: &str, more: &str) -> Option<Nats> {
-        Nats::start_at(own_address(), name, more)
-    }
-
-    fn start_at(address: SocketAddr, name: &str, more: &str) -> Option<Nats> {
-        let nats = Nats::spawned(name, address, more)?;
+        let nats = Nats::spawned(name, own_address(), more)?;
         nats.until_listening();
         Some(nats)
     }
 
-    /// Encrypted, with this certificate, which is of 127.0.0.1, and key.
+    /// Encrypted, with this certificate, which is of this process's own address, and key.
     pub(crate) fn start_tls(name: &str, certificate: &Path, key: &Path) -> Option<Nats> {
         let tls = format!("tls {{ cert_file: {certificate:?}, key_file: {key:?} }}");
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, own_address().port()));
-        let mut nats = Nats::start_at(address, name, &tls)?;
+        let mut nats = Nats::start_with(name, &tls)?;
         nats.scheme = "tls";
         Some(nats)
     }
@@ -99,7 +94,7 @@ impl Nats {
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect(self.address()).is_err() {
             assert!(Instant::now() < deadline, "nats-server does not listen: {}", self.log());
-            std::thread::yield_now();
+            std::thread::sleep(LOOK);
         }
     }
 
@@ -141,7 +136,7 @@ impl Nats {
                 return;
             }
             assert!(Instant::now() < deadline, "it does not catch up: {said}");
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(LOOK);
         }
     }
 

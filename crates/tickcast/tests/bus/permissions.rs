@@ -4,7 +4,7 @@ use crate::SIM;
 use crate::nats::Nats;
 use crate::processes::{Publisher, gateway_on};
 use crate::seen::{LIVE, SYMBOL, Seen, assert_unviolated, subscribe, until};
-use crate::service::{PATIENCE, Service, get};
+use crate::service::{LOOK, PATIENCE, Service, get};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -26,6 +26,7 @@ fn until_not_ready(admin: SocketAddr) {
     let deadline = Instant::now() + PATIENCE;
     while get(admin, "/readyz?strict").0 == 200 {
         assert!(Instant::now() < deadline, "it says that it is ready");
+        std::thread::sleep(LOOK);
     }
 }
 
@@ -34,6 +35,7 @@ fn until_listed(gateway: &Service) {
     let deadline = Instant::now() + PATIENCE;
     while !gateway.json("/v1/instruments").to_string().contains(SYMBOL) {
         assert!(Instant::now() < deadline, "{SYMBOL} does not come");
+        std::thread::sleep(LOOK);
     }
 }
 

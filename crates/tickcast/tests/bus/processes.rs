@@ -5,7 +5,7 @@
 
 use crate::nats::Nats;
 use crate::scripts::lines;
-use crate::service::{PATIENCE, Service, get};
+use crate::service::{LOOK, PATIENCE, Service, get};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -60,11 +60,34 @@ impl Publisher {
         line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(f64::NAN)
     }
 
+    pub(crate) fn is_leader(&self) -> bool {
+        self.metric("tickcast_bus_leader") == 1.0
+    }
+
     /// Waits until it is the one that counts.
     pub(crate) fn until_leader(&self) {
         let deadline = Instant::now() + PATIENCE;
-        while self.metric("tickcast_bus_leader") != 1.0 {
+        while !self.is_leader() {
             assert!(Instant::now() < deadline, "it does not get the lease");
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Waits until it counts and the other one does not. Where the machine stood still for as long as
+    /// a lease lasts the other one may have got it, and stands still now in its turn.
+    pub(crate) fn until_leader_before(&self, other: &Publisher) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match (self.is_leader(), other.is_leader()) {
+                (true, false) => return,
+                (false, true) => {
+                    other.signal("-STOP");
+                    self.until_leader();
+                    other.signal("-CONT");
+                }
+                both => assert!(Instant::now() < deadline, "one at a time: {both:?}"),
+            }
+            std::thread::sleep(LOOK);
         }
     }
 
@@ -73,6 +96,7 @@ impl Publisher {
         let deadline = Instant::now() + PATIENCE;
         while !will_do(self.metric(name)) {
             assert!(Instant::now() < deadline, "{name} is {}", self.metric(name));
+            std::thread::sleep(LOOK);
         }
     }
 

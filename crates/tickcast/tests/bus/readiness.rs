@@ -3,7 +3,7 @@
 use crate::SIM;
 use crate::nats::Nats;
 use crate::processes::{Publisher, gateway, gateway_on};
-use crate::service::{PATIENCE, get};
+use crate::service::{LOOK, PATIENCE, get};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -22,6 +22,7 @@ fn until_said(admin: SocketAddr, words: &str) {
                 break;
             }
             assert!(Instant::now() < deadline, "{page} does not say {words:?}: {body}");
+            std::thread::sleep(LOOK);
         }
     }
 }

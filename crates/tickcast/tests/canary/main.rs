@@ -32,6 +32,12 @@ fn until(service: &Service, what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// A path that no other test's process uses.
+fn own_path(name: &str) -> PathBuf {
+    let name = format!("canary-{}-{name}", std::process::id());
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
 fn ages(service: &Service, venue: &str) -> f64 {
     let labels = format!("venue=\"{venue}\"");
     service.metric("tickcast_canary_age_seconds_count", &labels)
@@ -76,8 +82,9 @@ fn ages_are_measured_without_any_client_and_nobody_is_counted_for_it() {
     until(&service, "a comparison", || {
         strict(&service).1["canaries"][0]["compared"].as_u64() > Some(4)
     });
-    let (status, said) = strict(&service);
-    assert_eq!((status, &said["why"]), (200, &serde_json::json!([])), "{said}");
+    // A machine that stands still is late for a moment.
+    until(&service, "nothing that is wrong", || strict(&service).0 == 200);
+    let (_, said) = strict(&service);
     let canary = &said["canaries"][0];
     assert_eq!((&canary["venue"], &canary["up"]), (&"sim".into(), &true.into()), "{said}");
     assert!(canary["p99_us"].as_u64() > Some(0), "{said}");
@@ -104,7 +111,7 @@ fn ages_are_measured_without_any_client_and_nobody_is_counted_for_it() {
 #[test]
 fn it_is_served_behind_tls_tokens_proxies_and_limits() {
     let files = Files::new();
-    let secret = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("canary-secret");
+    let secret = own_path("secret");
     std::fs::write(&secret, [b's'; 64]).expect("a writable target folder");
     let own = ["--auth-secret", secret.to_str().expect("a path of text")];
     let more = [
@@ -118,6 +125,7 @@ fn it_is_served_behind_tls_tokens_proxies_and_limits() {
     let service = Service::start_tls(&files, &[&SIMULATED[..], &own, &more].concat());
     until_measured(&service, "sim", 300.0);
     assert_content(&service);
+    std::fs::remove_file(&secret).expect("it was written above");
 }
 
 #[test]
@@ -145,11 +153,12 @@ fn a_shard_that_stands_still_is_told_and_forgotten_when_it_goes_on() {
     let service = Service::start(&[&SIMULATED[..], &["--shards", "1"]].concat());
     until_measured(&service, "sim", 100.0);
     let Some(halted) = Halted::thread_of(service.pid(), "shard-0") else { return };
-    until(&service, "not ready", || strict(&service).0 == 503);
-    let (_, said) = strict(&service);
-    let why = said["why"][0].as_str().expect("a reason");
-    assert_eq!(why, "sim: the canary does not get what is published", "{said}");
-    assert_eq!(service.metric("tickcast_canary_up", "venue=\"sim\""), 0.0);
+    let why = "sim: the canary does not get what is published";
+    until(&service, "not ready", || {
+        let (status, said) = strict(&service);
+        status == 503 && said["why"][0] == why
+    });
+    until(&service, "down", || service.metric("tickcast_canary_up", "venue=\"sim\"") == 0.0);
     assert_eq!(get(service.admin, "/readyz").0, 200, "without strict nothing depends on it");
     until(&service, "what is missing counts", || missing(&service) > 1.0);
     drop(halted);
@@ -159,17 +168,18 @@ fn a_shard_that_stands_still_is_told_and_forgotten_when_it_goes_on() {
 
 #[test]
 fn a_drain_and_a_takeover_are_no_fault() {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("canary-takeover");
+    let path = own_path("takeover");
     let path = path.to_str().expect("a path of text");
-    let args = [&SIMULATED[..], &["--takeover", path, "--drain-window", "8s"]].concat();
-    let mut old = Service::start(&args);
+    let args = |window| [&SIMULATED[..], &["--takeover", path, "--drain-window", window]].concat();
+    let mut old = Service::start(&args("8s"));
     until_measured(&old, "sim", 100.0);
     let _held = old.websocket();
-    let mut new = Service::begin(old.public, old.admin, &args).listening();
+    // It drains for as long as it is looked at.
+    let mut new = Service::begin(old.public, old.admin, &args("1h")).listening();
     assert_eq!(old.wait(), Some(0));
     until_measured(&new, "sim", 100.0);
     assert_content(&new);
-    let _held = new.websocket();
+    let held = new.websocket();
     new.ask_to_stop();
     until(&new, "the drain", || strict(&new).1["draining"] == true);
     let (status, said) = strict(&new);
@@ -178,10 +188,12 @@ fn a_drain_and_a_takeover_are_no_fault() {
     let mut measured = ages(&new, "sim");
     // It goes on measuring for those who are still there.
     until(&new, "an age", || std::mem::replace(&mut measured, ages(&new, "sim")) < measured);
+    drop(held);
     assert_eq!(new.wait(), Some(0));
     for log in [old.log(), new.log()] {
         assert!(!log.iter().any(|line| line.contains("canary")), "{log:?}");
     }
+    let _already_removed = std::fs::remove_file(path);
 }
 
 #[test]

@@ -94,7 +94,10 @@ fn everything_that_is_copied_is_there_and_gets_into_the_context() {
 #[test]
 fn what_is_copied_is_enough_for_cargo_to_read_the_workspace() {
     let folder = temporary("context");
-    for source in sources().iter().filter(|source| !source.starts_with("dashboard")) {
+    // What npm builds is none of cargo's, and may be built at this moment.
+    let is_npms =
+        |source: &&String| ["dashboard", "clients"].iter().any(|of| source.starts_with(of));
+    for source in sources().iter().filter(|source| !is_npms(source)) {
         let to = folder.join(source);
         std::fs::create_dir_all(to.parent().expect("a folder")).expect("a writable folder");
         let copied = Command::new("cp").arg("-r").arg(root().join(source)).arg(&to).status();

@@ -7,7 +7,7 @@
 use crate::files::{deployed, temporary};
 use crate::scripts::tool;
 use crate::service::place::own_address;
-use crate::service::{PATIENCE, Service, get};
+use crate::service::{LOOK, PATIENCE, Service, get};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -44,6 +44,8 @@ fn start(program: &PathBuf, gateways: [&Service; 2]) -> Haproxy {
             let to = format!("{name} {} port {}\n", gateway.public, gateway.admin.port());
             text = replace(&text, &format!("{name} {name}:8080\n"), &to);
         }
+        // A gateway that stands still for a second with its machine has not gone.
+        text = replace(&text, "timeout connect 5s", "timeout connect 5s\n    timeout check 60s");
         // As many descriptors as this machine gives it.
         text = replace(&text, "maxconn 200000", "maxconn 1000\n    noreuseport");
         std::fs::write(&file, text).expect("a writable folder");
@@ -56,7 +58,7 @@ fn start(program: &PathBuf, gateways: [&Service; 2]) -> Haproxy {
                 return Haproxy { child, public, file };
             }
             assert!(Instant::now() < deadline, "haproxy does not listen");
-            std::thread::yield_now();
+            std::thread::sleep(LOOK);
         }
     }
     panic!("haproxy does not start");
@@ -110,9 +112,11 @@ fn clients_find_the_gateway_that_is_there() {
         is_served(proxy.public);
         assert!(Instant::now() < deadline, "only one of them is used");
     }
-    let [stays, goes] = gateways;
+    let [stays, mut goes] = gateways;
     goes.ask_to_stop();
-    // From the first moment on: the proxy may still think that both are there.
+    assert_eq!(goes.wait(), Some(0));
+    // From the first moment on: the proxy may still think that both are there. (Before it, whoever was
+    // let in would be sent away again.)
     let before = opened(&stays);
     for _ in 0..20 {
         is_served(proxy.public);

@@ -8,7 +8,7 @@ use crate::container::environment;
 use crate::files::{deployed, temporary, texts};
 use crate::kubernetes::{name, of_kind, resources};
 use crate::service::place::{own_address, own_ip};
-use crate::service::{PATIENCE, get};
+use crate::service::{LOOK, PATIENCE, get};
 use crate::tools::nats_server;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
@@ -55,7 +55,7 @@ fn bus(folder: &Path) -> Option<(Running, [SocketAddr; 2])> {
     while free.iter().any(|address| TcpStream::connect(address).is_err()) {
         assert!(running.0.try_wait().expect("it is our child").is_none(), "NATS has ended");
         assert!(Instant::now() < deadline, "NATS does not listen");
-        std::thread::yield_now();
+        std::thread::sleep(LOOK);
     }
     Some((running, free))
 }
@@ -80,6 +80,7 @@ fn the_bus_is_asked_what_it_answers() {
         };
         while !status().contains(" 200 ") {
             assert!(Instant::now() < deadline, "{path}: {}", status());
+            std::thread::sleep(LOOK);
         }
     }
     std::fs::remove_dir_all(&folder).expect("it was made above");
@@ -132,6 +133,7 @@ impl Wanted {
         let deadline = Instant::now() + PATIENCE;
         while get(admin, "/readyz").0 != 200 {
             assert!(Instant::now() < deadline, "{} does not get ready", self.name);
+            std::thread::sleep(LOOK);
         }
         running
     }
@@ -243,6 +245,7 @@ fn it_runs_as_nobody_on_a_file_system_that_is_only_read() {
     let deadline = Instant::now() + PATIENCE;
     while get(admin, "/readyz").0 != 200 {
         assert!(Instant::now() < deadline, "it does not get ready");
+        std::thread::sleep(LOOK);
     }
     let status = format!("/proc/{}/status", running.0.id());
     let status = std::fs::read_to_string(status).expect("it runs");

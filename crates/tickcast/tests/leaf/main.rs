@@ -7,8 +7,10 @@ mod scripts;
 mod service;
 
 use scripts::{root, tool};
-use service::{PATIENCE, Service};
-use std::net::TcpStream;
+use serde_json::Value;
+use service::place::own_address;
+use service::{LOOK, PATIENCE, Service};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -21,7 +23,7 @@ struct Region {
 
 impl Region {
     /// A server with one of our configurations, its addresses replaced by these.
-    fn nats(&mut self, program: &Path, name: &str, replace: &[(&str, String)], port: u16) {
+    fn nats(&mut self, program: &Path, name: &str, replace: &[(&str, String)], at: SocketAddr) {
         let ours = root().join("deploy/nats").join(name);
         let mut text = std::fs::read_to_string(&ours).expect("our configuration");
         for (from, to) in replace {
@@ -32,9 +34,9 @@ impl Region {
         std::fs::write(&file, text).expect("the folder can be written");
         self.start(Command::new(program).arg("-c").arg(file));
         let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while TcpStream::connect(at).is_err() {
             assert!(Instant::now() < deadline, "{name}: it does not listen");
-            std::thread::yield_now();
+            std::thread::sleep(LOOK);
         }
     }
 
@@ -59,10 +61,6 @@ fn nats_server() -> Option<PathBuf> {
     tool("TICKCAST_NATS_SERVER", beside.to_str().expect("a path of text"))
 }
 
-fn free_port() -> u16 {
-    service::place::own_address().port()
-}
-
 #[test]
 fn nats_server_finds_nothing_wrong_with_the_configurations() {
     let Some(program) = nats_server() else { return };
@@ -80,21 +78,23 @@ fn a_gateway_behind_a_leaf_node_serves_what_the_publisher_at_the_hub_says() {
     let folder = std::env::temp_dir().join(format!("tickcast-leaf-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     let mut region = Region { processes: Vec::new(), folder };
-    let [hub, leaf, line] = [free_port(), free_port(), free_port()];
+    let [hub, leaf, line] = [own_address(), own_address(), own_address()];
     let store = region.folder.join("store").display().to_string();
-    let at = |port: u16| format!("127.0.0.1:{port}");
-    let hub_side =
-        [("0.0.0.0:4222", at(hub)), ("0.0.0.0:7422", at(line)), ("/var/lib/nats", store)];
+    let hub_side = [
+        ("0.0.0.0:4222", hub.to_string()),
+        ("0.0.0.0:7422", line.to_string()),
+        ("/var/lib/nats", store),
+    ];
     region.nats(&program, "hub.conf", &hub_side, hub);
-    let leaf_side = [("0.0.0.0:4222", at(leaf)), ("hub-1.internal:7422", at(line))];
+    let leaf_side = [("0.0.0.0:4222", leaf.to_string()), ("hub-1.internal:7422", line.to_string())];
     region.nats(&program, "leaf.conf", &leaf_side, leaf);
     region.start(
         Command::new(env!("CARGO_BIN_EXE_tickcast"))
-            .args(["publish", "--bus", &format!("nats://{}", at(hub)), "--admin", "127.0.0.1:0"])
+            .args(["publish", "--bus", &format!("nats://{hub}"), "--admin", "127.0.0.1:0"])
             .args(["--sim-instruments", "5", "--sim-rate", "100"]),
     );
     let mut gateway = Command::new(env!("CARGO_BIN_EXE_tickcast"));
-    gateway.args(["gateway", "--bus", &format!("nats://{}", at(leaf))]).stdin(Stdio::null());
+    gateway.args(["gateway", "--bus", &format!("nats://{leaf}")]).stdin(Stdio::null());
     let addresses = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
     gateway.args(addresses);
     let gateway = Service::spawn(gateway).listening();
@@ -107,7 +107,16 @@ fn a_gateway_behind_a_leaf_node_serves_what_the_publisher_at_the_hub_says() {
             break;
         }
         assert!(Instant::now() < deadline, "it does not follow: {list:?}");
+        std::thread::sleep(LOOK);
     }
-    let snapshot = gateway.json("/v1/snapshot?channel=ticker&symbol=sim:S0-USD");
-    assert!(snapshot["data"][0]["bid"].is_string(), "{snapshot}");
+    loop {
+        // Not at once: nobody has asked for it before, and it may have no bid for a moment.
+        let (_, body) = gateway.get("/v1/snapshot?channel=ticker&symbol=sim:S0-USD");
+        let snapshot: Value = serde_json::from_str(&body).expect("JSON");
+        if snapshot["data"][0]["bid"].is_string() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "no bid: {snapshot}");
+        std::thread::sleep(LOOK);
+    }
 }

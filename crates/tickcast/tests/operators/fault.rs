@@ -6,10 +6,9 @@
 
 use crate::dashboards;
 use crate::prometheus::{Prometheus, program};
-use crate::service::place::{ANY, own_address};
+use crate::service::place::own_address;
 use crate::service::{self, Service, Socket};
 use crate::shipped::Shipped;
-use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tickcast_feed::mock::{MockConfig, MockVenue};
@@ -25,19 +24,22 @@ fn an_alert_fires_when_the_venue_is_cut_off_and_clears_when_it_is_back() {
     let (Some(program), Some(feeds)) = (program(), service::feeds()) else { return };
     let recording = feeds.join("recordings").join(RECORDING);
     let runtime = Runtime::new().expect("a runtime");
-    let venue = open(&runtime, &recording, ANY);
-    let address = venue.address();
+    let address = own_address();
+    let venue = open(&runtime, &recording, address);
     let file = configuration(&venue);
     let service = Service::start(&["--feed", "sim", "--feed", VENUE, "--config", &file]);
+    std::fs::remove_file(&file).expect("it was read before the address was told");
     service.until_ready();
     let shipped = Shipped::copy_shortened("fault", &[service.admin], DIVISOR);
     let prometheus = Prometheus::start(&program, shipped);
     let live = format!("tickcast_feed_state{{venue=\"{VENUE}\",state=\"live\"}} == 1");
-    prometheus.until("a venue that is live", |prometheus| {
+    let is_live = |prometheus: &Prometheus| {
         let found = prometheus.query(&live).expect("an expression");
         (!found.is_empty()).then_some(())
-    });
-    assert_eq!(prometheus.firing(ALERT), Vec::<Value>::new(), "nothing is wrong yet");
+    };
+    let is_quiet = |prometheus: &Prometheus| prometheus.firing(ALERT).is_empty().then_some(());
+    prometheus.until("a venue that is live", is_live);
+    prometheus.until("nothing that is wrong", is_quiet);
 
     drop(venue);
     let alert = prometheus.until("an alert", |prometheus| prometheus.firing(ALERT).pop());
@@ -50,10 +52,8 @@ fn an_alert_fires_when_the_venue_is_cut_off_and_clears_when_it_is_back() {
     assert_eq!(prometheus.firing(ALERT).len(), 1, "the simulator's feed is well");
 
     let _venue = open(&runtime, &recording, address);
-    prometheus.until("the end of the alert", |prometheus| {
-        prometheus.firing(ALERT).is_empty().then_some(())
-    });
-    assert!(!prometheus.query(&live).expect("an expression").is_empty(), "it is live again");
+    prometheus.until("the end of the alert", is_quiet);
+    prometheus.until("a venue that is live again", is_live);
 }
 
 /// Clients to be sent away, each at a moment of its own within the window.
@@ -100,7 +100,8 @@ fn configuration(venue: &MockVenue) -> String {
         venue.ws_url(),
         venue.rest_url(),
     );
-    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("operators-fault.toml");
+    let name = format!("operators-fault-{}.toml", std::process::id());
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&file, text).expect("a writable target folder");
     file.to_str().expect("a path of text").to_owned()
 }

@@ -55,6 +55,8 @@ const EMPTY: [(&str, &str); 5] = [
     ("* / annotation / Restarts", "it was not restarted"),
     ("* / annotation / Drains", "nobody asked it to stop"),
 ];
+/// Alerts that fire at once where the machine is busy with something else, while all is well.
+const OF_A_BUSY_MACHINE: [&str; 1] = ["TickcastShardOverruns"];
 /// Though they begin like one of [`EMPTY`].
 const NOT_EMPTY: [&str; 2] =
     ["tickcast-bus / variable / instance", "tickcast-bus / variable / venue"];
@@ -133,7 +135,7 @@ impl Proof<'_> {
             (Ok(data), None) if data.is_empty() => {
                 self.fault(&asked.place, &asked.expression, &format!("no data ({names:?})"));
             }
-            (Ok(data), Some(reason)) if !data.is_empty() => {
+            (Ok(data), Some(reason)) if !data.iter().all(is_of_a_busy_machine) => {
                 let error = format!("expected empty ({reason}), but it is not: {data:?}");
                 self.fault(&asked.place, &asked.expression, &error);
             }
@@ -211,6 +213,10 @@ impl Proof<'_> {
     fn fault(&mut self, place: &str, expression: &str, error: &str) {
         self.faults.push(format!("{place}: {error}: {expression}"));
     }
+}
+
+fn is_of_a_busy_machine(sample: &Value) -> bool {
+    OF_A_BUSY_MACHINE.iter().any(|alert| sample["metric"]["alertname"] == *alert)
 }
 
 fn reason_to_be_empty(place: &str) -> Option<&'static str> {

@@ -19,6 +19,9 @@ pub(crate) mod tls;
 /// Nothing that is waited for in a test takes longer, on any machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Between two looks at a condition: who looks all the time keeps the machine from what it waits for.
+pub(crate) const LOOK: Duration = Duration::from_millis(10);
+
 /// A running `tickcast serve`.
 pub(crate) struct Service {
     child: Child,
@@ -146,7 +149,7 @@ impl Service {
                 return status.code();
             }
             assert!(Instant::now() < until, "it ends");
-            std::thread::yield_now();
+            std::thread::sleep(LOOK);
         }
     }
 
@@ -177,8 +180,13 @@ impl Service {
     /// Waits until every feed has given its list and data.
     pub(crate) fn until_ready(&self) {
         let deadline = Instant::now() + PATIENCE;
-        while get(self.admin, "/readyz?strict").0 != 200 {
-            assert!(Instant::now() < deadline, "it does not become ready");
+        loop {
+            let (status, said) = get(self.admin, "/readyz?strict");
+            if status == 200 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "it does not become ready: {said}");
+            std::thread::sleep(LOOK);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Certificates that sign themselves, in files, and clients that trust them.
 
+use super::place::own_ip;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::version::{TLS12, TLS13};
@@ -15,7 +16,7 @@ pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 pub(crate) const BOTH: &[&SupportedProtocolVersion] = &[&TLS12, &TLS13];
 
-/// A certificate for this machine, and its key.
+/// A certificate for this machine, and for the address that is this process's own, and its key.
 pub(crate) struct Pair {
     pub(crate) certificate: String,
     pub(crate) key: String,
@@ -24,7 +25,8 @@ pub(crate) struct Pair {
 
 impl Pair {
     pub(crate) fn new() -> Pair {
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let own = own_ip().to_string();
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), own];
         let pair = rcgen::generate_simple_self_signed(names).expect("a pair");
         let (certificate, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
         Pair { certificate, key, der: pair.cert.der().clone() }
