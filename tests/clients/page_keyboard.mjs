@@ -140,6 +140,7 @@ async function reloads(browser, base, page) {
   await page.click("[data-sort=change] button");
   await page.fill("#filter", "S2");
   await until(() => /filter=S2/.test(page.url()) || page.url(), "the search in the address");
+  await until(async () => (await readRows(page)).every(({ symbol }) => symbol.includes("S2")) || countRows(page), "what was searched for");
   const shown = await countRows(page);
   const { search } = new URL(page.url());
   const { page: other, context } = await openDashboard(browser, base, search);
