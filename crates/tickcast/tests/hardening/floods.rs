@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 /// As many as the usual limits of descriptors allow, at both ends.
 const DECLARING: usize = 9_000;
 
-/// What must be done after five seconds is done by then on any machine, in seconds.
+/// What must be done after five seconds, in seconds: they are those of the service's clock, and the
+/// first of them may have begun long before the flood.
+const EARLY: f64 = 4.0;
+/// It is done by then on any machine.
 const LATE: f64 = 40.0;
 
 #[test]
@@ -111,7 +114,7 @@ fn row_10_ping_floods_are_closed_after_five_seconds_and_grow_nothing() {
     for thread in brisk {
         let (close, took) = thread.join().expect("a close frame");
         assert_eq!(close.payload[..2], 1008u16.to_be_bytes());
-        assert!((4.9..LATE).contains(&took.as_secs_f64()), "{took:?}");
+        assert!((EARLY..LATE).contains(&took.as_secs_f64()), "{took:?}");
     }
     polite.join().expect("eighteen a second are fine");
     println!(
@@ -130,7 +133,7 @@ fn row_11_a_flood_of_requests_that_goes_on_for_five_seconds_is_closed() {
     let busy = thread::spawn(move || ask(busy, 15, Duration::from_secs(8)));
     let (code, took) = ask(flood, 100, PATIENCE);
     assert_eq!(code, Some(4529));
-    assert!((4.9..LATE).contains(&took.as_secs_f64()), "{took:?}");
+    assert!((EARLY..LATE).contains(&took.as_secs_f64()), "{took:?}");
     assert_eq!(busy.join().expect("it is served").0, None);
     println!(
         "row 11: 100 requests a second closed (4529) after {took:.1?}, 15 a second refused in part"
