@@ -54,9 +54,16 @@ impl Run {
         ));
         let states = BTreeMap::new();
         let symbols = symbols.len();
-        let (published_us, state_us, _runtime) = (0, 0, runtime);
-        let mut run =
-            Run { mock, service, socket, states, published_us, state_us, symbols, _runtime };
+        let mut run = Run {
+            mock,
+            service,
+            socket,
+            states,
+            published_us: 0,
+            state_us: 0,
+            symbols,
+            _runtime: runtime,
+        };
         let deadline = Instant::now() + PATIENCE;
         let is_live = |run: &Run| {
             let live = run.states.values().filter(|told| told.last().is_some_and(|s| s == "live"));

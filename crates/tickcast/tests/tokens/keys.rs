@@ -79,11 +79,11 @@ fn no_token_and_no_secret_gets_into_the_log() {
     service.ask_to_reload();
     let until = Instant::now() + PATIENCE;
     let mut log: Vec<String> = Vec::new();
-    let is_reload = |line: &&String| line.contains("keys for tokens reloaded");
+    let is_reload = |line: &String| line.contains("keys for tokens reloaded");
     let is_close =
         |line: &&String| line.contains("\"code\":4401") && line.contains("\"message\":\"closed\"");
     // They are written by two threads, in either order.
-    while log.iter().find(is_reload).is_none() || log.iter().find(is_close).is_none() {
+    while !log.iter().any(is_reload) || !log.iter().any(|line| is_close(&line)) {
         log.extend(service.log());
         assert!(Instant::now() < until, "the log goes on: {log:?}");
     }
