@@ -9,7 +9,7 @@ import net from "node:net";
 import { withBrowser } from "./chromium.mjs";
 import { expect } from "./witness.mjs";
 
-const DEADLINE_MS = 150_000;
+const DEADLINE_MS = 170_000;
 /** Enough for a request's head; what follows is not kept. */
 const HEADS_MAX = 1 << 20;
 

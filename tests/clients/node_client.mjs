@@ -6,7 +6,7 @@ import path from "node:path";
 import { Client, farewell, session } from "./session.mjs";
 import { Fault, expect } from "./witness.mjs";
 
-const DEADLINE_MS = 150_000;
+const DEADLINE_MS = 170_000;
 const EVENTS_PATIENCE_MS = 60_000;
 
 const [base] = process.argv.slice(2);

@@ -11,7 +11,7 @@ import { withBrowser } from "./chromium.mjs";
 import { everyRow, figure, linkBecomes, liveRows, openDashboard, readRows, until } from "./dashboard.mjs";
 import { expect } from "./witness.mjs";
 
-const DEADLINE_MS = 140_000;
+const DEADLINE_MS = 170_000;
 const INSTRUMENTS = 20;
 /** The longest pause between two tries, and time to spare. */
 const RECONNECT_PATIENCE_MS = 60_000;

@@ -8,7 +8,7 @@ import { withBrowser } from "./chromium.mjs";
 import { figure, liveRows, noTrouble, openDashboard, until } from "./dashboard.mjs";
 import { expect } from "./witness.mjs";
 
-const DEADLINE_MS = 150_000;
+const DEADLINE_MS = 170_000;
 const SETTLE_MS = 5_000;
 const MEASURE_MS = 10_000;
 const UPDATES_MIN = 100;

@@ -8,7 +8,7 @@ import { withBrowser } from "./chromium.mjs";
 import { countRows, liveRows, noTrouble, openDashboard, readRows, until } from "./dashboard.mjs";
 import { expect } from "./witness.mjs";
 
-const DEADLINE_MS = 140_000;
+const DEADLINE_MS = 170_000;
 const INSTRUMENTS = 60;
 
 const query = (page) => decodeURIComponent(new URL(page.url()).search);

@@ -8,7 +8,7 @@ import { withBrowser } from "./chromium.mjs";
 import { everyRow, linkBecomes, openDashboard, until } from "./dashboard.mjs";
 import { expect } from "./witness.mjs";
 
-const DEADLINE_MS = 100_000;
+const DEADLINE_MS = 170_000;
 
 const formIsOpen = (page, isOpen) => until(async () =>
   (await page.$eval("#token", ({ open }) => open)) === isOpen || "otherwise", `the form ${isOpen ? "open" : "closed"}`);

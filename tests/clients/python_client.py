@@ -16,7 +16,7 @@ import zlib
 
 import websockets
 
-DEADLINE_S = 150
+DEADLINE_S = 170
 PATIENCE_S = 60
 UPDATES_MIN = 20
 SUBPROTOCOL = "tickcast.v1.json"
