@@ -62,7 +62,8 @@ fn a_herd_that_returns_with_what_it_holds_needs_no_snapshots() {
         "herd",
         &service.url(),
         "--connections=20",
-        "--seconds=4",
+        // All are back from one cut long before the next, and before the end.
+        "--seconds=12",
         "--warmup=0",
         "--symbols-per-connection=4",
         "--sample=0",
@@ -107,7 +108,9 @@ fn the_bell_multiplies_what_is_delivered() {
     let series = ran.report["series"].as_array().expect("a list");
     let deliveries: Vec<u64> =
         series.iter().map(|row| row["deliveries"].as_u64().expect("a number")).collect();
-    assert!(deliveries[2] > 3 * deliveries[0], "{deliveries:?}");
+    // The bell rings for three seconds, one of which may be lost to others on a busy machine.
+    let most = deliveries[1..].iter().max().copied().unwrap_or(0);
+    assert!(most > 3 * deliveries[0], "{deliveries:?}");
 }
 
 #[test]

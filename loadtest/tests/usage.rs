@@ -36,8 +36,11 @@ fn what_cannot_be_meant_is_named_and_ends_with_2() {
 
 #[test]
 fn who_is_not_there_ends_with_1() {
-    // A port of the system's that was free a moment ago.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    // A port that was free a moment ago, at an address of the loopback network where nobody else
+    // listens.
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let ip = std::net::Ipv4Addr::new(127, 64 | high, middle, low);
+    let listener = std::net::TcpListener::bind((ip, 0)).expect("a free port");
     let url = format!("ws://{}", listener.local_addr().expect("an address"));
     drop(listener);
     let ran = loadtest(&["steady", &url]);

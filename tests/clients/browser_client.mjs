@@ -9,7 +9,7 @@ import net from "node:net";
 import { withBrowser } from "./chromium.mjs";
 import { expect } from "./witness.mjs";
 
-const DEADLINE_MS = 120_000;
+const DEADLINE_MS = 170_000;
 /** Enough for a request's head; what follows is not kept. */
 const HEADS_MAX = 1 << 20;
 
@@ -112,7 +112,7 @@ await withBrowser(DEADLINE_MS, async (browser) => {
   await page.exposeFunction("cutLines", () => proxy.cut());
   await page.exposeFunction("ready", () => console.log("READY"));
 
-  judgeEvents(await page.evaluate(eventSource, { patience: 20_000 }),
+  judgeEvents(await page.evaluate(eventSource, { patience: 60_000 }),
     proxy.base.startsWith("https:") ? null : proxy.heads);
   console.log("ok: EventSource resumes where its line was cut");
 

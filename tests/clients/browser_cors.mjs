@@ -8,7 +8,7 @@
 import { withBrowser } from "./chromium.mjs";
 import { expect } from "./witness.mjs";
 
-const DEADLINE_MS = 100_000;
+const DEADLINE_MS = 170_000;
 
 /** The pages are made up here: no address says that they are as near as the service. */
 const FROM_ANYWHERE = ["--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests"];

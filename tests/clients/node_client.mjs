@@ -6,8 +6,8 @@ import path from "node:path";
 import { Client, farewell, session } from "./session.mjs";
 import { Fault, expect } from "./witness.mjs";
 
-const DEADLINE_MS = 90_000;
-const EVENTS_PATIENCE_MS = 20_000;
+const DEADLINE_MS = 170_000;
+const EVENTS_PATIENCE_MS = 60_000;
 
 const [base] = process.argv.slice(2);
 const folder = process.env.TICKCAST_NODE_PATH ?? "node_modules";

@@ -10,7 +10,7 @@ import { withBrowser } from "./chromium.mjs";
 import { liveRows, openDashboard, until } from "./dashboard.mjs";
 import { expect } from "./witness.mjs";
 
-const DEADLINE_MS = 140_000;
+const DEADLINE_MS = 170_000;
 const INSTRUMENTS = 60;
 const GRAVE = ["serious", "critical"];
 const SIZES = [["desk", { width: 1440, height: 900 }], ["phone", { width: 390, height: 844 }]];

@@ -8,7 +8,7 @@ import { withBrowser } from "./chromium.mjs";
 import { everyRow, noTrouble, openDashboard, until } from "./dashboard.mjs";
 import { expect } from "./witness.mjs";
 
-const DEADLINE_MS = 100_000;
+const DEADLINE_MS = 170_000;
 const NEEDED = ["default-src 'none'", "script-src 'self'", "style-src 'self'", "worker-src 'self'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"];
 
 async function policy(base) {

@@ -11,7 +11,7 @@ import { withBrowser } from "./chromium.mjs";
 import { everyRow, figure, linkBecomes, liveRows, openDashboard, readRows, until } from "./dashboard.mjs";
 import { expect } from "./witness.mjs";
 
-const DEADLINE_MS = 140_000;
+const DEADLINE_MS = 170_000;
 const INSTRUMENTS = 20;
 /** The longest pause between two tries, and time to spare. */
 const RECONNECT_PATIENCE_MS = 60_000;
@@ -56,7 +56,7 @@ async function recovers(page) {
     const rows = await readRows(page);
     return rows.filter(({ last }, at) => last !== before[at]?.last).length > INSTRUMENTS / 2 || rows.slice(0, 3);
   }, "new prices");
-  await until(async () => (await figure(page, "reconnects")) === 1 || figure(page, "reconnects"), "one reconnect counted");
+  await until(async () => (await figure(page, "reconnects")) >= 1 || figure(page, "reconnects"), "the reconnect counted");
   for (const scroller of ["#ladder .level", "#tape .print"]) {
     await until(async () => (await page.locator(`${scroller}:not([hidden])`).count()) > 2 || "none", `lines in ${scroller}`);
   }

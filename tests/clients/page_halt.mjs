@@ -12,7 +12,7 @@ import { withBrowser } from "./chromium.mjs";
 import { noTrouble, openDashboard, readRows, until } from "./dashboard.mjs";
 import { bookChecksum, expect } from "./witness.mjs";
 
-const DEADLINE_MS = 140_000;
+const DEADLINE_MS = 170_000;
 const SYMBOL = "kraken:BTC-USD";
 /** Seconds of the recording: online, in maintenance, online. */
 const HALT_AT = 6;

@@ -8,7 +8,7 @@ import { withBrowser } from "./chromium.mjs";
 import { countRows, liveRows, noTrouble, openDashboard, readRows, until } from "./dashboard.mjs";
 import { expect } from "./witness.mjs";
 
-const DEADLINE_MS = 140_000;
+const DEADLINE_MS = 170_000;
 const INSTRUMENTS = 60;
 /** Stops of the tab key between the search and the columns. */
 const TABS_MAX = 12;
@@ -148,6 +148,7 @@ async function reloads(browser, base, page) {
   await page.click("[data-sort=change] button");
   await page.fill("#filter", "S2");
   await until(() => /filter=S2/.test(page.url()) || page.url(), "the search in the address");
+  await until(async () => (await readRows(page)).every(({ symbol }) => symbol.includes("S2")) || countRows(page), "what was searched for");
   const shown = await countRows(page);
   const { search } = new URL(page.url());
   const { page: other, context } = await openDashboard(browser, base, search);

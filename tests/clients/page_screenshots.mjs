@@ -8,7 +8,7 @@ import path from "node:path";
 import { withBrowser } from "./chromium.mjs";
 import { liveRows, noTrouble, openDashboard, until } from "./dashboard.mjs";
 
-const DEADLINE_MS = 150_000;
+const DEADLINE_MS = 170_000;
 const INSTRUMENTS = 60;
 const SYMBOL = "sim:S0-USD";
 /** As many as make a chart and a line worth looking at. */

@@ -9,7 +9,7 @@ import { withBrowser } from "./chromium.mjs";
 import { countRows, everyRow, figure, linkState, liveRows, noTrouble, openDashboard, readRows, until } from "./dashboard.mjs";
 import { expect } from "./witness.mjs";
 
-const DEADLINE_MS = 140_000;
+const DEADLINE_MS = 170_000;
 const MERGED_MIN = 1_000;
 /** A pause of the slow link and what comes behind it, many times. */
 const SLOW_PATIENCE_MS = 90_000;

@@ -9,7 +9,7 @@ import { withBrowser } from "./chromium.mjs";
 import { countRows, noTrouble, openDashboard, readRows, until } from "./dashboard.mjs";
 import { expect } from "./witness.mjs";
 
-const DEADLINE_MS = 140_000;
+const DEADLINE_MS = 170_000;
 const INSTRUMENTS_MAX = 30;
 const NOTHING = "–";
 const DEPTH = 10;

@@ -16,8 +16,8 @@ import zlib
 
 import websockets
 
-DEADLINE_S = 90
-PATIENCE_S = 20
+DEADLINE_S = 170
+PATIENCE_S = 60
 UPDATES_MIN = 20
 SUBPROTOCOL = "tickcast.v1.json"
 AGREED = ["permessage-deflate", "server_no_context_takeover", "client_no_context_takeover"]

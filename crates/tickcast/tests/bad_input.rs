@@ -190,6 +190,7 @@ fn wrong_usage_and_configuration_end_with_2_and_name_what_is_wrong() {
     let nothing = PathBuf::from(&unreachable).with_extension(format!("{}.gz", std::process::id()));
     let nothing = nothing.to_str().expect("a path of text");
     let fine = file("fine.toml", "sim_rate = 5\n[venues.kraken]\nsymbols = [\"BTC-USD\"]\n");
+    let any = "127.0.0.1:0";
     for (args, code, parts) in [
         (vec!["serve", "--config", &misspelt], 2, vec!["misspelt.toml", "sim_raet", "line 2"]),
         (vec!["check", "--config", &misspelt], 2, vec!["sim_raet"]),
@@ -209,7 +210,11 @@ fn wrong_usage_and_configuration_end_with_2_and_name_what_is_wrong() {
             1,
             vec!["nowhere"],
         ),
-        (vec!["serve", "--listen", "127.0.0.1:0", "--replay", &misspelt], 1, vec!["misspelt.toml"]),
+        (
+            vec!["serve", "--listen", any, "--admin", any, "--replay", &misspelt],
+            1,
+            vec!["misspelt.toml"],
+        ),
         (vec!["record", "--feed", "krakn", "--output", "x"], 2, vec!["--feed", "krakn", "kraken"]),
         (
             vec!["record", "--feed", "sim", "--output", "x"],

@@ -9,7 +9,8 @@ use service::{PATIENCE, Service, Socket};
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Instant;
 
 /// Whoever reads one sees all of it.
 const LINES_MAX: usize = 30;
@@ -83,8 +84,12 @@ fn shows_prices(scheme: &str, command: &mut Command) {
 
     let example = Example::start(command.arg(format!("{scheme}://{}", service.public)).arg(SYMBOL));
     let mut shown = BTreeSet::new();
+    let deadline = Instant::now() + PATIENCE;
     while shown.len() < PRICES_MIN {
-        let line = example.line();
+        // Whoever answers no ping meanwhile is sent away.
+        until_published(&mut witness, &mut published, |_| true);
+        assert!(Instant::now() < deadline, "it shows no more prices: {shown:?}");
+        let Some(line) = example.line() else { continue };
         let mut words = line.split_whitespace();
         let is_price = |word: &&str| word.contains('.') && word.parse::<f64>().is_ok();
         if let Some(price) = words.find(|word| *word == SYMBOL).and_then(|_| words.find(is_price)) {
@@ -131,12 +136,12 @@ impl Example {
         Example { child, said }
     }
 
-    /// The next line that it prints.
-    fn line(&self) -> String {
-        match self.said.recv_timeout(PATIENCE) {
-            Ok(line) => line,
-            Err(RecvTimeoutError::Timeout) => panic!("it shows no more prices"),
-            Err(RecvTimeoutError::Disconnected) => panic!("it has ended"),
+    /// The next line that it has printed.
+    fn line(&self) -> Option<String> {
+        match self.said.try_recv() {
+            Ok(line) => Some(line),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => panic!("it has ended"),
         }
     }
 }

@@ -60,6 +60,7 @@ fn a_page_of_another_origin_reads_what_it_may_and_why_it_may_not() {
     let token = String::from_utf8(token.stdout).expect("text").trim().to_owned();
     let guarded = ["--auth-secret", &secret, "--allow-origin", "http://desk.example"];
     let service = Service::start(&[&ARGS[..], &guarded].concat());
+    service.until_ready();
     let script = Script::new(&node, "browser_cors.mjs").arg(service.url()).arg(token);
     script.run(|wish| panic!("{wish} is not known"));
 }
@@ -79,6 +80,7 @@ fn drains_encrypted_after(script: Script) {
 }
 
 fn drains(mut service: Service, script: Script) {
+    service.until_ready();
     let mut stops = 0;
     script.arg(service.url()).run(|wish| {
         assert_eq!(wish, "READY", "{wish} is not known");

@@ -9,8 +9,9 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// A silent line is noticed after 15 s, on a busy machine a little later; nothing takes longer.
-const STEP_MAX: Duration = Duration::from_secs(60);
+/// A silent line is noticed after 15 s, a recording ends after 31 s, on a busy machine both a little
+/// later; nothing takes longer.
+const STEP_MAX: Duration = Duration::from_secs(90);
 
 /// Between two looks at all drivers.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// Who comes without a request is not waited for.
-const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
+/// Who comes without a request is not waited for longer.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(60);
 
 struct State {
     keys: Keys,
@@ -37,8 +37,9 @@ impl TokenDesk {
         let desk = TokenDesk { address, state: state.clone() };
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                // One that goes away has its own reasons.
-                let _ = serve(&client, &state);
+                let state = state.clone();
+                // Nobody waits for another one's request; one that goes away has its own reasons.
+                thread::spawn(move || serve(&client, &state));
             }
         });
         desk

@@ -260,8 +260,10 @@ fn row_02_a_line_that_is_slow_or_stalls_or_trickles_is_served_what_it_can_take()
         let mut out = Vec::new();
         write_request(&mut out, Encoding::Json, &request);
         raw.send(&text(std::str::from_utf8(&out).expect("JSON is text")));
-        let until = Instant::now() + Duration::from_secs(3);
-        while Instant::now() < until {
+        let (until, deadline) =
+            (Instant::now() + Duration::from_secs(3), Instant::now() + PATIENCE);
+        while Instant::now() < until || session.counts().applied <= 50 {
+            assert!(Instant::now() < deadline, "{:?}", session.counts());
             let Next::Frame(frame) = raw.next() else { panic!("it is served on") };
             if frame.opcode == 1 {
                 let message = Message::decode(&frame.payload).expect("a message");

@@ -28,14 +28,16 @@ fn row_12_malformed_frames_are_answered_with_their_code_and_an_orderly_end() {
     assert!(corpus.len() >= 60, "{} sequences", corpus.len());
     let mut witness = Raw::open(&service);
     let mut wrong = Vec::new();
-    for (sequence, way) in corpus.iter().flat_map(|s| WAYS.map(|way| (s, way))) {
-        let stream = Stream::Plain(connect(service.public));
-        if let Err(why) = judge(&play(stream, sequence, way), sequence.code) {
-            wrong.push(format!("{} {way:?}: {why}", sequence.name));
+    for sequence in &corpus {
+        for way in WAYS {
+            let stream = Stream::Plain(connect(service.public));
+            if let Err(why) = judge(&play(stream, sequence, way), sequence.code) {
+                wrong.push(format!("{} {way:?}: {why}", sequence.name));
+            }
         }
+        witness.is_served();
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), 4 * corpus.len(), wrong.join("\n"));
-    witness.is_served();
     let mut codes = BTreeMap::<u16, usize>::new();
     for sequence in &corpus {
         *codes.entry(sequence.code).or_default() += 1;
@@ -149,7 +151,7 @@ fn row_09_a_message_must_be_complete_within_ten_seconds() {
         let outcome = raw.read_to_end(PATIENCE);
         assert_eq!((outcome.close_code(), outcome.end), (Some(1008), End::Orderly), "{bytes:?}");
         let took = begun.elapsed();
-        assert!(took >= Duration::from_secs(10) && took < Duration::from_secs(20), "{took:?}");
+        assert!(took >= Duration::from_secs(10) && took < Duration::from_secs(40), "{took:?}");
     }
     let took = begun.elapsed();
     let close = drip.join().expect("a close frame");

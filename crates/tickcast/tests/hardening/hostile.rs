@@ -5,6 +5,9 @@ use crate::frame_corpus::sequences;
 use crate::raw::{Raw, connect, frame};
 use crate::service::{Service, get};
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 /// A service without market data.
@@ -70,6 +73,18 @@ fn row_19_mutated_requests_frames_and_heads_reach_no_bug_of_ours() {
     service.until_ready();
     let mut witness = service.websocket();
     witness.send(r#"{"method":"subscribe","params":{"channel":"ticker","symbol":"sim:*"}}"#);
+    // It reads all the time: who does not is closed for that.
+    let over = Arc::new(AtomicBool::new(false));
+    let witness = thread::spawn({
+        let over = over.clone();
+        move || {
+            // Relaxed: only a hint.
+            while !over.load(Ordering::Relaxed) {
+                witness.next();
+            }
+            witness
+        }
+    });
     let mut random = fastrand::Rng::with_seed(19);
     let corpus = sequences();
     let mut sent = 0;
@@ -105,6 +120,8 @@ fn row_19_mutated_requests_frames_and_heads_reach_no_bug_of_ours() {
             raw.read_to_end(Duration::from_millis(5));
         }
     }
+    over.store(true, Ordering::Relaxed);
+    let mut witness = witness.join().expect("the witness is served all the time");
     let mut seen = 0;
     witness.until("the witness is served on", |_| {
         seen += 1;

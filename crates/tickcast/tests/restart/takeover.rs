@@ -98,7 +98,8 @@ fn row_03_a_new_process_takes_over_and_nobody_is_refused() {
         old = new;
     }
     let visits = visitors.end();
-    assert!(visits.iter().all(|count| *count > 10), "{visits:?}");
+    // At least one in each generation; usually hundreds.
+    assert!(visits.iter().all(|count| *count >= 3), "{visits:?}");
     assert!(meeting.0.exists(), "the newest process can be succeeded");
     old.ask_to_stop();
     assert_eq!(old.wait(), Some(0));
@@ -139,9 +140,12 @@ impl Drop for Silent {
 fn a_successor_that_does_not_become_ready_or_is_killed_leaves_everything_as_it_was() {
     let (meeting, silent) = (Meeting::new(), Silent::new());
     let old = Service::start(&meeting.args(&["--drain-window", "1s"]));
-    let mut held = subscribed(&old);
+    // It reads all the time: who does not is closed for that.
+    let held = subscribed(&old);
+    let held = thread::spawn(move || until_sent_away(held));
     let visitors = Visitors::start(old.public);
-    let args = meeting.args(&["--config", silent.config(), "--takeover-wait", "500ms"]);
+    // Long enough for the simulator, so that Kraken alone is missing.
+    let args = meeting.args(&["--config", silent.config(), "--takeover-wait", "5s"]);
     let (code, log) = Service::begin(old.public, old.admin, &args).ended();
     assert_eq!(code, Some(1));
     let is_reason =
@@ -156,9 +160,10 @@ fn a_successor_that_does_not_become_ready_or_is_killed_leaves_everything_as_it_w
 
     // A third one finds the old one as if nothing had been, and takes over.
     let mut old = old;
-    held.until("data", |text| text.contains("\"type\":\"update\""));
+    subscribed(&old);
+    assert!(!held.is_finished(), "nobody was sent away");
     let new = Service::begin(old.public, old.admin, &meeting.args(&[])).listening();
-    assert_eq!(until_sent_away(held).code, 1001);
+    assert_eq!(held.join().expect("it is sent away in order").code, 1001);
     assert_eq!(old.wait(), Some(0));
     subscribed(&new);
     visitors.end();
@@ -262,7 +267,8 @@ fn a_socket_that_was_left_behind_is_replaced_and_anything_else_is_left_alone() {
 fn where_the_addresses_differ_the_new_process_listens_at_its_own() {
     let meeting = Meeting::new();
     let args = meeting.args(&["--drain-window", "1s"]);
-    let mut old = Service::start(&args);
+    // Nobody else may come to listen where it did.
+    let mut old = Service::begin(own_address(), ANY, &args).listening();
     let held = subscribed(&old);
     let new = Service::begin(ANY, old.admin, &args).listening();
     assert!(new.public != old.public && new.admin == old.admin);
