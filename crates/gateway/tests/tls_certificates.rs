@@ -15,7 +15,10 @@ fn a_new_pair_is_shown_to_newcomers_and_a_broken_one_to_nobody() {
     let (old, new) = (Pair::new(), Pair::new());
     let files = Files::of(&old);
     let certificates = files.load();
-    let server = start_tls(DoorLimits::default(), certificates.config().unwrap());
+    // `living` takes its time: as long as all the others take together.
+    let (head_deadline, tls_deadline) = (door_kit::PATIENCE, door_kit::PATIENCE);
+    let limits = DoorLimits { head_deadline, tls_deadline, ..DoorLimits::default() };
+    let server = start_tls(limits, certificates.config().unwrap());
     let shows = |pair: &Pair| {
         let mut client = connect(server.address, &Arc::new(trusting(pair, BOTH)));
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").is_ok()
