@@ -381,7 +381,8 @@ fn a_door_with_a_successor_accepts_nobody_and_serves_whom_it_has_accepted() {
 
 #[test]
 fn an_answer_that_is_on_its_way_arrives_whole_when_the_door_drains() {
-    let server = start(DoorLimits::default());
+    // One of them takes nothing while the other one reads, however long that takes.
+    let server = start(DoorLimits { progress_deadline: PATIENCE, ..DoorLimits::default() });
     let clients = ["close", "keep-alive"].map(|kept| {
         let mut client = server.connect();
         let head = "GET /v1/snapshot?large HTTP/1.1\r\nHost: a\r\nConnection: ";
