@@ -27,7 +27,9 @@ async fn check(folder: &Path, recording: &str, faults: &[FaultPlan], moment: Mom
     let expected = Expected::of(folder, recording);
     let mut options = Options::new(&folder.join(recording));
     options.mock.faults = faults.to_vec();
-    if faults.iter().any(|plan| matches!(plan.fault, Fault::Silence(_))) {
+    if !faults.is_empty() {
+        // Some trouble ends with a line that is silent; taking a line for silent that is not is no
+        // worse than the trouble.
         options.silence_max = Nanos::from_millis(800);
     }
     if moment == Moment::Live {

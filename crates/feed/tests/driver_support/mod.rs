@@ -129,7 +129,7 @@ pub(crate) struct Options {
     pub(crate) mock: MockConfig,
     pub(crate) lifetime_max: Option<Nanos>,
     /// Longer than a busy machine pauses, so that nobody is taken for silent who is not: the venue
-    /// is of this process and pauses with it. Shorter only where silence is what is tested.
+    /// is of this process and pauses with it. Shorter where a silence has to be found.
     pub(crate) silence_max: Nanos,
     /// How many batches wait for the follower.
     pub(crate) batches_max: usize,
