@@ -2,6 +2,7 @@
 
 use crate::settings::Settings;
 use std::time::Duration;
+use tickcast_market::Venue;
 
 /// Tries one input: the text of a file.
 pub fn run(data: &[u8]) {
@@ -27,7 +28,7 @@ pub fn run(data: &[u8]) {
             assert!((1..=64).contains(&resolved.partitions));
             assert!(resolved.sim.rate.is_finite() && resolved.sim.zipf.is_finite());
             assert!(resolved.drain_window <= Duration::from_secs(86_400));
-            assert!(resolved.feeds.len() <= 5);
+            assert!(resolved.feeds.len() <= Venue::ALL.len());
         }
         Err(error) => {
             let error = format!("{error:#}");

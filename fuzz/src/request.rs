@@ -1,8 +1,12 @@
 //! A client's requests: what is taken means the same when a client writes it down again.
 //!
-//! But for the last digit of a rate: `serde_json` reads decimal fractions to within one unit of it.
+//! But for the last digit of a rate: `serde_json` reads decimal fractions to within some units of the
+//! last place, of which the smallest numbers have few.
 
 use tickcast_wire::{Encoding, REQ_ID_BYTES_MAX, ReqId, Request, write_request};
+
+/// So many units of its last place a rate may differ when it is read again.
+const RATE_UNITS_MAX: u64 = 4;
 
 /// Tries one input: a message of text.
 pub fn run(data: &[u8]) {
@@ -28,7 +32,8 @@ pub(crate) fn judge_as(encoding: Encoding, request: &Request) {
     let read = Request::read(encoding, &written);
     let mut read = read.unwrap_or_else(|error| panic!("{error}: {text}"));
     if let (Some(rate), Some(again)) = (max_rate(request), max_rate(&read)) {
-        assert!((again - rate).abs() <= 2.0 * f64::EPSILON * rate, "{rate} {again}");
+        // Above zero the bits of numbers are in their order.
+        assert!(again.to_bits().abs_diff(rate.to_bits()) <= RATE_UNITS_MAX, "{rate} {again}");
         if let Request::Subscribe { params, .. } = &mut read {
             params.max_rate = Some(rate);
         }

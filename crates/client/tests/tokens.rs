@@ -67,13 +67,14 @@ async fn a_token_is_fetched_anew_before_it_expires_and_the_connection_stays() {
     let service = Service::start(&binary, &["--auth-secret", &secret.path()]);
     let calls = Arc::new(AtomicUsize::new(0));
     let (counted, source) = (calls.clone(), secret.clone());
+    // Each is replaced some seconds before its end, which a machine that pauses needs.
     let options = quick(service.url()).token(move || {
         counted.fetch_add(1, Ordering::Relaxed);
-        std::future::ready(Ok::<_, Error>(source.token("sim:*", "5s")))
+        std::future::ready(Ok::<_, Error>(source.token("sim:*", "20s")))
     });
     let tick = soon("a connection", options.connect()).await.unwrap();
     let mut tickers = soon("tickers", tick.ticker([SYMBOL]).subscribe()).await.unwrap();
-    until("three tokens", || (calls.load(Ordering::Relaxed) >= 4).then_some(())).await;
+    until("two more tokens", || (calls.load(Ordering::Relaxed) >= 3).then_some(())).await;
     soon("data", tickers.next()).await.unwrap();
     let connection = tick.connection();
     assert_eq!((connection.state, connection.reconnects), (ConnectionState::Live, 0));
@@ -118,10 +119,12 @@ async fn what_a_token_does_not_allow_fails_also_when_a_new_one_allows_less() {
     let Some(binary) = binary() else { return };
     let secret = Arc::new(Secret::new(&binary, "less"));
     let service = Service::start(&binary, &["--auth-secret", &secret.path()]);
+    service.until_ready();
     let (calls, source) = (AtomicUsize::new(0), secret.clone());
     let options = quick(service.url()).token(move || {
         let token = match calls.fetch_add(1, Ordering::Relaxed) {
-            0 => source.token("sim:*/ticker", "3s"),
+            // Lasts until everything was asked for, and is replaced some seconds before its end.
+            0 => source.token("sim:*/ticker", "20s"),
             _ => source.token("sim:S1-USD/ticker", "1h"),
         };
         std::future::ready(Ok::<_, Error>(token))

@@ -6,9 +6,10 @@ mod driver_support;
 use driver_support::{Expected, Options, feed, feed_of, recordings};
 use std::fs::File;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tickcast_feed::mock::{Fault, FaultPlan, MockConfig, MockVenue, Speed};
 use tickcast_feed::{FeedState, RecordingClock, RecordingHeader, RecordingWriter};
 use tickcast_market::Nanos;
@@ -57,13 +58,19 @@ async fn pings_are_answered_with_their_payload_and_keep_a_quiet_line_alive() {
     let Some(folder) = recordings() else { return };
     let expected = Expected::of(&folder, KRAKEN);
     let mut options = Options::new(&folder.join(KRAKEN));
-    options.silence_max = Nanos::from_millis(500);
+    // No shorter, or a machine that pauses would be silent for so long.
+    options.silence_max = Nanos::from_secs(5);
     // Nothing is played and nothing beats: only pings show that the venue lives.
     options.mock.hold_at = Some(0);
     options.mock.idle_gap = Duration::from_secs(3600);
     options.mock.ping_gap = Duration::from_millis(20);
     let feed = feed(expected.venue, &expected.symbols(), options).await;
-    feed.wait("fifty pongs", |feed, _| feed.mock().status().pongs >= 50).await;
+    feed.wait("a pong", |feed, _| feed.mock().status().pongs > 0).await;
+    let (began, pongs) = (Instant::now(), feed.mock().status().pongs);
+    feed.wait("pongs for longer than the silence", |feed, _| {
+        feed.mock().status().pongs >= pongs + 50 && began.elapsed() > Duration::from_secs(6)
+    })
+    .await;
     assert_eq!(feed.mock().status().sessions_total, 1, "it was not taken for silent");
     feed.stop().await;
 }
@@ -115,10 +122,16 @@ async fn a_full_publisher_is_waited_for_and_nothing_is_lost() {
     let expected = Expected::of(&folder, COINBASE);
     let mut options = Options::new(&folder.join(COINBASE));
     options.batches_max = 2;
+    options.silence_max = Nanos::from_secs(5);
     let feed = feed(expected.venue, &expected.symbols(), options).await;
     feed.paused.store(true, Ordering::Relaxed);
-    // More than the driver takes in while the follower stands still; the rest waits in sockets.
-    feed.wait_for_mock("the driver is full", |status| status.played >= 3000).await;
+    // More than the driver takes in while the follower stands still; the rest waits in sockets. And
+    // for longer than a venue may be silent.
+    let began = Instant::now();
+    feed.wait_for_mock("the driver is full", |status| {
+        status.played >= 3000 && began.elapsed() > Duration::from_secs(6)
+    })
+    .await;
     feed.paused.store(false, Ordering::Relaxed);
     feed.wait_for("after the pause", &expected).await;
     let trades = expected.trades.clone();
@@ -163,8 +176,12 @@ async fn a_recording_that_cannot_be_written_ends_the_driver_with_its_reason() {
 async fn a_venue_that_is_down_at_first_is_reached_when_it_comes() {
     let Some(folder) = recordings() else { return };
     let expected = Expected::of(&folder, KRAKEN);
-    // The venue listens, and is then taken away; its port is known from then on.
-    let first = MockVenue::start(MockConfig::new(folder.join(KRAKEN))).await.expect("readable");
+    // The venue listens, and is then taken away; its port is known from then on. At an address of
+    // this process alone, so that nobody else takes the port meanwhile.
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let own = SocketAddr::from(([127, 64 | high, middle, low], 0));
+    let first = MockConfig { listen: own, ..MockConfig::new(folder.join(KRAKEN)) };
+    let first = MockVenue::start(first).await.expect("readable");
     let address = first.address();
     let mut feed = feed_of(first, expected.venue, &expected.symbols(), Options::new(&folder));
     let mut status = feed.status.clone();
@@ -175,7 +192,8 @@ async fn a_venue_that_is_down_at_first_is_reached_when_it_comes() {
     config.listen = address;
     feed.venue = Some(MockVenue::start(config).await.expect("the port is free again"));
     feed.wait_for("back again", &expected).await;
-    assert_eq!(status.borrow().state, FeedState::Live);
+    // It is looked at some times a second; the books may be quicker.
+    status.wait_for(|status| status.state == FeedState::Live).await.expect("the driver runs");
     feed.stop().await;
     assert_eq!(status.borrow().state, FeedState::Stopped);
 }

@@ -5,6 +5,7 @@ mod door_kit;
 
 use door_kit::{Client, Server, start, start_admitting, start_guarded};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tickcast_gateway::{
     Admission, AdmissionLimits, Auth, DoorLimits, Proxies, Reason, Refusal, Source, Who,
 };
@@ -44,6 +45,20 @@ fn ask(client: &mut Client, method: &str, target: &str, origin: &str, more: &str
     let (status, head, _) = client
         .ask(format!("{method} {target} HTTP/1.1\r\nHost: a\r\nOrigin: {origin}\r\n{more}\r\n"));
     (status, head)
+}
+
+/// The same over a connection of its own: one that is refused as it comes is listened to for 300 ms,
+/// so what is said later, by a machine that paused, is said again.
+fn ask_at_once(server: &Server, target: &str, origin: &str) -> (u16, String) {
+    loop {
+        let began = Instant::now();
+        let mut client = server.connect();
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\nOrigin: {origin}\r\n\r\n"));
+        if began.elapsed() < Duration::from_millis(200) {
+            let (head, _) = client.answer();
+            return (head.split(' ').nth(1).unwrap().parse().unwrap(), head);
+        }
+    }
 }
 
 #[track_caller]
@@ -122,7 +137,7 @@ fn a_page_reads_that_there_is_no_room() {
     let server = start(limits);
     for (origin, reader) in [(DESK, Some(DESK)), (EVIL, None)] {
         for target in ["/v1/sse?channel=ticker&symbol=A", "/v1/instruments"] {
-            let (status, head) = ask(&mut server.connect(), "GET", target, origin, "");
+            let (status, head) = ask_at_once(&server, target, origin);
             assert_eq!(status, 503, "{head}");
             assert_eq!(header(&head, "Access-Control-Allow-Origin"), reader, "{head}");
         }
@@ -137,7 +152,7 @@ fn a_page_reads_that_it_comes_too_often() {
     let admission = Admission::new(limits, Proxies::default(), true);
     let server = start_admitting(DoorLimits::default(), admission, None);
     for (origin, reader) in [(DESK, Some(DESK)), (EVIL, None)] {
-        let (status, head) = ask(&mut server.connect(), "GET", "/v1/sse?x", origin, "");
+        let (status, head) = ask_at_once(&server, "/v1/sse?x", origin);
         assert_eq!(status, 429, "{head}");
         assert_eq!(header(&head, "Access-Control-Allow-Origin"), reader, "{head}");
         assert_eq!(header(&head, "Retry-After"), Some("5"), "{head}");

@@ -29,10 +29,10 @@ fn a_door_without_descriptors_waits_for_some_and_harms_nobody() {
     let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
     limit_descriptors(open - 1); // The directory that was just read is closed again.
 
-    let client = waiting.next().unwrap();
-    client.connect(&server.address.into()).unwrap();
     // Each failure is followed by a pause, so a count of them says how much time has passed.
     let began = Instant::now();
+    let client = waiting.next().unwrap();
+    client.connect(&server.address.into()).unwrap();
     while server.refused("descriptors") < 5 {
         std::thread::park_timeout(Duration::from_millis(5));
         assert!(began.elapsed() < PATIENCE, "the shortage goes unnoticed");

@@ -10,12 +10,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tickcast_gateway::{Certificates, DoorLimits};
 use tls_kit::{BOTH, Files, Pair, connect, trusting};
 
+/// For connections that live as long as everything else takes, however slow the machine is.
+fn patient() -> DoorLimits {
+    let (head_deadline, tls_deadline) = (door_kit::PATIENCE, door_kit::PATIENCE);
+    DoorLimits { head_deadline, tls_deadline, ..DoorLimits::default() }
+}
+
 #[test]
 fn a_new_pair_is_shown_to_newcomers_and_a_broken_one_to_nobody() {
     let (old, new) = (Pair::new(), Pair::new());
     let files = Files::of(&old);
     let certificates = files.load();
-    let server = start_tls(DoorLimits::default(), certificates.config().unwrap());
+    let server = start_tls(patient(), certificates.config().unwrap());
     let shows = |pair: &Pair| {
         let mut client = connect(server.address, &Arc::new(trusting(pair, BOTH)));
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").is_ok()
@@ -104,7 +110,7 @@ fn a_hundred_rotations_under_handshakes_fail_none_and_drop_nobody() {
     let (one, other) = (Pair::new(), Pair::new());
     let files = Files::of(&one);
     let certificates = files.load();
-    let server = start_tls(DoorLimits::default(), certificates.config().unwrap());
+    let server = start_tls(patient(), certificates.config().unwrap());
     let either = {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(one.der.clone()).unwrap();

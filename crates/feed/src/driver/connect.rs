@@ -234,8 +234,10 @@ mod tests {
     #[tokio::test]
     async fn each_stage_fails_in_its_own_words() {
         let connector = Connector::new();
-        // A port that was free a moment ago: nobody listens.
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Taken as long as the test runs, and nobody listens there.
+        let silent = tokio::net::TcpSocket::new_v4().unwrap();
+        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let free = silent.local_addr().unwrap();
         for (url, words) in [
             ("ftp://127.0.0.1/".to_owned(), "scheme"),
             ("not a url".to_owned(), "not usable"),

@@ -128,6 +128,8 @@ pub(crate) struct Feed {
 pub(crate) struct Options {
     pub(crate) mock: MockConfig,
     pub(crate) lifetime_max: Option<Nanos>,
+    /// Longer than a busy machine pauses, so that nobody is taken for silent who is not: the venue
+    /// is of this process and pauses with it. Shorter where a silence has to be found.
     pub(crate) silence_max: Nanos,
     /// How many batches wait for the follower.
     pub(crate) batches_max: usize,
@@ -139,7 +141,7 @@ impl Options {
         Options {
             mock: MockConfig { idle_gap: Duration::from_millis(50), ..MockConfig::new(recording) },
             lifetime_max: None,
-            silence_max: Nanos::from_millis(800),
+            silence_max: Nanos::from_secs(30),
             batches_max: 16,
             recorder: None,
         }

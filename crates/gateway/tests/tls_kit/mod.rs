@@ -20,7 +20,7 @@ pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
 pub(crate) const BOTH: &[&SupportedProtocolVersion] = &[&TLS12, &TLS13];
 
 /// Longer than anything here should take; only a failure waits for so long.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A certificate and its key.
 pub(crate) struct Pair {
