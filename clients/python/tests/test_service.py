@@ -1,9 +1,9 @@
 """The SDK against the real service: what it holds is what `/v1/snapshot` says."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -21,29 +21,53 @@ async def assert_equals_snapshot(url: str, held: Subscription[Any], **options: A
     """Every value of a subscription is at some moment at the seq of a REST snapshot, and then it
     is the same, but for trades and bars that are kept longer."""
     left = {value.symbol for value in held.values()}
+    assert left
+    seen = {place_of(value): value for value in held.values()}
+    end = held.on_update(lambda value: seen.update({place_of(value): value}))
     deadline = time.monotonic() + PATIENCE_S
+    ask: Any = tickcast.connect(url).snapshot
     while left:
         assert time.monotonic() < deadline, f"{held.channel}: never at the same seq: {left}"
-        ask: Any = tickcast.connect(url).snapshot
-        for now in await ask(held.channel, sorted(left), **options):
-            mine = held.get(now.symbol)
-            place = (mine.epoch, mine.seq, mine.state) if mine is not None else None
-            if mine is None or place != (now.epoch, now.seq, now.state):
-                await asyncio.sleep(0)
-                continue
-            ours, theirs = without_publish_time(mine.raw), without_publish_time(now.raw)
-            if "ts_event" in theirs and ours["ts_event"] > theirs["ts_event"]:
-                continue  # What answered us was later at the same seq: the next one is as late.
-            for kept in ("trades", "bars"):
-                if kept in theirs:
-                    count = len(theirs[kept])
-                    assert len(ours[kept]) >= count
-                    ours[kept] = ours[kept][-count:] if count else []
-            # The venue's time goes on where an event changed nothing.
-            if "ts_event" in theirs:
-                ours["ts_event"] = theirs["ts_event"]
-            assert ours == theirs
-            left.discard(now.symbol)
+        try:
+            answers = await ask(held.channel, sorted(left), **options)
+        except tickcast.NotLiveError:
+            continue  # So busy is the machine.
+        for now in answers:
+            # What we are told may be ahead of the messages that are on their way.
+            await until(partial(is_there, held, seen, now), f"{held.channel} of {now.symbol}")
+            mine = seen.get(place_of(now))
+            if mine is not None and is_same(mine, now):
+                left.discard(now.symbol)
+    end()
+
+
+def place_of(value: Any) -> tuple[str, int, int, str]:
+    """Of which moment a value is."""
+    return value.symbol, value.epoch, value.seq, value.state
+
+
+def is_there(held: Subscription[Any], seen: dict[Any, Any], now: Any) -> bool:
+    """Whether a subscription was at the place of a snapshot, or is past it."""
+    mine = held.get(now.symbol)
+    is_past = mine is not None and (mine.epoch, mine.seq) > (now.epoch, now.seq)
+    return is_past or place_of(now) in seen
+
+
+def is_same(mine: Any, now: Any) -> bool:
+    """Asserts that a value is what a snapshot at its place says; False where that is older."""
+    ours, theirs = without_publish_time(mine.raw), without_publish_time(now.raw)
+    for kept in ("trades", "bars"):
+        if kept in theirs:
+            count = len(theirs[kept])
+            assert len(ours[kept]) >= count
+            ours[kept] = ours[kept][-count:] if count else []
+    # The venue's time goes on where an event changed nothing.
+    if "ts_event" in theirs:
+        if ours["ts_event"] > theirs["ts_event"]:
+            return False
+        ours["ts_event"] = theirs["ts_event"]
+    assert ours == theirs
+    return True
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
