@@ -7,8 +7,6 @@ export class Painter {
   readonly #wanted = new Set<Draw>();
   #news: Draw | null = null;
   #isAsked = false;
-  /** For measuring: how many frames were drawn. */
-  flushes = 0;
   /** Runs after the drawing of a frame that brought news. */
   afterwards: Draw = () => {};
 
@@ -32,7 +30,6 @@ export class Painter {
 
   #flush(): void {
     this.#isAsked = false;
-    this.flushes += 1;
     const news = this.#news;
     this.#news = null;
     news?.();

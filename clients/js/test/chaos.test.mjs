@@ -8,7 +8,7 @@ import WebSocket, { WebSocketServer } from "ws";
 import { itemOf } from "../conformance/items.mjs";
 import { connect } from "../dist/index.js";
 import { protobuf } from "../dist/protobuf.js";
-import { eventually, needsService, snapshot, startService } from "./service.mjs";
+import { eventually, HOST, needsService, snapshot, startService } from "./service.mjs";
 
 /** Numbers from 0 to 1, the same for the same seed. */
 function random(seed) {
@@ -52,7 +52,7 @@ async function startSocketFaults(t, port, seed) {
   await once(server, "listening");
   t.after(() => server.clients.forEach((client) => client.terminate()) ?? server.close());
   server.on("connection", (client, { url }) => {
-    const service = new WebSocket(`ws://127.0.0.1:${port}${url}`, client.protocol || undefined);
+    const service = new WebSocket(`ws://${HOST}:${port}${url}`, client.protocol || undefined);
     const early = [];
     let sent = 0;
     service.on("open", () => early.forEach((message) => service.send(message)));
@@ -77,7 +77,7 @@ async function startSocketFaults(t, port, seed) {
 async function startEventFaults(t, port, seed) {
   const faults = new Faults(seed);
   const server = createServer((incoming, outgoing) => {
-    const asked = request({ host: "127.0.0.1", port, path: incoming.url, headers: incoming.headers }, (answer) => {
+    const asked = request({ host: HOST, port, path: incoming.url, headers: incoming.headers }, (answer) => {
       outgoing.writeHead(answer.statusCode, answer.headers);
       if (!incoming.url.startsWith("/v1/sse")) return void answer.pipe(outgoing);
       let text = "";
@@ -116,8 +116,9 @@ for (const [name, start, encoding, seed] of [
       [tick.trades(names), names, ""], [tick.bars(names, { interval: "1s" }), names, "&interval=1s"],
     ];
     await eventually(() => faults.lost > 40 && faults.repeated > 20 && faults.delayed > 30 && faults.cut > 2, "enough faults");
+    // The streams of one line may all be cut at once: it has come back from none of it yet.
+    await eventually(() => tick.connection.resyncs > 0 && tick.connection.reconnects > 0, "what follows from them");
     faults.isOn = false;
-    assert.ok(tick.connection.resyncs > 0 && tick.connection.reconnects > 0);
     // The market goes on: each symbol is compared at a moment of its own.
     const every = (await snapshot(service.http, "ticker", "sim:*", "")).map((its) => its.symbol);
     assert.equal(every.length, 8);
@@ -139,7 +140,7 @@ for (const [name, start, encoding, seed] of [
           }
           assert.deepEqual(mine, its);
           return true;
-        }, `${sub.channel} of ${symbol}`, 40_000);
+        }, `${sub.channel} of ${symbol}`);
       }
     }
     assert.equal(tick.connection.checksumFailures, 0);

@@ -12,6 +12,9 @@ import { needsService } from "./service.mjs";
 export const root = fileURLToPath(new URL("../../..", import.meta.url));
 const executablePath = process.env.TICKCAST_CHROMIUM ?? "/usr/bin/chromium";
 
+/** How long a busy machine may take for it. */
+const PATIENCE_MS = 120_000;
+
 export const needsBrowser = { ...needsService };
 if (!existsSync(executablePath)) {
   const why = `there is no Chromium at ${executablePath}`;
@@ -23,12 +26,14 @@ if (!existsSync(executablePath)) {
 export async function openPage(t) {
   const browser = await chromium.launch({
     executablePath,
+    timeout: PATIENCE_MS,
     // Tests run as root in containers, where Chromium's sandbox cannot start.
     args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
       "--disable-component-update", "--disable-sync"],
   });
   t.after(() => browser.close());
   const page = await browser.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
   const problems = [];
   page.on("pageerror", (error) => problems.push(String(error)));
   return { page, problems };

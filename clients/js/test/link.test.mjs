@@ -9,7 +9,9 @@ import { startScript } from "./script.mjs";
 import { event, eventually, needsService, startService } from "./service.mjs";
 
 const SOON = { base: 20, max: 100 };
-const timeout = { timeout: 30_000 };
+/** Timers count whole milliseconds, and may be early by one. */
+const TIMER_MS = 2;
+const timeout = { timeout: 300_000 };
 
 function open(t, url, options = {}) {
   const tick = connect(url, { backoffMs: SOON, ...options });
@@ -104,10 +106,13 @@ test("45xx: it comes back, later each time; 44xx: it stops and says why", timeou
   assert.deepEqual([error.name, error.code, error.message], ["TickcastError", 4413, "closed with 4413: too many of you"]);
   assert.deepEqual([tick.connection.state, tick.connection.reason.code], ["closed", 4413]);
   assert.equal(waits.length, 5);
-  for (const [i, most] of [40, 80, 160, 160, 160].entries()) {
-    assert.ok(waits[i] <= most && waits[i] > most / 2 - 10, `wait ${i}: ${waits[i]}`);
-  }
   assert.equal(script.openedAt.length, 6);
+  for (const [i, most] of [40, 80, 160, 160, 160].entries()) {
+    assert.ok(waits[i] <= most, `wait ${i}: ${waits[i]}`);
+    // Whatever holds us up makes what is left when we look shorter, and the time until the next one longer.
+    const waited = script.openedAt[i + 1] - script.openedAt[i];
+    assert.ok(waited >= most / 2 - TIMER_MS, `${waited} ms until try ${i + 2}`);
+  }
 });
 
 test("who is lost after a goaway comes back when its delay has passed, not earlier", timeout, async (t) => {
@@ -126,7 +131,7 @@ test("who is lost after a goaway comes back when its delay has passed, not earli
   const tick = open(t, script.url);
   const sub = tick.ticker("a:B");
   await eventually(() => script.openedAt.length === 2);
-  assert.ok(script.openedAt[1] - told >= 400, `${script.openedAt[1] - told} ms`);
+  assert.ok(script.openedAt[1] - told >= 400 - TIMER_MS, `${script.openedAt[1] - told} ms`);
   await eventually(() => sub.get("a:B")?.state === "live");
   assert.equal(tick.connection.goaway, undefined);
 });

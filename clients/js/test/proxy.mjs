@@ -3,12 +3,13 @@
 import { once } from "node:events";
 import { createServer, request } from "node:http";
 import { connect } from "node:net";
+import { HOST } from "./service.mjs";
 
 export async function startProxy(t, port) {
   const proxy = { blocksWebSockets: false, isSilent: false, upgrades: 0, url: "", sockets: new Set() };
   const server = createServer((incoming, outgoing) => {
     const { method, url: path, headers } = incoming;
-    const asked = request({ host: "127.0.0.1", port, method, path, headers }, (answer) => {
+    const asked = request({ host: HOST, port, method, path, headers }, (answer) => {
       outgoing.writeHead(answer.statusCode, answer.headers);
       answer.pipe(outgoing);
     });
@@ -23,7 +24,7 @@ export async function startProxy(t, port) {
       socket.end("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
       return;
     }
-    const to = connect(port, "127.0.0.1", () => {
+    const to = connect(port, HOST, () => {
       const lines = [];
       for (let i = 0; i < incoming.rawHeaders.length; i += 2) lines.push(`${incoming.rawHeaders[i]}: ${incoming.rawHeaders[i + 1]}`);
       to.write(`GET ${incoming.url} HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n`);

@@ -11,8 +11,12 @@ import { promisify } from "node:util";
 
 const bin = process.env.TICKCAST_BIN;
 
+/** Where services listen: an address of the loopback network that no other process uses, so that a port
+ * to which one comes back is still free. */
+export const HOST = `127.${64 | ((process.pid >> 16) & 63)}.${(process.pid >> 8) & 255}.${process.pid & 255}`;
+
 /** What tests that need the service are registered with. */
-export const needsService = { skip: false, timeout: 60_000 };
+export const needsService = { skip: false, timeout: 300_000 };
 if (bin === undefined) {
   const why = "TICKCAST_BIN does not name the service's binary";
   if (process.env.CI === "true") throw new Error(why);
@@ -21,7 +25,7 @@ if (bin === undefined) {
 }
 
 /** Waits until `check` gives something true, or throws what it threw last. */
-export async function eventually(check, what = "the condition", withinMs = 20_000) {
+export async function eventually(check, what = "the condition", withinMs = 60_000) {
   const until = Date.now() + withinMs;
   let last;
   for (;;) {
@@ -46,9 +50,9 @@ export const event = (source, name, matches = () => true) => new Promise((resolv
   });
 });
 
-/** Starts the service; `port` where it has to be the same as before. */
+/** Starts the service, and waits until it knows its instruments; `port` where it has to be the same as before. */
 export async function startService(t, args = [], port = 0) {
-  const child = spawn(bin, ["serve", "--listen", `127.0.0.1:${port}`, "--admin", "127.0.0.1:0", ...args], {
+  const child = spawn(bin, ["serve", "--listen", `${HOST}:${port}`, "--admin", "127.0.0.1:0", ...args], {
     stdio: ["ignore", "pipe", "pipe"],
   });
   const ended = once(child, "exit");
@@ -62,16 +66,25 @@ export async function startService(t, args = [], port = 0) {
     for (const stream of [child.stdout, child.stderr]) {
       createInterface({ input: stream }).on("line", (line) => {
         log.push(line);
-        const found = /listening on http:\/\/127\.0\.0\.1:(\d+)/.exec(line);
-        if (found) resolve(Number(found[1]));
+        const found = /listening on http:\/\/[\d.]+:(\d+) admin (http:\S+)/.exec(line);
+        if (found) resolve([Number(found[1]), found[2]]);
       });
     }
     ended.then(() => reject(new Error(`the service ended:\n${log.join("\n")}`)));
   });
-  const bound = await listening;
-  const http = `http://127.0.0.1:${bound}`;
-  await eventually(async () => (await fetch(`${http}/v1/instruments`)).status !== 503, "an answer");
-  return { port: bound, startedAt: Date.now(), http, url: `ws://127.0.0.1:${bound}`, log, stop, child };
+  const [bound, admin] = await listening;
+  const http = `http://${HOST}:${bound}`;
+  await eventually(async () => (await fetch(`${admin}/readyz`)).ok, "the list of instruments");
+  // Those of a recording become live as it goes on.
+  if (!args.includes("--replay")) await eventually(() => areLive(http), "live instruments");
+  return { port: bound, startedAt: Date.now(), http, url: `ws://${HOST}:${bound}`, log, stop, child };
+}
+
+/** Whether all instruments are live; who asks for tokens does not say. */
+async function areLive(http) {
+  const response = await fetch(`${http}/v1/instruments`);
+  if (response.status === 401) return true;
+  return (await response.json()).instruments.every(({ state }) => state === "live");
 }
 
 /** A secret in a file, and tokens that it signs. */

@@ -1,6 +1,7 @@
 """Fixtures: the real service, on ports of its own choosing, and a proxy before it that faults."""
 
 import asyncio
+import http.client
 import os
 import re
 import signal
@@ -12,12 +13,26 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from fault_proxy import FaultProxy
+from hypothesis import HealthCheck, settings
 from patience import PATIENCE_S
 
 import tickcast
 
 BINARY = os.environ.get("TICKCAST_BIN")
-LISTENING = re.compile(r"listening on \w+://127\.0\.0\.1:(\d+)")
+LISTENING = re.compile(r"listening on \w+://[\d.]+:(\d+) admin http://(\S+)")
+
+# The same examples everywhere, however slow the machine is.
+settings.register_profile(
+    "steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
+
+
+def own_ip() -> str:
+    """An address of the loopback network that no other process uses, so that a port to which a
+    service comes back is still free."""
+    pid = os.getpid()
+    return f"127.{64 | (pid >> 16 & 63)}.{pid >> 8 & 255}.{pid & 255}"
 
 
 class Service:
@@ -26,7 +41,10 @@ class Service:
     def __init__(self, directory: Path, *arguments: str) -> None:
         self.directory = directory
         self.arguments = arguments
+        # Certificates are made out to localhost.
+        self.host = "127.0.0.1" if "--tls-cert" in arguments else own_ip()
         self.port = 0
+        self._not_before = 0.0
         self.process: subprocess.Popen[bytes] | None = None
         self._log = directory / "service.log"
         self.start()
@@ -34,12 +52,15 @@ class Service:
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"ws://127.0.0.1:{self.port}"
+        return f"ws://{self.host}:{self.port}"
 
     def start(self) -> None:
-        """Starts it; where it listened before when it ran already."""
+        """Starts it, and waits until it knows its instruments; where it listened before when it ran
+        already."""
+        # Two runs within one second would count their epochs from the same number.
+        time.sleep(max(0.0, self._not_before - time.monotonic()))
         command = [
-            str(BINARY), "serve", "--listen", f"127.0.0.1:{self.port}", "--admin", "127.0.0.1:0",
+            str(BINARY), "serve", "--listen", f"{self.host}:{self.port}", "--admin", "127.0.0.1:0",
             *self.arguments,
         ]  # fmt: skip
         environment = {k: v for k, v in os.environ.items() if not k.startswith("TICKCAST_")}
@@ -48,11 +69,12 @@ class Service:
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         deadline = time.monotonic() + PATIENCE_S
-        while (found := LISTENING.search(self.log())) is None:
+        while (found := LISTENING.search(self.log())) is None or not _is_ready(found[2]):
             assert self.process.poll() is None, self.log()
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.01)
         self.port = int(found[1])
+        self._not_before = time.monotonic() + 1.0
 
     def log(self) -> str:
         """What it said."""
@@ -65,7 +87,8 @@ class Service:
             self.process.wait(PATIENCE_S)
 
     def await_trades(self) -> None:
-        """Waits until every instrument has traded, so that no value is missing."""
+        """Waits until every instrument is live and has a last price, so that no value is
+        missing."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             values = asyncio.run(_last_prices(self.url))
@@ -84,7 +107,17 @@ class Service:
 async def _last_prices(url: str) -> list[object]:
     tick = tickcast.connect(url)
     symbols = [one.symbol for one in await tick.instruments()]
-    return [t.last for t in await tick.snapshot("ticker", symbols)] if symbols else []
+    tickers = await tick.snapshot("ticker", symbols) if symbols else []
+    return [t.last if t.state == "live" else None for t in tickers]
+
+
+def _is_ready(admin: str) -> bool:
+    asking = http.client.HTTPConnection(admin, timeout=PATIENCE_S)
+    try:
+        asking.request("GET", "/readyz")
+        return asking.getresponse().status == 200
+    finally:
+        asking.close()
 
 
 def needs_binary() -> None:
@@ -129,5 +162,5 @@ def service(start: Callable[..., Service]) -> Service:
 @pytest_asyncio.fixture
 async def proxy(service: Service) -> AsyncIterator[FaultProxy]:
     """A proxy before that service."""
-    async with FaultProxy(service.port) as running:
+    async with FaultProxy(service.url) as running:
         yield running

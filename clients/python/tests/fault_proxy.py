@@ -22,8 +22,8 @@ class FaultProxy:
     """Messages from the service go through `fault`, which gives what to send in their place. Of
     the binary encoding they can be dropped and doubled, not changed."""
 
-    def __init__(self, upstream_port: int, subprotocols: tuple[str, ...] = SUBPROTOCOLS) -> None:
-        self.upstream_port = upstream_port
+    def __init__(self, service_url: str, subprotocols: tuple[str, ...] = SUBPROTOCOLS) -> None:
+        self.service_url = service_url
         self.subprotocols = [Subprotocol(name) for name in subprotocols]
         self.fault: Fault = lambda message: [message]
         self.is_silent = False
@@ -53,11 +53,6 @@ class FaultProxy:
     def url(self) -> str:
         """Where it listens."""
         return f"ws://127.0.0.1:{self.port}"
-
-    @property
-    def service_url(self) -> str:
-        """Where the service listens."""
-        return f"ws://127.0.0.1:{self.upstream_port}"
 
     def refuse(self, status: int, body: str) -> None:
         """From now on answers handshakes so."""
@@ -95,7 +90,7 @@ class FaultProxy:
 
     async def _serve(self, client: ServerConnection) -> None:
         self.opened += 1
-        url = f"ws://127.0.0.1:{self.upstream_port}/v1/ws"
+        url = f"{self.service_url}/v1/ws"
         try:
             spoken = [client.subprotocol] if client.subprotocol else None
             async with websockets.connect(
@@ -109,6 +104,8 @@ class FaultProxy:
                             self.requests.append(json.loads(text))
                         await upstream.send(text)
                 finally:
+                    # The service may take long to say goodbye; nothing can be said here any more.
+                    self._connections.discard(client)
                     down.cancel()
                     await asyncio.gather(down, return_exceptions=True)
         except (OSError, websockets.WebSocketException):
@@ -132,8 +129,8 @@ class FaultProxy:
 class Blockade:
     """Something on the way that lets plain HTTP through and refuses what wants to be upgraded."""
 
-    def __init__(self, upstream_port: int) -> None:
-        self._upstream_port = upstream_port
+    def __init__(self, host: str, port: int) -> None:
+        self._upstream = (host, port)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -159,7 +156,7 @@ class Blockade:
             if b"upgrade: websocket" in head.lower():
                 writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 7\r\n\r\nblocked")
                 return
-            upstream, into = await asyncio.open_connection("127.0.0.1", self._upstream_port)
+            upstream, into = await asyncio.open_connection(*self._upstream)
             try:
                 into.write(head)
                 while part := await upstream.read(65536):

@@ -157,7 +157,7 @@ def is_current(held: tickcast.Subscription[tickcast.Book]) -> bool:
 async def crowd(start: Callable[..., Service]) -> AsyncIterator[FaultProxy]:
     """A proxy before a service of many instruments."""
     service = start("--sim-instruments", f"{MANY}", "--sim-rate", "100")
-    async with FaultProxy(service.port) as running:
+    async with FaultProxy(service.url) as running:
         yield running
 
 

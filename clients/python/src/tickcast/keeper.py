@@ -142,6 +142,8 @@ class Keeper:
         if self._not_before is not None:
             wait_s = max(0.0, self._not_before - loop.time())
             self._not_before = None
+        if self._hurry.is_set():
+            wait_s = 0.0  # Asked for while the lost connection was put away.
         if self._transport == "auto":
             # What blocks WebSockets may let plain HTTP through; the next try shows it.
             self._use_sse = ended.blocked and not self._use_sse
@@ -149,7 +151,6 @@ class Keeper:
         connection.next_attempt_at = time.time() + wait_s
         connection.turn("reconnecting" if self._lives else "connecting")
         log.warning("connection lost: %s; next try in %.2f s", ended, wait_s)
-        self._hurry.clear()
         self._changed()
         try:
             async with asyncio.timeout(wait_s):
@@ -293,8 +294,10 @@ class Keeper:
                 self._session.asking.request_bytes_max = min(reads, REQUEST_BYTES_MAX)
             elif message["type"] == "goaway":
                 after_s = item["reconnect_after_ms"] / 1000
+                # In this order the wait never ends before the time that is told.
+                closes_at = time.time() + after_s
                 self._not_before = asyncio.get_running_loop().time() + after_s
-                self._connection.goaway = Goaway(time.time() + after_s, str(item.get("reason", "")))
+                self._connection.goaway = Goaway(closes_at, str(item.get("reason", "")))
                 log.info("going away in %.2f s: %s", after_s, item.get("reason"))
                 self._changed()
         except (LookupError, TypeError, ValueError) as fault:
