@@ -31,6 +31,8 @@ const GOAWAY_GRACE_MS = 250;
 const FLUSH_MS = 20;
 const REQUEST_BYTES_MAX = 64 * 1024;
 const BAD_REQUEST = 4400;
+/** What a WebSocket says that was cut off. */
+const ABNORMAL = 1006;
 
 export interface LinkListener {
   /** Something other than a counter has changed. */
@@ -143,7 +145,6 @@ export class Link {
       this.#ready(undefined);
       return;
     }
-    this.#blocked.opened();
     // Shown at once, since what it allows may be more than what is allowed without one.
     this.#isAuthenticated = token === undefined;
     if (token !== undefined) this.#authentication.begin(token);
@@ -200,6 +201,8 @@ export class Link {
   #lost(loss: Loss): void {
     const { connection } = this;
     const line = this.#line;
+    const isUnopened = line?.transport === "websocket" && this.#welcomed === undefined
+      && (!line.wasOpen || loss.code === undefined || loss.code === ABNORMAL);
     const livedMs = connection.state === "live" ? now() - connection.since : undefined;
     this.#drop();
     connection.reason = { code: loss.code, text: loss.text };
@@ -218,11 +221,11 @@ export class Link {
     const waitMs = closesIn ?? this.#backoff.next() + (loss.retryAfterMs ?? 0);
     if (line?.transport === "sse") this.#blocked.streamsLost();
     const isAuto = (this.options.transport ?? "auto") === "auto";
-    if (isAuto && line?.transport === "websocket" && !line.wasOpen) void this.#unopened(waitMs);
+    if (isAuto && isUnopened) void this.#unopened(waitMs);
     else this.#wait(waitMs);
   }
 
-  /** A WebSocket did not open. */
+  /** A WebSocket did not open, or nothing came through it. */
   async #unopened(waitMs: number): Promise<void> {
     const own = this.#try;
     enter(this.connection, "reconnecting");
@@ -308,6 +311,8 @@ export class Link {
       return;
     }
     this.#welcomed = welcome;
+    // What blocks WebSockets may let them open, and nothing through.
+    this.#blocked.opened();
     if (welcome.auth_required && this.tokens.source === undefined) {
       this.#lost({ code: NOT_AUTHENTICATED, text: "the service asks for a token: give options.token" });
     } else if (this.#isAuthenticated) {

@@ -40,6 +40,16 @@ test("where WebSockets are blocked event streams serve, and WebSockets again whe
   await eventually(() => [...sub.values()].every(({ state }) => state === "live"));
 });
 
+test("where WebSockets open and nothing comes through event streams serve", needsService, async (t) => {
+  const service = await startService(t, ["--sim-instruments", "5"]);
+  const proxy = await startProxy(t, service.port);
+  proxy.swallowsWebSockets = true;
+  const tick = open(t, proxy.url);
+  const sub = tick.ticker("sim:*", { maxRate: 4 });
+  await eventually(() => sub.size === 5 && tick.connection.state === "live");
+  assert.equal(tick.connection.transport, "sse");
+});
+
 test("a service that is away does not pass for blocked WebSockets", needsService, async (t) => {
   const service = await startService(t, ["--sim-instruments", "5"]);
   const tick = open(t, service.url);

@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import { HOST } from "./service.mjs";
 
 export async function startProxy(t, port) {
-  const proxy = { blocksWebSockets: false, isSilent: false, upgrades: 0, url: "", sockets: new Set() };
+  const proxy = { blocksWebSockets: false, swallowsWebSockets: false, isSilent: false, upgrades: 0, url: "", sockets: new Set() };
   const server = createServer((incoming, outgoing) => {
     const { method, url: path, headers } = incoming;
     const asked = request({ host: HOST, port, method, path, headers }, (answer) => {
@@ -30,6 +30,11 @@ export async function startProxy(t, port) {
       to.write(`GET ${incoming.url} HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n`);
       to.write(head);
       socket.pipe(to);
+      if (proxy.swallowsWebSockets) {
+        // They open, and nothing comes through.
+        to.once("data", (bytes) => socket.write(bytes.subarray(0, bytes.indexOf("\r\n\r\n") + 4)));
+        return;
+      }
       to.on("data", (bytes) => proxy.isSilent || socket.write(bytes));
     });
     to.on("error", () => socket.destroy());

@@ -127,10 +127,12 @@ class FaultProxy:
 
 
 class Blockade:
-    """Something on the way that lets plain HTTP through and refuses what wants to be upgraded."""
+    """Something on the way that lets plain HTTP through and refuses what wants to be upgraded; or,
+    where it is mute, lets it be upgraded and nothing more through."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, is_mute: bool = False) -> None:
         self._upstream = (host, port)
+        self._is_mute = is_mute
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -153,12 +155,17 @@ class Blockade:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
-            if b"upgrade: websocket" in head.lower():
+            is_upgrade = b"upgrade: websocket" in head.lower()
+            if is_upgrade and not self._is_mute:
                 writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 7\r\n\r\nblocked")
                 return
             upstream, into = await asyncio.open_connection(*self._upstream)
             try:
                 into.write(head)
+                if is_upgrade:
+                    writer.write(await upstream.readuntil(b"\r\n\r\n"))
+                    await reader.read()
+                    return
                 while part := await upstream.read(65536):
                     writer.write(part)
                     await writer.drain()

@@ -340,6 +340,16 @@ async def test_blocked_websockets_fall_back_to_event_streams(service: Service) -
             assert tick.connection.transport == "websocket"
 
 
+async def test_websockets_that_open_and_say_nothing_fall_back_to_event_streams(
+    service: Service,
+) -> None:
+    async with Blockade(service.host, service.port, is_mute=True) as blockade:
+        client = tickcast.connect(blockade.url, backoff=QUICK, open_timeout_s=3.0)
+        async with client as tick:
+            await within(tick.ticker("sim:S0-USD").ready())
+            assert tick.connection.transport == "sse" and tick.connection.state == "live"
+
+
 async def test_any_reconnect_may_be_asked_for(proxy: FaultProxy) -> None:
     async with tickcast.connect(proxy.url, backoff=Backoff(30, 60)) as tick:
         held = await within(tick.ticker("sim:*").ready())

@@ -197,12 +197,14 @@ class Keeper:
 
     async def _greet(self, link: Link, token: str | None) -> None:
         """Hears the welcome, and shows the token."""
+        is_welcome = False
         try:
             async with asyncio.timeout(self._options.open_timeout_s):
                 welcome = await link.receive()
                 if welcome.get("type") != "welcome":
                     raise ProtocolFault("the first message is no welcome")
                 self._take(welcome)
+                is_welcome = True
                 if token is None:
                     return
                 request = self._session.asking.request("auth", {"token": token})
@@ -210,8 +212,9 @@ class Keeper:
                 while (answer := await link.receive()).get("req_id") != request["req_id"]:
                     self._take(answer)
         except TimeoutError as fault:
+            # What blocks WebSockets may let them open, and nothing through.
             text = f"no welcome within {self._options.open_timeout_s:g} s"
-            raise LinkClosed(None, text) from fault
+            raise LinkClosed(None, text, blocked=not is_welcome) from fault
         except LookupError as fault:
             raise ProtocolFault(f"the welcome lacks {fault}") from fault
         is_required = welcome["data"][0].get("auth_required") is True
