@@ -19,15 +19,21 @@ function open(t, url, options = {}) {
   return tick;
 }
 
-test("where WebSockets are blocked event streams serve, and WebSockets again when they open", needsService, async (t) => {
+/** Behind a proxy with that obstacle event streams serve. */
+async function streams(t, obstacle) {
   const service = await startService(t, ["--sim-instruments", "5"]);
   const proxy = await startProxy(t, service.port);
-  proxy.blocksWebSockets = true;
+  proxy[obstacle] = true;
   const tick = open(t, proxy.url);
   const sub = tick.ticker("sim:*", { maxRate: 4 });
   await eventually(() => sub.size === 5 && tick.connection.state === "live");
   assert.equal(tick.connection.transport, "sse");
   assert.equal(proxy.upgrades, 3);
+  return { proxy, tick, sub };
+}
+
+test("where WebSockets are blocked event streams serve, and WebSockets again when they open", needsService, async (t) => {
+  const { proxy, tick, sub } = await streams(t, "blocksWebSockets");
   // It is lost, and still blocked: one try is enough to know.
   proxy.cut();
   await event(tick, "connection", ({ state }) => state === "reconnecting");
@@ -41,13 +47,7 @@ test("where WebSockets are blocked event streams serve, and WebSockets again whe
 });
 
 test("where WebSockets open and nothing comes through event streams serve", needsService, async (t) => {
-  const service = await startService(t, ["--sim-instruments", "5"]);
-  const proxy = await startProxy(t, service.port);
-  proxy.swallowsWebSockets = true;
-  const tick = open(t, proxy.url);
-  const sub = tick.ticker("sim:*", { maxRate: 4 });
-  await eventually(() => sub.size === 5 && tick.connection.state === "live");
-  assert.equal(tick.connection.transport, "sse");
+  await streams(t, "swallowsWebSockets");
 });
 
 test("a service that is away does not pass for blocked WebSockets", needsService, async (t) => {

@@ -215,18 +215,14 @@ fn with_bus(settings: Resolved) -> anyhow::Result<Resolved> {
     Ok(settings)
 }
 
-/// *Errors:* symbols are said, and no feed takes them: another market would be served than is meant.
-fn with_symbols_asked(settings: Resolved) -> anyhow::Result<Resolved> {
+/// *Errors:* symbols are said, and no feed takes them; or how to replay, and not what: another market
+/// would be served than is meant.
+fn with_market_asked(settings: Resolved) -> anyhow::Result<Resolved> {
     let Resolved { symbols, feeds, .. } = &settings;
     anyhow::ensure!(
         symbols.is_empty() || feeds.iter().any(settings_resolve::has_symbols_chosen),
         "symbols: {symbols:?} are asked of no venue: say of which, such as --feed coinbase"
     );
-    Ok(settings)
-}
-
-/// *Errors:* it is said how to replay, and not what: the simulator would be served.
-fn with_replay_asked(settings: Resolved) -> anyhow::Result<Resolved> {
     let Resolved { replay, replay_loop, replay_wait, replay_speed, .. } = &settings;
     let said = [
         ("replay_loop", *replay_loop),
@@ -249,7 +245,7 @@ fn with_two_addresses(settings: Resolved) -> anyhow::Result<Resolved> {
 
 fn run_publish(args: &ServeArgs) -> ExitCode {
     let settings = args.clone().resolve_publisher().and_then(with_bus);
-    match settings.and_then(with_symbols_asked).and_then(with_replay_asked) {
+    match settings.and_then(with_market_asked) {
         Ok(settings) => {
             let _log = start_log(settings.log_json);
             tell_unused(Shape::Publisher, args);
@@ -262,9 +258,7 @@ fn run_publish(args: &ServeArgs) -> ExitCode {
 fn run_serve(shape: Shape, args: ServeArgs) -> ExitCode {
     let settings = args.clone().resolve().and_then(|settings| match shape {
         Shape::Gateway => with_bus(settings),
-        Shape::AllInOne | Shape::Publisher => {
-            with_symbols_asked(settings).and_then(with_replay_asked)
-        }
+        Shape::AllInOne | Shape::Publisher => with_market_asked(settings),
     });
     let settings = settings.and_then(with_two_addresses);
     match settings.and_then(|settings| Ok((keys::Keys::load(&settings)?, settings))) {

@@ -4,7 +4,7 @@
 use crate::SIM;
 use crate::nats::Nats;
 use crate::processes::Publisher;
-use crate::service::{LOOK, PATIENCE, get};
+use crate::service::{PATIENCE, get, until_ready};
 use crate::source::Source;
 use std::path::Path;
 use std::time::Instant;
@@ -21,18 +21,6 @@ fn without_prices(nats: &Nats) -> Publisher {
     publisher
 }
 
-fn until_strictly_ready(publisher: &Publisher) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let (status, said) = get(publisher.admin, "/readyz?strict");
-        if status == 200 {
-            return;
-        }
-        assert!(Instant::now() < deadline, "not ready: {said}");
-        std::thread::sleep(LOOK);
-    }
-}
-
 #[test]
 fn a_publisher_without_prices_leads_only_where_nobody_has_any() {
     let Some(nats) = Nats::start("candidates") else { return };
@@ -41,7 +29,7 @@ fn a_publisher_without_prices_leads_only_where_nobody_has_any() {
     let empty = without_prices(&nats);
     empty.until_metric("tickcast_bus_connected", |connected| connected == 1.0);
     let standby = Publisher::start(&nats, &SIM);
-    until_strictly_ready(&standby);
+    until_ready(standby.admin);
     drop(first);
     standby.until_leader();
     assert_eq!(empty.metric("tickcast_bus_leader"), 0.0);

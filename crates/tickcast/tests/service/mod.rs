@@ -179,15 +179,7 @@ impl Service {
 
     /// Waits until every feed has given its list and data.
     pub(crate) fn until_ready(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let (status, said) = get(self.admin, "/readyz?strict");
-            if status == 200 {
-                return;
-            }
-            assert!(Instant::now() < deadline, "it does not become ready: {said}");
-            std::thread::sleep(LOOK);
-        }
+        until_ready(self.admin);
     }
 
     /// A connection to the public address, encrypted where that is.
@@ -294,6 +286,19 @@ impl Drop for Service {
             let log = self.log.get_mut().map(|log| log.try_iter().collect::<Vec<_>>());
             println!("{} had logged: {:#?}", self.public, log.unwrap_or_default());
         }
+    }
+}
+
+/// Waits until the process whose admin page is there is strictly ready.
+pub(crate) fn until_ready(admin: SocketAddr) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let (status, said) = get(admin, "/readyz?strict");
+        if status == 200 {
+            return;
+        }
+        assert!(Instant::now() < deadline, "it does not become ready: {said}");
+        std::thread::sleep(LOOK);
     }
 }
 
