@@ -1,5 +1,6 @@
 // Accessibility as far as axe-core can tell: nothing serious or critical, in both themes, on a desk
-// and on a phone, with every part of the page open.
+// and on a phone, with every part of the page open; and no phone is so narrow that a last price loses
+// a digit.
 //
 // usage: node page_axe.mjs BASE_URL
 // expects: a service with the simulator, 60 instruments.
@@ -13,6 +14,7 @@ import { expect } from "./witness.mjs";
 const DEADLINE_MS = 170_000;
 const INSTRUMENTS = 60;
 const GRAVE = ["serious", "critical"];
+const PHONE_WIDTHS = [390, 375, 360, 320];
 const SIZES = [["desk", { width: 1440, height: 900 }], ["phone", { width: 390, height: 844 }]];
 
 const { source } = createRequire(path.resolve(process.env.TICKCAST_NODE_PATH ?? "node_modules", "from-here.js"))("axe-core");
@@ -24,6 +26,31 @@ async function judge(page, what) {
   expect(grave.length === 0, `nothing ${GRAVE.join(" or ")} in ${what}`, grave);
   const rest = violations.map(({ id, impact }) => `${id} (${impact})`).join(", ");
   console.log(`ok: ${what}${rest ? `; lesser: ${rest}` : ""}`);
+}
+
+/** On phones of all widths, over all rows. */
+async function noDigitIsCut(page) {
+  const { height } = page.viewportSize();
+  for (const width of PHONE_WIDTHS) {
+    await page.setViewportSize({ width, height });
+    const { seen, cut } = await page.evaluate(async () => {
+      const grid = document.getElementById("grid");
+      const [seen, cut] = [new Set(), new Set()];
+      for (let top = 0; top < grid.scrollHeight; top += grid.clientHeight / 2) {
+        grid.scrollTop = top;
+        await new Promise((drawn) => { requestAnimationFrame(() => requestAnimationFrame(drawn)); });
+        for (const row of document.querySelectorAll("#rows .row:not([hidden])")) {
+          const price = row.querySelector(".c-last .v");
+          seen.add(row.querySelector(".name").textContent);
+          if (price.scrollWidth > price.clientWidth) cut.add(price.textContent);
+        }
+      }
+      return { seen: seen.size, cut: [...cut] };
+    });
+    expect(seen === INSTRUMENTS && cut.length === 0, `${INSTRUMENTS} whole prices on ${width} px`, { seen, cut });
+  }
+  await page.setViewportSize({ width: PHONE_WIDTHS[0], height });
+  console.log(`ok: whole prices on ${PHONE_WIDTHS.join(", ")} px`);
 }
 
 /** Rows that are not live have colours of their own. The worker is ended first: nothing draws them anew. */
@@ -44,6 +71,7 @@ await withBrowser(DEADLINE_MS, async (browser) => {
     for (const [size, viewport] of SIZES) {
       const { page, context } = await openDashboard(browser, base, "?panel=closed&interval=1s", { colorScheme, viewport });
       await liveRows(page, INSTRUMENTS);
+      if (size === "phone") await noDigitIsCut(page);
       await page.evaluate(source);
       await judge(page, `${colorScheme}, ${size}: watchlist`);
       await page.keyboard.press("c");
